@@ -1,0 +1,264 @@
+#include "jobs/centroid_trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "kernels/core/random.h"
+#include "kernels/vector/assign.h"
+#include "kernels/vector/kmeans.h"
+#include "runtime/base/check.h"
+#include "runtime/base/log.h"
+#include "runtime/base/stop.h"
+#include "runtime/data/paths.h"
+#include "runtime/data/sampler.h"
+
+namespace tutti {
+namespace {
+
+constexpr std::uint64_t kSampleStream = 0;  // of the random numbers that draw the sample
+
+std::int64_t sample_size(std::int64_t rows, std::int64_t at_most) {
+  return at_most == 0 ? rows : std::min(rows, at_most);
+}
+
+std::int64_t blocks_of(std::int64_t count, std::int64_t block) {
+  return (count + block - 1) / block;
+}
+
+}  // namespace
+
+CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vectors,
+                                 const KmeansOptions& options, nlohmann::json identity)
+    : context_(context),
+      comm_(context.comm),
+      vectors_(vectors),
+      options_(options),
+      identity_(std::move(identity)),
+      sample_(sample_size(vectors.rows(), options.sample)),
+      leaves_(blocks_of(sample_, options.block)),
+      mine_(part_of(leaves_, comm_.size(), comm_.rank())),
+      tree_(0, mine_, leaves_),
+      checkpoints_(comm_, context.run_folder / kCheckpointFolder, options.checkpoint) {
+  const std::int64_t bytes =
+      mine_.size() * options.block * vectors.dim() * std::int64_t(sizeof(float));
+  if (bytes <= options.memory_bytes) kept_.resize(std::size_t(mine_.size()));
+  count_usable();
+  choose_nlist();
+  identity_.update({{"index.nlist", nlist_},
+                    {"kmeans.iterations", options.iterations},
+                    {"kmeans.sample", sample_},
+                    {"kmeans.seed", options.seed},
+                    {"kmeans.block", options.block}});
+  comm_.attempt([&] {
+    centroids_.grow(nlist_ * vectors.dim());
+    sums_.grow(nlist_ * vectors.dim());
+    tree_ = TreeSum<double>(nlist_ * vectors.dim(), mine_, leaves_);
+  });
+}
+
+std::vector<std::int64_t> CentroidTrainer::rows_of(std::int64_t leaf) const {
+  const std::int64_t end = std::min(sample_, (leaf + 1) * options_.block);
+  std::vector<std::int64_t> rows;
+  for (std::int64_t i = leaf * options_.block; i < end; ++i) {
+    const Range run = part_of(vectors_.rows(), sample_, i);
+    const std::uint64_t drawn =
+        random_u64(std::uint64_t(options_.seed), kSampleStream, std::uint64_t(i));
+    rows.push_back(run.begin + std::int64_t(drawn % std::uint64_t(run.size())));
+  }
+  return rows;
+}
+
+const VectorBatch& CentroidTrainer::load(std::int64_t leaf) {
+  if (kept_.empty()) {
+    if (streamed_leaf_ != leaf) streamed_ = vectors_.read(rows_of(leaf));
+    streamed_leaf_ = leaf;
+    return streamed_;
+  }
+  VectorBatch& batch = kept_[std::size_t(leaf - mine_.begin)];
+  if (batch.dim == 0) batch = vectors_.read(rows_of(leaf));
+  return batch;
+}
+
+void CentroidTrainer::count_usable() {
+  const auto timed = context_.phases.measure("load");
+  std::vector<std::int64_t> mine;
+  comm_.attempt([&] {
+    for (std::int64_t leaf = mine_.begin; leaf < mine_.end; ++leaf)
+      mine.push_back(load(leaf).count());
+  });
+  const std::vector<std::int64_t> all = comm_.all_gather(std::span<const std::int64_t>(mine));
+  usable_.assign(1, 0);
+  std::partial_sum(all.begin(), all.end(), std::back_inserter(usable_));
+}
+
+void CentroidTrainer::choose_nlist() {
+  const std::int64_t usable = usable_.back();
+  const auto wanted = std::int64_t(std::lround(4 * std::sqrt(double(vectors_.rows()))));
+  nlist_ = options_.nlist > 0
+               ? options_.nlist
+               : std::clamp<std::int64_t>(wanted, 1, std::max<std::int64_t>(1, usable));
+  if (nlist_ <= usable) return;
+  if (usable == 0)
+    throw Error(ExitCode::data, "none of the vectors can be indexed",
+                vectors_.dataset().folder().string(),
+                "all of them hold a NaN or an infinity, or are all zeros")
+        .as_agreed();
+  throw Error(
+      ExitCode::usage,
+      fmt::format("{} lists need as many vectors; there are {} to train on", nlist_, usable),
+      "index.nlist",
+      "lower index.nlist, raise kmeans.sample, or leave index.nlist at 0 to have it chosen")
+      .as_agreed();
+}
+
+// Centroid i is the usable vector of the sample at place i of a keyed permutation.
+void CentroidTrainer::draw_centroids() {
+  const Sampler order(usable_.back(), std::uint64_t(options_.seed));
+  struct Draw {
+    std::int64_t leaf, place, centroid;  // the place within the leaf
+  };
+  std::vector<Draw> draws;
+  for (std::int64_t i = 0; i < nlist_; ++i) {
+    const std::int64_t drawn = order.at(0, i);
+    const std::int64_t leaf =
+        std::upper_bound(usable_.begin(), usable_.end(), drawn) - usable_.begin() - 1;
+    draws.push_back({leaf, drawn - usable_[std::size_t(leaf)], i});
+  }
+  std::ranges::stable_sort(draws, {}, &Draw::leaf);
+  std::vector<float> chosen;
+  comm_.attempt([&] {
+    for (const Draw& d : draws) {
+      if (!mine_.contains(d.leaf)) continue;
+      const VectorBatch& batch = load(d.leaf);  // in order of leaf, so that each is read once
+      const auto row = batch.values.begin() + d.place * batch.dim;
+      chosen.insert(chosen.end(), row, row + batch.dim);
+    }
+  });
+  const std::vector<float> all = comm_.all_gather(std::span<const float>(chosen));
+  for (std::size_t i = 0; i < draws.size(); ++i)
+    std::copy_n(all.begin() + std::ptrdiff_t(i) * vectors_.dim(), vectors_.dim(),
+                centroids_.begin() + draws[i].centroid * vectors_.dim());
+}
+
+std::vector<ArraySlice> CentroidTrainer::slices(Range elements) {
+  const std::span<float> all(centroids_.data(), std::size_t(nlist_ * vectors_.dim()));
+  return {slice_of("centroids", std::int64_t(all.size()), elements,
+                   all.subspan(std::size_t(elements.begin), std::size_t(elements.size())))};
+}
+
+nlohmann::json CentroidTrainer::state() const {
+  return {{"iteration", iteration_}, {"identity", identity_}};
+}
+
+void CentroidTrainer::restore() {
+  const auto timed = context_.phases.measure("load");
+  const auto saved = checkpoints_.restore(slices({0, nlist_ * vectors_.dim()}));
+  if (!saved) {
+    draw_centroids();
+    return;
+  }
+  std::string others;
+  for (const auto& [key, value] : identity_.items())
+    if (saved->at("identity").value(key, nlohmann::json()) != value)
+      others += (others.empty() ? "" : ", ") + key;
+  if (!others.empty())
+    throw Error(ExitCode::usage, "the checkpoint was written with another " + others,
+                (context_.run_folder / kCheckpointFolder).string(),
+                "go back to what the run was started with, or give another --run folder")
+        .as_agreed();
+  iteration_ = saved->at("iteration");
+  log_info("resumed from checkpoint generation {} at k-means iteration {} of {}",
+           checkpoints_.generation(), iteration_, options_.iterations);
+  context_.events.write("restore",
+                        {{"generation", checkpoints_.generation()}, {"iteration", iteration_}});
+}
+
+// What ranks agree on between iterations. Returns whether to stop; a checkpoint is then written.
+bool CentroidTrainer::boundary() {
+  std::int64_t flags[3] = {stop_requested(), comm_.is_root() && checkpoints_.local_due(),
+                           checkpoints_.local_writing()};
+  comm_.all_reduce_sum(std::span(flags));
+  const auto timed = context_.phases.measure("checkpoint");
+  const bool stop = flags[0] > 0, due = flags[1] > 0, writing = flags[2] > 0;
+  if (checkpoints_.pending() && !writing) commit();
+  if (stop)
+    save_checkpoint();
+  else if (due && !checkpoints_.pending())
+    checkpoints_.begin(slices(part_of(nlist_ * vectors_.dim(), comm_.size(), comm_.rank())),
+                       state());
+  return stop;
+}
+
+void CentroidTrainer::commit() {
+  checkpoints_.commit();
+  context_.events.write("checkpoint",
+                        {{"generation", checkpoints_.generation()}, {"iteration", iteration_}});
+}
+
+// A checkpoint of this moment, there when this returns.
+void CentroidTrainer::save_checkpoint() {
+  if (checkpoints_.pending()) commit();
+  checkpoints_.begin(slices(part_of(nlist_ * vectors_.dim(), comm_.size(), comm_.rank())), state());
+  commit();
+}
+
+ExitCode CentroidTrainer::run() {
+  restore();
+  const std::int64_t first = iteration_;
+  while (iteration_ < options_.iterations) {
+    if (boundary()) return ExitCode::stopped;
+    iterate();
+  }
+  const auto timed = context_.phases.measure("checkpoint");
+  if (iteration_ > first) save_checkpoint();
+  return ExitCode::done;
+}
+
+void CentroidTrainer::iterate() {
+  comm_.set_step(iteration_);
+  tree_.reset();
+  counts_.assign(std::size_t(nlist_), 0);
+  std::vector<double> distances;
+  {
+    const auto timed = context_.phases.measure("k-means");
+    const PackedVectors packed((VectorRows(centroids())));
+    comm_.attempt([&] {
+      for (std::int64_t leaf = mine_.begin; leaf < mine_.end; ++leaf)
+        distances.push_back(add_leaf(leaf, packed));
+    });
+  }
+  const auto timed = context_.phases.measure("reduce");
+  const std::span<double> sums(sums_.data(), std::size_t(nlist_ * vectors_.dim()));
+  all_reduce(comm_, tree_, sums);
+  comm_.all_reduce_sum(std::span(counts_));
+  const double mean = tree_sum(comm_, distances, leaves_) / double(usable_.back());
+  const std::int64_t repaired =
+      kmeans_update(MatrixView<const double>(sums_.data(), nlist_, vectors_.dim()), counts_,
+                    vectors_.metric() != Metric::l2,
+                    MatrixView<float>(centroids_.data(), nlist_, vectors_.dim()));
+  ++iteration_;
+  log_info("k-means {}/{}  mean distance {:.6g}  {} empty lists filled", iteration_,
+           options_.iterations, mean, repaired);
+  context_.events.write(
+      "kmeans", {{"iteration", iteration_}, {"mean_distance", mean}, {"empty_lists", repaired}});
+}
+
+// Adds a leaf's vectors to the tree and the counts; returns the sum of their distances.
+double CentroidTrainer::add_leaf(std::int64_t leaf, const PackedVectors& centroids) {
+  const VectorBatch& batch = load(leaf);
+  nearest_.resize(std::size_t(batch.count()));
+  assign_nearest(VectorRows(batch.view()), centroids, vectors_.metric(), nearest_);
+  if (const auto lost = std::ranges::find(nearest_, -1, &Neighbor::id); lost != nearest_.end())
+    throw vectors_.too_large(batch.rows[std::size_t(lost - nearest_.begin())]);
+  const std::span<double> sums = tree_.next();
+  kmeans_accumulate(VectorRows(batch.view()), nearest_,
+                    MatrixView<double>(sums.data(), nlist_, vectors_.dim()), counts_);
+  tree_.push();
+  return std::accumulate(nearest_.begin(), nearest_.end(), 0.0,
+                         [](double sum, const Neighbor& n) { return sum + double(n.distance); });
+}
+
+}  // namespace tutti

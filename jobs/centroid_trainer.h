@@ -1,0 +1,86 @@
+// k-means over all ranks: the coarse quantizer of an index, the same bytes on any number of ranks.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "jobs/job.h"
+#include "jobs/vector_reader.h"
+#include "kernels/core/arena.h"
+#include "kernels/vector/packed_vectors.h"
+#include "kernels/vector/top_k.h"
+#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/comm/tree_sum.h"
+
+namespace tutti {
+
+struct KmeansOptions {
+  std::int64_t nlist = 0;  // 0: about 4 * sqrt(vectors), as far as there are vectors
+  std::int64_t iterations = 10;
+  std::int64_t sample = 0;  // vectors to train on, at most; 0: all
+  std::int64_t seed = 1;
+  std::int64_t block = 4096;      // vectors of one leaf of the fixed-order sum
+  std::int64_t memory_bytes = 0;  // what a rank may keep of the sample
+  CheckpointOptions checkpoint;
+};
+
+// Lloyd's iterations from a keyed choice of the sample's vectors. The sample is one row, drawn by
+// the seed, out of each of `sample` equal runs of rows. Its leaves are blocks of the sample; ranks
+// share them out and their sums are added up in the fixed tree. Under inner product and cosine the
+// centroids are of unit length and nearest means largest product.
+class CentroidTrainer {
+ public:
+  // Reads the sample once, to count the vectors that are usable. `identity` is what the lists
+  // follow from besides the options (the vectors, the metric): a checkpoint is only good for the
+  // same. Collective; throws Error on all ranks.
+  CentroidTrainer(JobContext& context, const VectorReader& vectors, const KmeansOptions& options,
+                  nlohmann::json identity);
+
+  // Resumes from the newest checkpoint and iterates. Collective. Returns ExitCode::stopped where
+  // the job is to stop; a checkpoint is then written.
+  ExitCode run();
+
+  std::int64_t nlist() const { return nlist_; }
+  std::int64_t iterations() const { return iteration_; }
+  ConstMatrixView<float> centroids() const { return {centroids_.data(), nlist_, vectors_.dim()}; }
+
+ private:
+  std::vector<std::int64_t> rows_of(std::int64_t leaf) const;
+  // This rank's leaf, from memory where it is kept.
+  const VectorBatch& load(std::int64_t leaf);
+  void count_usable();
+  void choose_nlist();
+  void draw_centroids();
+  void restore();
+  std::vector<ArraySlice> slices(Range elements);
+  nlohmann::json state() const;
+  bool boundary();
+  void commit();
+  void save_checkpoint();
+  void iterate();
+  double add_leaf(std::int64_t leaf, const PackedVectors& centroids);
+
+  JobContext& context_;
+  Comm& comm_;
+  const VectorReader& vectors_;
+  const KmeansOptions& options_;
+  nlohmann::json identity_;
+  std::int64_t sample_, leaves_;
+  Range mine_;                     // this rank's leaves
+  std::vector<VectorBatch> kept_;  // by leaf of mine_; empty where the sample is streamed
+  VectorBatch streamed_;           // the leaf last read, where it is not kept
+  std::int64_t streamed_leaf_ = -1;
+  std::vector<std::int64_t>
+      usable_;  // vectors of all leaves, counted up: leaf l has [usable_[l], usable_[l + 1])
+  std::int64_t nlist_ = 0, iteration_ = 0;
+  AlignedBuffer<float> centroids_;
+  AlignedBuffer<double> sums_;
+  std::vector<std::int64_t> counts_;
+  std::vector<Neighbor> nearest_;
+  TreeSum<double> tree_;
+  Checkpointer checkpoints_;
+};
+
+}  // namespace tutti

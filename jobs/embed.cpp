@@ -1,0 +1,147 @@
+// embed: every passage of a dataset as a vector.
+#include <fmt/format.h>
+
+#include "jobs/encoder_model.h"
+#include "jobs/job.h"
+#include "runtime/base/log.h"
+#include "runtime/base/stop.h"
+#include "runtime/data/commit.h"
+#include "runtime/data/sequences.h"
+#include "runtime/data/shard_writer.h"
+
+namespace tutti {
+namespace {
+
+struct EmbedConfig {
+  std::string dataset, model, dtype = "auto";
+  std::int64_t block = 128;
+
+  void describe(Schema& s) {
+    s.key("dataset", &dataset, "folder of a text dataset, as the shard job leaves it");
+    s.require("dataset");
+    s.key("model", &model, "folder of a model, as the train job leaves it");
+    s.require("model");
+    s.choice("embed.dtype", &dtype, {"auto", "bf16", "f32"},
+             "type of the products; auto: bf16 where the processor multiplies it, else f32");
+    s.key("embed.block", &block, "passages", "passages that run at a time");
+  }
+};
+
+class EmbedRun {
+ public:
+  EmbedRun(JobContext& context, const EmbedConfig& config, const Dataset& dataset, LoadedEncoder model)
+      : context_(context),
+        comm_(context.comm),
+        config_(config),
+        dataset_(dataset),
+        model_(std::move(model)),
+        tokens_(dataset.column("passages", "tokens")),
+        table_{"vectors",
+               {ColumnSchema::vector("vector", DType::f32, model_.encoder->shape().width),
+                ColumnSchema::scalar("id", DType::i64)}} {}
+
+  void run() {
+    begin_artefact(comm_, context_.run_folder);
+    const Range mine = part_of(dataset_.manifest().shards(), comm_.size(), comm_.rank());
+    ArtefactParts parts;
+    comm_.attempt([&] {
+      for (std::int64_t shard = mine.begin; shard < mine.end; ++shard) parts.shards.push_back(embed_shard(shard));
+    });
+    const double seconds = context_.phases.total_seconds();
+    const nlohmann::json metadata = {{"metric", "cosine"},
+                                     {"dimension", model_.encoder->shape().width},
+                                     {"dataset", std::filesystem::absolute(config_.dataset).lexically_normal().string()},
+                                     {"dataset_digest", dataset_.manifest().digest},
+                                     {"model_digest", model_.manifest.digest}};
+    const auto timed = context_.phases.measure("commit");
+    const Manifest vectors = commit_artefact(comm_, context_.run_folder, {kVectorsKind, {table_}, metadata}, parts);
+    const std::int64_t tokens = comm_.all_reduce_sum(embedded_tokens_);
+    context_.result.update({{"vectors", dataset_.rows("passages")},
+                            {"tokens", tokens},
+                            {"tokens_per_second", double(tokens) / seconds},
+                            {"vectors_digest", vectors.digest},
+                            {"model_digest", model_.manifest.digest}});
+    log_info("{} vectors of {} dimensions, {:.0f} tokens/s, digest {}", dataset_.rows("passages"),
+             model_.encoder->shape().width, double(tokens) / seconds, vectors.digest);
+  }
+
+ private:
+  // Blocks start anew in every shard: a vector's bytes follow from its shard alone, never from who embeds it.
+  ShardRecord embed_shard(std::int64_t shard) {
+    const Range rows = dataset_.shard_rows("passages", shard);
+    ShardWriter writer(context_.run_folder, shard, {table_}, {rows.size()});
+    const std::size_t vector = writer.column("vectors", "vector"), id = writer.column("vectors", "id");
+    for (std::int64_t row = rows.begin; row < rows.end; row += config_.block)
+      embed_block({row, std::min(rows.end, row + config_.block)}, writer, vector, id);
+    const auto timed = context_.phases.measure("write");
+    return writer.finish();
+  }
+
+  void embed_block(Range rows, ShardWriter& writer, std::size_t vector, std::size_t id) {
+    Sequences passages;
+    {
+      const auto timed = context_.phases.measure("load");
+      append_rows(dataset_, tokens_, rows, model_.encoder->shape().max_tokens, passages);
+    }
+    std::vector<float> vectors(std::size_t(rows.size() * model_.encoder->shape().width));
+    {
+      const auto timed = context_.phases.measure("forward");
+      model_.encoder->embed({passages.tokens, passages.offsets}, vectors);
+    }
+    const auto timed = context_.phases.measure("write");
+    std::vector<std::int64_t> ids;
+    for (std::int64_t row = rows.begin; row < rows.end; ++row) ids.push_back(row);
+    writer.append<float>(vector, vectors);
+    writer.append<std::int64_t>(id, ids);
+    embedded_tokens_ += std::int64_t(passages.tokens.size());
+    progress(rows);
+  }
+
+  void progress(Range rows) {
+    done_ += rows.size();
+    if (context_.phases.total_seconds() < next_line_) return;
+    next_line_ = context_.phases.total_seconds() + 10;
+    const Range shards = part_of(dataset_.manifest().shards(), comm_.size(), comm_.rank());
+    std::int64_t all = 0;
+    for (std::int64_t s = shards.begin; s < shards.end; ++s) all += dataset_.shard_rows("passages", s).size();
+    log_info("embedded {} of this rank's {} passages, {:.0f} tokens/s a rank", done_, all,
+             double(embedded_tokens_) / context_.phases.total_seconds());
+  }
+
+  JobContext& context_;
+  Comm& comm_;
+  const EmbedConfig& config_;
+  const Dataset& dataset_;
+  LoadedEncoder model_;
+  Dataset::Column tokens_;
+  TableSchema table_;
+  std::int64_t embedded_tokens_ = 0, done_ = 0;
+  double next_line_ = 10;
+};
+
+class EmbedJob : public Job {
+ public:
+  void describe(Schema& schema) override { config_.describe(schema); }
+
+  ExitCode run(JobContext& context) override {
+    std::optional<Dataset> dataset;
+    context.comm.attempt([&] {
+      if (config_.block < 1) throw Error(ExitCode::usage, "a block is at least one passage", "embed.block");
+      dataset.emplace(Dataset::open(config_.dataset, kDatasetKind));
+    });
+    LoadedEncoder model = load_encoder(context.comm, config_.model, config_.dtype);
+    check_tokenizer(context.comm, model.manifest, dataset->manifest());
+    if (context.dry_run) return ExitCode::done;
+    EmbedRun(context, config_, *dataset, std::move(model)).run();
+    return ExitCode::done;
+  }
+
+ private:
+  EmbedConfig config_;
+};
+
+}  // namespace
+
+std::unique_ptr<Job> make_embed_job() { return std::make_unique<EmbedJob>(); }
+
+}  // namespace tutti

@@ -1,0 +1,85 @@
+#include "jobs/encoder_model.h"
+
+#include "kernels/ops/product.h"
+#include "runtime/data/model_file.h"
+#include "runtime/data/paths.h"
+
+namespace tutti {
+
+void EncoderConfig::describe(Schema& s) {
+  s.key("model.width", &width, "", "size of a token's vector, and of the embedding");
+  s.key("model.layers", &layers, "", "transformer blocks");
+  s.key("model.heads", &heads, "", "attention heads; divides model.width");
+  s.key("model.feed_forward", &feed_forward, "", "inner size of the feed-forward part");
+  s.key("model.max_tokens", &max_tokens, "tokens", "longest sequence; longer ones are cut");
+}
+
+void EncoderConfig::check() const {
+  if (width < 1 || layers < 1 || heads < 1 || feed_forward < 1 || max_tokens < 1)
+    throw Error(ExitCode::usage, "a size of the model is below one", "model.*", "give sizes of at least 1");
+  if (width % heads)
+    throw Error(ExitCode::usage, "model.heads does not divide model.width", "model.heads", "choose a divisor");
+}
+
+EncoderShape EncoderConfig::shape(std::int64_t vocabulary) const {
+  EncoderShape s;
+  s.vocabulary = vocabulary;
+  s.width = width;
+  s.layers = layers;
+  s.heads = heads;
+  s.feed_forward = feed_forward;
+  s.max_tokens = max_tokens;
+  return s;
+}
+
+std::int64_t vocabulary_of(const Dataset& dataset) {
+  const nlohmann::json& metadata = dataset.manifest().metadata;
+  if (!metadata.contains("vocabulary") || !metadata["vocabulary"].is_number_integer())
+    throw Error(ExitCode::data, "the dataset names no vocabulary", dataset.folder().string(), "shard it from text");
+  return metadata["vocabulary"];
+}
+
+nlohmann::json encoder_metadata(const EncoderShape& s) {
+  return {{"vocabulary", s.vocabulary}, {"width", s.width},  {"layers", s.layers},
+          {"heads", s.heads},           {"feed_forward", s.feed_forward}, {"max_tokens", s.max_tokens}};
+}
+
+DType compute_type(Comm& comm, const std::string& name) {
+  if (name != "auto") return dtype_from_name(name);
+  // One rank without bf16 decides for all: mixed types would give results that depend on who computed what.
+  return comm.all_reduce_min(std::int64_t(preferred_compute_dtype() == DType::bf16)) ? DType::bf16 : DType::f32;
+}
+
+void check_tokenizer(Comm& comm, const Manifest& model, const Manifest& dataset) {
+  comm.attempt([&] {
+    const FileRecord *ours = model.find_file(kTokenizerFile), *theirs = dataset.find_file(kTokenizerFile);
+    if (!ours || !theirs || ours->bytes != theirs->bytes || ours->header_crc32c != theirs->header_crc32c)
+      throw Error(ExitCode::usage, "the model and the dataset have different tokenizers", kTokenizerFile,
+                  "shard the text with the model's tokenizer.model (tokenizer.model = ...)");
+  });
+}
+
+LoadedEncoder load_encoder(Comm& comm, const std::filesystem::path& folder, const std::string& dtype) {
+  const DType compute = compute_type(comm, dtype);
+  LoadedEncoder loaded;
+  comm.attempt([&] {
+    loaded.manifest = load_manifest(folder, kModelKind);
+    EncoderShape shape;
+    try {
+      const nlohmann::json& s = loaded.manifest.metadata.at("shape");
+      EncoderConfig config{s.at("width"), s.at("layers"), s.at("heads"), s.at("feed_forward"), s.at("max_tokens")};
+      config.check();
+      shape = config.shape(s.at("vocabulary"));
+    } catch (const nlohmann::json::exception&) {
+      throw Error(ExitCode::data, "the manifest does not describe an encoder", (folder / kManifestFile).string(),
+                  "give the folder of a model that the train job wrote");
+    }
+    loaded.encoder = std::make_unique<Encoder>(shape, compute);
+    loaded.parameters.grow(loaded.encoder->layout().padded_size());
+    load_parameters(folder, loaded.manifest, loaded.encoder->layout(), loaded.parameters.span());
+    loaded.encoder->load_parameters(loaded.parameters.span());
+  });
+  return loaded;
+}
+
+}  // namespace tutti

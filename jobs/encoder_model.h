@@ -1,0 +1,49 @@
+// What the jobs share about the text encoder: its keys, its place in a model's metadata, and loading it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "kernels/model/encoder.h"
+#include "runtime/base/config.h"
+#include "runtime/comm/comm.h"
+#include "runtime/data/dataset.h"
+#include "runtime/data/manifest.h"
+
+namespace tutti {
+
+struct EncoderConfig {
+  std::int64_t width = 256, layers = 3, heads = 4, feed_forward = 1024, max_tokens = 128;
+
+  void describe(Schema& schema);
+  // Throws Error(usage).
+  void check() const;
+  EncoderShape shape(std::int64_t vocabulary) const;
+};
+
+// Entries of a dataset's tokenizer. Throws Error(data) where the dataset has none.
+std::int64_t vocabulary_of(const Dataset& dataset);
+
+nlohmann::json encoder_metadata(const EncoderShape& shape);
+
+// The type in which all ranks multiply: "bf16", "f32", or for "auto" bf16 where every rank's processor has it.
+// Collective.
+DType compute_type(Comm& comm, const std::string& name);
+
+// An encoder with a model's parameters, ready to embed.
+struct LoadedEncoder {
+  Manifest manifest;
+  AlignedBuffer<float> parameters;  // the encoder refers to them
+  std::unique_ptr<Encoder> encoder;
+};
+// Collective: `dtype` as for compute_type. Throws Error on all ranks where the folder holds no such model.
+LoadedEncoder load_encoder(Comm& comm, const std::filesystem::path& folder, const std::string& dtype);
+
+// Throws Error(usage) on all ranks where a model and a dataset were made with different tokenizers: the ids of one mean
+// nothing to the other. Collective.
+void check_tokenizer(Comm& comm, const Manifest& model, const Manifest& dataset);
+
+}  // namespace tutti

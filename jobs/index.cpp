@@ -1,0 +1,194 @@
+// index: vectors to inverted lists, over all ranks.
+#include <algorithm>
+#include <numeric>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "jobs/centroid_trainer.h"
+#include "jobs/index_folder.h"
+#include "jobs/job.h"
+#include "jobs/list_builder.h"
+#include "jobs/vector_reader.h"
+#include "runtime/base/log.h"
+#include "runtime/data/commit.h"
+#include "runtime/data/paths.h"
+
+namespace tutti {
+namespace {
+
+struct IndexConfig {
+  std::string vectors, metric = "auto", storage = "f32", on_bad_record = "fail";
+  std::int64_t memory = std::int64_t(1) << 30;
+  ListOptions lists;
+  KmeansOptions kmeans;
+
+  void describe(Schema& s) {
+    s.key("vectors", &vectors, "folder of vectors, as the embed or shard job leaves it");
+    s.require("vectors");
+    s.key("index.nlist", &kmeans.nlist, "lists", "inverted lists; 0: about 4 * sqrt(vectors)");
+    s.choice("index.metric", &metric, {"auto", "l2", "inner_product", "cosine"},
+             "what near means; auto: what the vectors' metadata name, else l2");
+    s.choice("index.storage", &storage, {"f32", "bf16"}, "type of the vectors in the lists");
+    s.key("index.shards", &lists.shards, "shards",
+          "files that the lists are written to; ranks share them out");
+    s.key("kmeans.iterations", &kmeans.iterations, "", "Lloyd's iterations");
+    s.key("kmeans.sample", &kmeans.sample, "vectors",
+          "at most so many vectors train the centroids; 0: all");
+    s.key("kmeans.seed", &kmeans.seed, "", "draws the sample and the first centroids");
+    s.key("kmeans.block", &kmeans.block, "vectors",
+          "the piece of the sample in which sums are ordered");
+    s.choice("on_bad_record", &on_bad_record, {"fail", "skip"},
+             "a vector that holds NaN or infinity, or is all zeros under cosine: end with code 65, "
+             "or leave it out");
+    s.bytes("memory_limit", &memory, "memory of a rank for vectors");
+    s.duration("checkpoint.every", &kmeans.checkpoint.every_seconds, "time between checkpoints");
+    s.key("checkpoint.keep", &kmeans.checkpoint.keep, "generations", "newest checkpoints to keep");
+  }
+
+  // Checks, and fills in what follows from other keys.
+  void resolve() {
+    const auto wrong = [](const std::string& what, const char* key, const char* fix) {
+      throw Error(ExitCode::usage, what, key, fix);
+    };
+    if (kmeans.nlist < 0)
+      wrong("index.nlist is negative", "index.nlist", "give 0 to have it chosen");
+    if (kmeans.nlist > std::int64_t(1) << 30)
+      wrong("too many lists", "index.nlist", "give at most 2^30");
+    if (lists.shards < 1 || lists.shards > kMaxShards)
+      wrong("no number of shards", "index.shards", "give 1 to 100000");
+    if (kmeans.iterations < 0 || kmeans.sample < 0)
+      wrong("a count is negative", "kmeans.*", "give 0 or more");
+    if (kmeans.block < 1) wrong("a block is at least one vector", "kmeans.block", "4096 is usual");
+    if (memory < std::int64_t(1) << 20)
+      wrong("too little memory to work in", "memory_limit", "give at least 1MiB");
+    if (kmeans.checkpoint.keep < 1)
+      wrong("at least one checkpoint must be kept", "checkpoint.keep", "");
+    kmeans.memory_bytes = memory / 2;
+    lists.memory_bytes = memory / 2;
+    lists.storage = dtype_from_name(storage);
+  }
+
+  // Throws Error(data) where the vectors' own metric is none.
+  Metric metric_of(const Manifest& manifest) const {
+    try {
+      return metric_from_name(metric == "auto" ? manifest.metadata.value("metric", "l2") : metric);
+    } catch (const std::exception&) {
+      throw Error(ExitCode::data, "the vectors' manifest names no metric that there is", vectors,
+                  "name one: index.metric");
+    }
+  }
+};
+
+class IndexRun {
+ public:
+  IndexRun(JobContext& context, const IndexConfig& config, const VectorReader& vectors)
+      : context_(context),
+        comm_(context.comm),
+        config_(config),
+        vectors_(vectors),
+        digest_(vectors.dataset().manifest().digest),
+        trainer_(context, vectors, config.kmeans,
+                 {{"vectors", digest_},
+                  {"index.metric", name_of(vectors.metric())},
+                  {"on_bad_record", config.on_bad_record}}),
+        lists_(context, vectors, config.lists) {}
+
+  ExitCode run() {
+    log_info("{} vectors of {} dimensions, {} lists, {}", vectors_.rows(), vectors_.dim(),
+             trainer_.nlist(), name_of(vectors_.metric()));
+    if (trainer_.run() == ExitCode::stopped) return ExitCode::stopped;
+    if (lists_.assign(trainer_.centroids()) == ExitCode::stopped) return ExitCode::stopped;
+    begin_artefact(comm_, context_.run_folder);
+    ArtefactParts parts;
+    if (lists_.write(parts.shards) == ExitCode::stopped) return ExitCode::stopped;
+    comm_.attempt([&] {
+      if (comm_.is_root())
+        parts.files.push_back(write_centroids(context_.run_folder, trainer_.centroids()));
+    });
+    report(commit(parts));
+    return ExitCode::done;
+  }
+
+ private:
+  std::int64_t indexed() const { return vectors_.rows() - lists_.skipped(); }
+
+  Manifest commit(const ArtefactParts& parts) {
+    const auto timed = context_.phases.measure("commit");
+    nlohmann::json metadata = {{"metric", name_of(vectors_.metric())},
+                               {"dimension", vectors_.dim()},
+                               {"count", indexed()},
+                               {"nlist", trainer_.nlist()},
+                               {"storage", config_.storage},
+                               {"vectors_digest", digest_}};
+    const nlohmann::json& source = vectors_.dataset().manifest().metadata;
+    for (const char* key : {"dataset", "dataset_digest", "model_digest"})
+      if (source.contains(key)) metadata[key] = source[key];
+    return commit_artefact(
+        comm_, context_.run_folder,
+        {kIndexKind, index_tables(config_.lists.storage, vectors_.dim()), metadata}, parts);
+  }
+
+  void report(const Manifest& index) {
+    const auto sizes = lists_.list_sizes();
+    const double rate = double(vectors_.rows()) / context_.phases.total_seconds();
+    context_.result.update({{"index_digest", index.digest},
+                            {"vectors", indexed()},
+                            {"vectors_skipped", lists_.skipped()},
+                            {"nlist", trainer_.nlist()},
+                            {"kmeans_iterations", trainer_.iterations()},
+                            {"list_size_min", std::ranges::min(sizes)},
+                            {"list_size_mean", double(indexed()) / double(trainer_.nlist())},
+                            {"list_size_max", std::ranges::max(sizes)},
+                            {"vectors_per_second", rate}});
+    if (lists_.skipped() > 0)
+      log_warning("left out {} vectors that cannot be indexed", lists_.skipped());
+    log_info("{} vectors in {} lists of {} to {}, {:.0f} vectors/s, digest {}", indexed(),
+             trainer_.nlist(), std::ranges::min(sizes), std::ranges::max(sizes), rate,
+             index.digest);
+  }
+
+  JobContext& context_;
+  Comm& comm_;
+  const IndexConfig& config_;
+  const VectorReader& vectors_;
+  const std::string digest_;
+  CentroidTrainer trainer_;
+  ListBuilder lists_;
+};
+
+class IndexJob : public Job {
+ public:
+  void describe(Schema& schema) override { config_.describe(schema); }
+
+  ExitCode run(JobContext& context) override {
+    std::optional<Dataset> dataset;
+    std::optional<VectorReader> vectors;
+    context.comm.attempt([&] {
+      config_.resolve();
+      dataset.emplace(Dataset::open(config_.vectors, kVectorsKind));
+      vectors.emplace(*dataset, config_.metric_of(dataset->manifest()),
+                      config_.on_bad_record == "skip");
+      if (config_.kmeans.nlist > vectors->rows())
+        throw Error(ExitCode::usage,
+                    fmt::format("{} lists for {} vectors", config_.kmeans.nlist, vectors->rows()),
+                    "index.nlist",
+                    "give at most as many lists as there are vectors, or 0 to have it chosen");
+    });
+    if (context.dry_run) {
+      log_info("{} vectors of {} dimensions, {}", vectors->rows(), vectors->dim(),
+               name_of(vectors->metric()));
+      return ExitCode::done;
+    }
+    return IndexRun(context, config_, *vectors).run();
+  }
+
+ private:
+  IndexConfig config_;
+};
+
+}  // namespace
+
+std::unique_ptr<Job> make_index_job() { return std::make_unique<IndexJob>(); }
+
+}  // namespace tutti

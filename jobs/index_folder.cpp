@@ -1,0 +1,74 @@
+#include "jobs/index_folder.h"
+
+#include <stdexcept>
+#include <string>
+
+#include "runtime/base/error.h"
+#include "runtime/data/paths.h"
+#include "runtime/io/extent_file.h"
+
+namespace tutti {
+namespace {
+
+constexpr const char* kCentroidsDataset = "/centroids";
+
+Error broken(const std::filesystem::path& folder, const std::string& what) {
+  return Error(ExitCode::data, what, (folder / kManifestFile).string(), "build the index again");
+}
+
+}  // namespace
+
+std::vector<TableSchema> index_tables(DType storage, std::int64_t dim) {
+  return {
+      {"lists",
+       {ColumnSchema::scalar("list", DType::i64), ColumnSchema::scalar("first_entry", DType::i64),
+        ColumnSchema::scalar("entries", DType::i64)}},
+      {"entries",
+       {ColumnSchema::vector("vector", storage, dim), ColumnSchema::scalar("id", DType::i64)}}};
+}
+
+FileRecord write_centroids(const std::filesystem::path& folder, ConstMatrixView<float> centroids) {
+  const std::size_t size = std::size_t(centroids.rows * centroids.cols);
+  ExtentWriter writer(folder / kCentroidsFile,
+                      {{kCentroidsDataset, DType::f32, {centroids.rows, centroids.cols}, {}}});
+  writer.write_all(0, std::as_bytes(std::span(centroids.data, size)));
+  return writer.finish();
+}
+
+std::vector<float> IndexFolder::read_centroids() const {
+  const std::filesystem::path file = dataset.folder() / kCentroidsFile;
+  const FileRecord* record = dataset.manifest().find_file(kCentroidsFile);
+  const int column = record ? record->find(kCentroidsDataset) : -1;
+  if (column < 0 ||
+      record->extents[std::size_t(column)].shape != std::vector<std::int64_t>{nlist, dim} ||
+      record->extents[std::size_t(column)].dtype != DType::f32)
+    throw broken(dataset.folder(), "the manifest lists no centroids of the index's shape");
+  std::vector<float> centroids(std::size_t(nlist * dim));
+  ExtentReader(file, *record).read(std::size_t(column), 0, std::span(centroids));
+  return centroids;
+}
+
+IndexFolder open_index(const std::filesystem::path& folder) {
+  IndexFolder index{Dataset::open(folder, kIndexKind)};
+  try {
+    const nlohmann::json& m = index.metadata();
+    index.metric = metric_from_name(m.at("metric").get<std::string>());
+    index.storage = dtype_from_name(m.at("storage").get<std::string>());
+    index.dim = m.at("dimension");
+    index.vectors = m.at("count");
+    index.nlist = m.at("nlist");
+  } catch (const nlohmann::json::exception&) {
+    throw broken(folder, "the manifest does not describe an index");
+  } catch (const std::invalid_argument& e) {
+    throw broken(folder, e.what());
+  }
+  const Manifest& manifest = index.dataset.manifest();
+  std::vector<TableSchema> found;
+  for (const TableEntry& table : manifest.tables) found.push_back(table.schema);
+  if (found != index_tables(index.storage, index.dim) ||
+      index.dataset.rows("lists") != index.nlist || index.dataset.rows("entries") != index.vectors)
+    throw broken(folder, "the index's tables are not what its metadata say");
+  return index;
+}
+
+}  // namespace tutti

@@ -1,0 +1,47 @@
+// The index artefact: what its tables and metadata are called, and opening one.
+//
+// Shards hold contiguous ranges of inverted lists: table `lists` (list, first_entry: its first row
+// in the same shard's table `entries`, entries) and table `entries` (vector, id), list by list,
+// each in ascending order of id. All shards' entries one after another are therefore ordered by
+// list. centroids.h5 holds /centroids, [nlist, dimension] f32. The vectors of a cosine index are of
+// unit length (before they are rounded to bf16, where the storage is).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "kernels/core/dtype.h"
+#include "kernels/core/tensor.h"
+#include "kernels/vector/distance.h"
+#include "runtime/data/dataset.h"
+#include "runtime/data/schema.h"
+#include "runtime/io/file_record.h"
+
+namespace tutti {
+
+// The tables of an index, `lists` and `entries`, in this order.
+std::vector<TableSchema> index_tables(DType storage, std::int64_t dim);
+
+// Writes centroids.h5, durably. Local; throws Error(io).
+FileRecord write_centroids(const std::filesystem::path& folder, ConstMatrixView<float> centroids);
+
+// An index that can be searched.
+struct IndexFolder {
+  Dataset dataset;
+  Metric metric = Metric::l2;
+  DType storage = DType::f32;
+  std::int64_t dim = 0, vectors = 0, nlist = 0;
+
+  const nlohmann::json& metadata() const { return dataset.manifest().metadata; }
+  // Row-major [nlist, dim], verified. Local; throws Error(data).
+  std::vector<float> read_centroids() const;
+};
+
+// Reads and checks the manifest. Local; throws Error(usage) where there is no such folder,
+// Error(data) where it holds no whole index.
+IndexFolder open_index(const std::filesystem::path& folder);
+
+}  // namespace tutti

@@ -1,0 +1,43 @@
+// The nearest neighbours of batches of queries, over all ranks.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "jobs/index_folder.h"
+#include "jobs/job.h"
+#include "jobs/list_scanner.h"
+#include "kernels/vector/packed_vectors.h"
+
+namespace tutti {
+
+// Every rank scans the lists of its contiguous range of shards; what the ranks find is merged by
+// (distance, id), so the result has the same bytes on any number of ranks. Queries are the same on
+// all ranks, of unit length under cosine. All functions are collective and throw Error on all
+// ranks.
+class IndexSearcher {
+ public:
+  // `memory_bytes`: of the index, held by a rank at a time. The index must outlive the searcher.
+  IndexSearcher(JobContext& context, const IndexFolder& index, std::int64_t k,
+                std::int64_t memory_bytes);
+
+  // The k nearest of each query among the vectors of its `nprobe` nearest lists, row by row,
+  // padded; on the root, and nothing elsewhere. `nprobe` is at most index.nlist.
+  std::vector<Neighbor> probe(ConstMatrixView<float> queries, std::int64_t nprobe);
+  // The same among all vectors.
+  std::vector<Neighbor> exact(ConstMatrixView<float> queries);
+
+ private:
+  std::vector<Neighbor> find_probes(ConstMatrixView<float> queries, std::int64_t nprobe);
+  std::vector<Neighbor> merge(std::vector<TopK> found);
+
+  JobContext& context_;
+  Comm& comm_;
+  const IndexFolder& index_;
+  std::int64_t k_;
+  std::optional<ListScanner> lists_;
+  PackedVectors centroids_;  // read when first needed
+};
+
+}  // namespace tutti

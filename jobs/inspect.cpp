@@ -1,0 +1,191 @@
+#include "jobs/inspect.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/comm/partition.h"
+#include "runtime/data/manifest.h"
+#include "runtime/data/paths.h"
+#include "runtime/data/shard_reader.h"
+#include "runtime/io/extent_file.h"
+#include "runtime/io/sealed_json.h"
+
+namespace tutti {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMostDamage = 8;  // places named in a message; the rest is counted
+
+// A place that does not verify.
+struct Damage {
+  std::string place, problem;
+};
+
+std::vector<Damage> local_damage_of(const std::filesystem::path& folder, const Manifest& manifest,
+                                    std::int64_t file) {
+  const FileRecord& record = manifest.files[std::size_t(file)];
+  std::vector<Damage> damage;
+  try {
+    const ExtentReader reader(folder / record.name, record);
+    for (const Error& error : reader.find_damage(std::size_t(-1)))
+      damage.push_back({error.place(), error.problem()});
+  } catch (const Error& error) {  // no such file, or of another size
+    if (error.code() != ExitCode::data) throw;
+    damage.push_back({error.place(), error.problem()});
+  }
+  return damage;
+}
+
+// The manifest's tables against the datasets that its files have.
+std::vector<Damage> local_table_damage(const std::filesystem::path& folder,
+                                       const Manifest& manifest, std::int64_t shard) {
+  try {
+    const ShardReader reader(folder, manifest, shard);
+    return {};
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::data) throw;
+    return {{error.place(), error.problem()}};
+  }
+}
+
+// Every rank verifies its share of the files; all damage, in order of file, on every rank.
+std::vector<Damage> find_damage(Comm& comm, const std::filesystem::path& folder,
+                                const Manifest& manifest) {
+  json mine = json::array();
+  const auto add = [&](const std::vector<Damage>& damage) {
+    for (const auto& [place, problem] : damage) mine.push_back({place, problem});
+  };
+  comm.attempt([&] {
+    const Range files = part_of(std::int64_t(manifest.files.size()), comm.size(), comm.rank());
+    for (std::int64_t file = files.begin; file < files.end; ++file)
+      add(local_damage_of(folder, manifest, file));
+    const Range shards = part_of(manifest.shards(), comm.size(), comm.rank());
+    for (std::int64_t shard = shards.begin; mine.empty() && shard < shards.end; ++shard)
+      add(local_table_damage(folder, manifest, shard));
+  });
+  std::vector<Damage> all;
+  for (const auto& text : comm.all_gather_strings(mine.dump()))
+    for (const json& damage : json::parse(text)) all.push_back({damage[0], damage[1]});
+  return all;
+}
+
+std::int64_t bytes_of(const Manifest& manifest) {
+  std::int64_t bytes = 0;
+  for (const auto& file : manifest.files) bytes += file.bytes;
+  return bytes;
+}
+
+json describe(const std::filesystem::path& folder, const Manifest& manifest,
+              const std::vector<Damage>& damage) {
+  json tables = json::array(), places = json::array();
+  for (const auto& table : manifest.tables) {
+    json entry = to_json(table.schema);
+    entry["rows"] = table.rows();
+    entry["shard_rows"] = table.shard_rows;
+    tables.push_back(std::move(entry));
+  }
+  for (const auto& [place, problem] : damage)
+    places.push_back({{"place", place}, {"problem", problem}});
+  return {{"path", folder.string()},
+          {"kind", manifest.kind},
+          {"digest", manifest.digest},
+          {"files", manifest.files.size()},
+          {"bytes", bytes_of(manifest)},
+          {"shards", manifest.shards()},
+          {"tables", tables},
+          {"metadata", manifest.metadata},
+          {"intact", damage.empty()},
+          {"damage", places}};
+}
+
+std::string readable_bytes(std::int64_t bytes) {
+  const char* units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+  double value = double(bytes);
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit < 4; ++unit) value /= 1024;
+  return fmt::format("{:.{}f} {}", value, unit == 0 ? 0 : 1, units[unit]);
+}
+
+std::string table_text(const TableEntry& table) {
+  std::string text = fmt::format("table {}: {} rows", table.schema.name, table.rows());
+  if (!table.shard_rows.empty()) {
+    const auto [least, most] =
+        std::minmax_element(table.shard_rows.begin(), table.shard_rows.end());
+    text += fmt::format(" in {} shards of {} to {}", table.shard_rows.size(), *least, *most);
+  }
+  text += "\n";
+  for (const auto& column : table.schema.columns)
+    text += fmt::format("  {:<20} {:<5} {}\n", column.name, name_of(column.dtype),
+                        column.kind == ColumnKind::vector ? fmt::format("[{}]", column.width)
+                                                          : std::string(name_of(column.kind)));
+  return text;
+}
+
+std::string to_text(const std::filesystem::path& folder, const Manifest& manifest,
+                    const std::vector<Damage>& damage) {
+  std::string text =
+      fmt::format("{}: {}, {} files, {}\ndigest {}\n", folder.string(), manifest.kind,
+                  manifest.files.size(), readable_bytes(bytes_of(manifest)), manifest.digest);
+  for (const auto& table : manifest.tables) text += table_text(table);
+  if (!manifest.metadata.empty()) text += "metadata\n";
+  for (const auto& [key, value] : manifest.metadata.items())
+    text += fmt::format("  {}: {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+  return text + (damage.empty() ? "every checksum is right\n" : "");
+}
+
+[[noreturn]] void throw_damage(const std::filesystem::path& folder,
+                               const std::vector<Damage>& damage) {
+  std::string problem = fmt::format("{} damaged {}:", damage.size(), damage.size() == 1 ? "place" : "places");
+  for (std::size_t i = 0; i < std::min(damage.size(), kMostDamage); ++i)
+    problem += fmt::format("\n  {}: {}", damage[i].place, damage[i].problem);
+  if (damage.size() > kMostDamage)
+    problem += fmt::format("\n  and {} more", damage.size() - kMostDamage);
+  throw Error(ExitCode::data, problem, folder.string(),
+              "restore these files from a copy, or write the artefact again")
+      .as_agreed();
+}
+
+// What is at `folder`; a checkpoint generation, whose manifest has a form of its own, as an artefact without tables.
+Manifest local_manifest(const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / kManifestFile;
+  const json sealed = std::filesystem::exists(file) ? read_sealed_json(file) : json::object();
+  if (sealed.value("kind", "") != kCheckpointKind) return load_manifest(folder);
+  Manifest manifest;
+  manifest.kind = kCheckpointKind;
+  for (const json& part : sealed.at("parts"))
+    manifest.files.push_back(file_record_from_json(part.at("file"), file.string()));
+  manifest.metadata = {{"generation", sealed.at("generation")},
+                       {"arrays", sealed.at("arrays")},
+                       {"state", sealed.at("state")}};
+  manifest.digest = artefact_digest(manifest.files);
+  return manifest;
+}
+
+ExitCode inspect_manifest(Comm& comm, const std::filesystem::path& folder, bool as_json) {
+  Manifest manifest;
+  comm.attempt([&] { manifest = local_manifest(folder); });
+  const std::vector<Damage> damage = find_damage(comm, folder, manifest);
+  if (comm.is_root()) {
+    const std::string text = as_json ? describe(folder, manifest, damage).dump(2) + "\n"
+                                     : to_text(folder, manifest, damage);
+    std::fputs(text.c_str(), stdout);
+    std::fflush(stdout);
+  }
+  if (!damage.empty()) throw_damage(folder, damage);
+  return ExitCode::done;
+}
+
+}  // namespace
+
+ExitCode inspect_artefact(Comm& comm, const std::filesystem::path& path, bool as_json) {
+  return inspect_manifest(comm, path, as_json);
+}
+
+}  // namespace tutti

@@ -1,0 +1,52 @@
+// What every sub-command is: a table of configuration keys and a collective run.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+
+#include "runtime/base/config.h"
+#include "runtime/base/error.h"
+#include "runtime/comm/comm.h"
+#include "runtime/telemetry/events.h"
+#include "runtime/telemetry/phases.h"
+
+namespace tutti {
+
+// What main hands to a job. The same on every rank but for what Comm tells apart.
+struct JobContext {
+  Comm& comm;
+  std::filesystem::path run_folder;  // where the artefact and the run's records go; exists
+  EventLog& events;                  // writes events.jsonl on the root, nothing elsewhere
+  PhaseTimer& phases;                // where the time went; main prints the table at the end
+  bool dry_run = false;              // check and explain, write nothing
+  bool json = false;                 // the result on standard output as JSON
+  nlohmann::json result;             // the root's figures for result.json, units in the names
+};
+
+// A job binds its keys, then runs. run() is collective; it returns `done` or `stopped` and throws otherwise.
+class Job {
+ public:
+  virtual ~Job() = default;
+  virtual void describe(Schema& schema) = 0;
+  virtual ExitCode run(JobContext& context) = 0;
+};
+
+// The command table's row.
+struct JobEntry {
+  const char* name;
+  const char* summary;
+  std::unique_ptr<Job> (*make)();
+};
+std::span<const JobEntry> job_table();
+
+std::unique_ptr<Job> make_shard_job();
+std::unique_ptr<Job> make_train_job();
+std::unique_ptr<Job> make_embed_job();
+std::unique_ptr<Job> make_index_job();
+std::unique_ptr<Job> make_search_job();
+std::unique_ptr<Job> make_evaluate_job();
+
+}  // namespace tutti

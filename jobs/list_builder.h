@@ -1,0 +1,76 @@
+// From centroids to inverted lists on disk: every vector to the owner of its list, in bounded
+// memory.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "jobs/job.h"
+#include "jobs/vector_reader.h"
+#include "kernels/core/dtype.h"
+#include "kernels/core/tensor.h"
+#include "kernels/vector/packed_vectors.h"
+#include "runtime/data/commit.h"
+#include "runtime/data/shard_writer.h"
+
+namespace tutti {
+
+// Shard s of `shards` holds lists [result[s].begin, result[s].end): contiguous, as even in entries
+// as whole lists allow. A function of the lists' sizes alone.
+std::vector<Range> balance_lists(std::span<const std::int64_t> list_sizes, std::int64_t shards);
+
+struct ListOptions {
+  std::int64_t shards = 8;
+  DType storage = DType::f32;  // f32 or bf16
+  std::int64_t memory_bytes =
+      0;  // a rank's for vectors in transit; a shard that is larger is still taken whole
+};
+
+// Writes the shards of an index into the run folder; their bytes depend neither on the number of
+// ranks nor on memory_bytes. Ranks read contiguous ranges of the vectors and own contiguous ranges
+// of the shards. Where a rank's shards do not fit its memory, they are filled over several rounds,
+// each of which reads the vectors again.
+class ListBuilder {
+ public:
+  // Collective.
+  ListBuilder(JobContext& context, const VectorReader& vectors, const ListOptions& options);
+
+  // Finds every vector's list, that of the nearest centroid. Collective; returns ExitCode::stopped
+  // where the job is to stop.
+  ExitCode assign(ConstMatrixView<float> centroids);
+  // After assign(): writes the shards. Collective; returns ExitCode::stopped where the job is to
+  // stop, the shards then being incomplete. `mine` gets this rank's.
+  ExitCode write(std::vector<ShardRecord>& mine);
+
+  // After assign(): entries of each list, and vectors left out as bad, over all ranks.
+  std::span<const std::int64_t> list_sizes() const { return list_sizes_; }
+  std::int64_t skipped() const { return skipped_; }
+
+ private:
+  struct Arrivals;
+  bool stop_agreed();
+  std::vector<Range> my_chunks() const;
+  void assign_chunk(Range rows, const PackedVectors& centroids);
+  void plan_rounds();
+  std::int64_t shard_entries(std::int64_t shard) const;
+  ByteLists pack(Range chunk, std::int64_t round) const;
+  void append_entries(const VectorBatch& batch, Range chunk, ByteLists& to_ranks) const;
+  ShardRecord write_shard(std::int64_t shard, const Arrivals& arrivals) const;
+  void write_list(std::int64_t list, const Arrivals& arrivals, ShardWriter& writer) const;
+
+  JobContext& context_;
+  Comm& comm_;
+  const VectorReader& vectors_;
+  const ListOptions& options_;
+  Range my_rows_;
+  std::int64_t chunk_rows_ = 0, chunks_ = 0;  // rows of a chunk; chunks of the rank that has most
+  std::vector<std::int32_t> list_of_row_;     // of my_rows_; -1 for a bad vector
+  std::vector<std::int64_t> list_sizes_,
+      first_entries_;  // entries before a list, over all shards; nlist + 1
+  std::vector<Range> shard_lists_;
+  std::vector<std::int32_t> shard_of_list_, round_of_shard_;
+  std::int64_t rounds_ = 0, skipped_ = 0;
+};
+
+}  // namespace tutti

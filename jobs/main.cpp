@@ -1,0 +1,229 @@
+// The command line, the command table, and the one place where errors end.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <iostream>
+
+#include "jobs/inspect.h"
+#include "jobs/job.h"
+#include "jobs/version.h"
+#include "runtime/base/check.h"
+#include "runtime/base/log.h"
+#include "runtime/base/stop.h"
+#include "runtime/data/paths.h"
+#include "runtime/data/run_folder.h"
+#include "runtime/topology/hardware.h"
+
+namespace tutti {
+namespace {
+
+constexpr JobEntry kJobs[] = {
+    {"shard", "cut documents or vectors into a dataset of HDF5 shards", make_shard_job},
+    {"train", "train a text encoder on a dataset", make_train_job},
+    {"embed", "embed a dataset's passages with a model", make_embed_job},
+    {"index", "build a vector index over all ranks", make_index_job},
+    {"search", "find the nearest neighbours of many queries at once", make_search_job},
+    {"evaluate", "measure how well a model finds held-out documents", make_evaluate_job},
+};
+
+struct CommandLine {
+  const JobEntry* job = nullptr;  // null: inspect
+  std::string config_file, run_folder, inspect_path, max_time;
+  std::vector<std::string> settings, texts;
+  bool dry_run = false, json = false;
+};
+
+// Keys that every job has.
+struct CommonConfig {
+  double comm_timeout = 600;
+  std::int64_t threads = 0;
+  std::string device = "cpu";
+
+  void describe(Schema& schema) {
+    schema.choice("device", &device, {"cpu", "cuda"}, "where the mathematics runs");
+    schema.key("threads", &threads, "threads", "threads of a rank; 0: the cores it is bound to, shared fairly");
+    schema.duration("comm.timeout", &comm_timeout,
+                    "a collective that waits longer is a hang (exit code 76); 0: never");
+  }
+};
+
+void add_job(CLI::App& app, const JobEntry& entry, CommandLine& line) {
+  CLI::App* sub = app.add_subcommand(entry.name, entry.summary);
+  sub->add_option("config", line.config_file, "configuration file (TOML)")->type_name("CONFIG.toml");
+  sub->add_option("--set", line.settings, "set a configuration key; wins over file and environment")
+      ->type_name("a.b=value")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  sub->add_option("--run", line.run_folder, "the run's folder (default: the configuration file's name without .toml)")
+      ->type_name("DIR");
+  sub->add_option("--max-time", line.max_time, "stop with a checkpoint and exit code 75 after this time")
+      ->type_name("H:MM:SS");
+  sub->add_flag("--dry-run", line.dry_run, "check everything, write nothing");
+  sub->add_flag("--json", line.json, "print the result as JSON");
+  if (std::string(entry.name) == "search")
+    sub->add_option("--text", line.texts, "a question; prints the best passages")
+        ->type_name("TEXT")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  sub->callback([&line, &entry] { line.job = &entry; });
+
+  const std::unique_ptr<Job> job = entry.make();
+  Schema schema;
+  CommonConfig().describe(schema);
+  job->describe(schema);
+  sub->footer("Configuration keys [default; unit]:\n" + schema.help());
+}
+
+// Fills `line`, or returns the exit code of a command line that is already answered.
+std::optional<int> parse(int argc, char** argv, CommandLine& line) {
+  CLI::App app{"Tutti: batch jobs for AI on clusters. Start with mpirun or srun --mpi=pmix."};
+  app.set_version_flag("--version", version_text);
+  app.require_subcommand(1);
+  for (const JobEntry& entry : kJobs) add_job(app, entry, line);
+  CLI::App* inspect = app.add_subcommand("inspect", "say what an artefact is and verify every checksum");
+  inspect->add_option("path", line.inspect_path, "a dataset, vectors, index, model or run folder")->required();
+  inspect->add_flag("--json", line.json, "print as JSON");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : int(ExitCode::usage);
+  }
+  return std::nullopt;
+}
+
+std::filesystem::path run_folder_of(const CommandLine& line) {
+  if (!line.run_folder.empty()) return line.run_folder;
+  if (line.config_file.empty())
+    throw Error(ExitCode::usage, "no run folder", "command line", "give a configuration file or --run DIR");
+  return std::filesystem::path(line.config_file).replace_extension();
+}
+
+void configure(Schema& schema, const CommandLine& line) {
+  if (!line.config_file.empty()) schema.load_file(line.config_file);
+  schema.load_environment();
+  for (const std::string& setting : line.settings) schema.set(setting);
+  if (!line.texts.empty()) schema.set("query.text=" + nlohmann::json(line.texts).dump());
+  schema.check_required();
+}
+
+// The time this job may take: --max-time, or the allocation's own end less a minute, whichever comes first.
+double time_limit(const CommandLine& line) {
+  double limit = line.max_time.empty() ? 0 : parse_duration(line.max_time, "--max-time");
+  if (const char* end = std::getenv("SLURM_JOB_END_TIME")) {
+    const double left = std::atof(end) - double(std::time(nullptr)) - 60;
+    if (left > 0 && (limit == 0 || left < limit)) limit = left;
+  }
+  return limit;
+}
+
+void report_hardware(Comm& comm, const Hardware& hardware, int threads) {
+  log_info("{} on {} rank{} x {} thread{}: {} ({}), {} of {} cores, {:.0f} GiB", "tutti", comm.size(),
+           comm.size() == 1 ? "" : "s", threads, threads == 1 ? "" : "s", hardware.processor, hardware.vector_units,
+           hardware.cores, hardware.machine_cores, hardware.memory_gib);
+}
+
+void require_device(const std::string& device) {
+  if (device == "cuda")
+    throw Error(ExitCode::unavailable, "device = \"cuda\", but this binary was built without CUDA", "device",
+                "use device = \"cpu\": there is no CUDA backend yet");
+}
+
+// Shares the node's cores out fairly where the launcher bound several ranks to the same ones.
+int choose_threads(Comm& comm, const Hardware& hardware, std::int64_t configured) {
+  const std::string mine = comm.host() + " " + hardware.binding;
+  int sharing = 0;
+  for (const std::string& theirs : comm.all_gather_strings(mine)) sharing += theirs == mine;
+  return configured > 0 ? int(configured) : threads_for(hardware.cores, sharing);
+}
+
+ExitCode run_job(Comm& comm, const CommandLine& line, PhaseTimer& phases) {
+  const std::unique_ptr<Job> job = line.job->make();
+  CommonConfig common;
+  Schema schema;
+  common.describe(schema);
+  job->describe(schema);
+  std::filesystem::path folder;
+  comm.attempt([&] {
+    configure(schema, line);
+    folder = run_folder_of(line);
+    require_device(common.device);
+    set_time_limit(time_limit(line));
+  });
+  comm.watch(common.comm_timeout);
+  const Hardware hardware = find_hardware();
+  const int threads = choose_threads(comm, hardware, common.threads);
+  use_threads(threads);
+
+  std::optional<RunFolder> run;
+  if (!line.dry_run) run.emplace(comm, folder);
+  const bool records = run && comm.is_root();
+  if (records) {
+    log_to_file(folder / kLogFile);
+    run->local_write(kConfigFile, schema.to_toml());
+  }
+  report_hardware(comm, hardware, threads);
+  EventLog no_events;
+  std::optional<EventLog> events;
+  if (records) events.emplace(folder / kEventsFile);
+  JobContext context{comm, folder, events ? *events : no_events, phases, line.dry_run, line.json, {}};
+  context.events.write("start", {{"job", line.job->name}, {"ranks", comm.size()}, {"threads", threads},
+                                 {"version", kVersion}});
+  const ExitCode code = job->run(context);
+  const std::string table = phases.table(comm);
+  if (!line.dry_run) log_info("\n{}", table);
+  context.result["seconds"] = phases.total_seconds();
+  context.result["exit_code"] = int(code);
+  context.events.write("end", {{"exit_code", int(code)}, {"seconds", phases.total_seconds()}});
+  if (records) run->local_write(kResultFile, context.result.dump(2) + "\n");
+  if (line.json && comm.is_root()) std::cout << context.result.dump(2) << std::endl;
+  if (code == ExitCode::stopped)
+    log_info("stopped early ({}): submit the same command again to go on", stop_reason());
+  return code;
+}
+
+int report(const Comm& comm, const Error& e) {
+  std::fprintf(stderr, "tutti: error: %s\n  on rank %d, host %s, exit code %d\n", e.what(), comm.rank(),
+               comm.host().c_str(), int(e.code()));
+  std::fflush(stderr);
+  return int(e.code());
+}
+
+// Runs the command on every rank; an error that all ranks agree on is told once, any other ends the whole job.
+int run(Comm& comm, const CommandLine& line, PhaseTimer& phases) {
+  try {
+    if (!line.job) return int(inspect_artefact(comm, line.inspect_path, line.json));
+    return int(run_job(comm, line, phases));
+  } catch (const Error& e) {
+    if (e.agreed()) return comm.is_root() ? report(comm, e) : int(e.code());
+    report(comm, e);
+    comm.local_abort(e.code());
+  } catch (const std::bad_alloc&) {
+    report(comm, Error(ExitCode::io, "out of memory", "", "use more nodes or smaller batches"));
+    comm.local_abort(ExitCode::io);
+  } catch (const std::exception& e) {
+    report(comm, Error(ExitCode::bug, e.what(), "", "this is a bug in Tutti: please report it with this message"));
+    comm.local_abort(ExitCode::bug);
+  }
+}
+
+}  // namespace
+
+std::span<const JobEntry> job_table() { return kJobs; }
+
+}  // namespace tutti
+
+int main(int argc, char** argv) {
+  tutti::PhaseTimer phases;
+  tutti::CommandLine line;
+  if (const std::optional<int> code = tutti::parse(argc, argv, line)) return *code;
+  tutti::install_stop_handlers();
+  try {
+    tutti::Comm comm(&argc, &argv);
+    tutti::log_start(comm.rank());
+    return tutti::run(comm, line, phases);
+  } catch (const tutti::Error& e) {
+    std::fprintf(stderr, "tutti: error: %s\n", e.what());
+    return int(e.code());
+  }
+}

@@ -1,0 +1,313 @@
+// search: the nearest neighbours of a batch of queries, by an index over all ranks.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <iostream>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "jobs/answers.h"
+#include "jobs/index_folder.h"
+#include "jobs/index_searcher.h"
+#include "jobs/job.h"
+#include "jobs/query_source.h"
+#include "jobs/vector_reader.h"
+#include "runtime/base/log.h"
+#include "runtime/base/stop.h"
+#include "runtime/data/commit.h"
+#include "runtime/data/neighbors_file.h"
+#include "runtime/data/paths.h"
+
+namespace tutti {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kScreenWidth = 100;
+
+struct SearchConfig {
+  std::string index, dataset, mode = "probe";
+  QueryConfig queries;
+  std::int64_t k = 10, nprobe = 16, batch = 16384, show = 5;
+  std::int64_t memory = std::int64_t(1) << 30;
+
+  void describe(Schema& s) {
+    s.key("index", &index, "folder of an index, as the index job leaves it");
+    s.require("index");
+    queries.describe(s);
+    s.key("dataset", &dataset,
+          "folder of the text dataset that was indexed, for its passages; default: where it was");
+    s.key("search.k", &k, "neighbours", "so many nearest neighbours of each query");
+    s.choice("search.mode", &mode, {"probe", "exact", "both"},
+             "probe: the nearest lists only; exact: all vectors; both: probe, and its recall "
+             "against exact");
+    s.key("search.nprobe", &nprobe, "lists", "lists to look into for each query");
+    s.key("search.batch", &batch, "queries", "queries that are searched for at a time");
+    s.key("search.show", &show, "passages", "best passages to print for each question");
+    s.bytes("memory_limit", &memory, "memory of a rank for the index's vectors");
+  }
+
+  void check() const {
+    const auto wrong = [](const std::string& what, const char* key, const char* fix) {
+      throw Error(ExitCode::usage, what, key, fix);
+    };
+    if (k < 1) wrong("at least one neighbour is wanted", "search.k", "10 is usual");
+    if (nprobe < 1) wrong("at least one list must be looked into", "search.nprobe", "16 is usual");
+    if (batch < 1) wrong("a batch is at least one query", "search.batch", "16384 is usual");
+    if (show < 0) wrong("search.show is negative", "search.show", "give 0 or more");
+    if (memory < std::int64_t(1) << 20)
+      wrong("too little memory to work in", "memory_limit", "give at least 1MiB");
+    queries.check();
+  }
+};
+
+std::span<const Neighbor> row_of(std::span<const Neighbor> neighbors, std::int64_t k,
+                                 std::int64_t query) {
+  return neighbors.subspan(std::size_t(query * k), std::size_t(k));
+}
+
+std::vector<std::int64_t> ids_of(std::span<const Neighbor> neighbors) {
+  std::vector<std::int64_t> ids;
+  for (const Neighbor& n : neighbors)
+    if (n.id >= 0) ids.push_back(n.id);
+  std::ranges::sort(ids);
+  return ids;
+}
+
+// Neighbours that two answers to a query have in common.
+std::int64_t common(std::span<const Neighbor> a, std::span<const Neighbor> b) {
+  std::vector<std::int64_t> both;
+  std::ranges::set_intersection(ids_of(a), ids_of(b), std::back_inserter(both));
+  return std::int64_t(both.size());
+}
+
+// What ann-benchmarks calls a metric, and the distance as it counts it.
+std::string published_name(Metric metric) {
+  return metric == Metric::l2 ? "euclidean" : metric == Metric::cosine ? "angular" : "ip";
+}
+float published(float distance, Metric metric) {
+  return metric == Metric::l2 ? std::sqrt(distance) : distance;
+}
+
+class SearchRun {
+ public:
+  SearchRun(JobContext& context, const SearchConfig& config, const IndexFolder& index,
+            QuerySource& queries)
+      : context_(context),
+        comm_(context.comm),
+        config_(config),
+        index_(index),
+        queries_(queries),
+        nprobe_(std::min(config.nprobe, index.nlist)),
+        probing_(config.mode != "exact"),
+        searcher_(context, index, config.k, config.memory / 2) {
+    if (!queries.texts.empty() && config.show > 0) comm_.attempt([&] { open_passages(); });
+    if (probing_ && nprobe_ < config.nprobe)
+      log_info("search.nprobe is {}, but there are {} lists: looking into all of them",
+               config.nprobe, index.nlist);
+  }
+
+  ExitCode run() {
+    begin_artefact(comm_, context_.run_folder);
+    open_output();
+    const std::int64_t granule = queries_.granule();
+    const std::int64_t batch = (config_.batch + granule - 1) / granule * granule;
+    for (std::int64_t at = 0; at < queries_.count(); at += batch) {
+      if (comm_.all_reduce_max(std::int64_t(stop_requested())) > 0) return ExitCode::stopped;
+      search({at, std::min(queries_.count(), at + batch)});
+    }
+    const Manifest found = commit();
+    report(found);
+    return ExitCode::done;
+  }
+
+ private:
+  void open_output() {
+    const auto timed = context_.phases.measure("write");
+    comm_.attempt([&] {
+      if (comm_.is_root())
+        output_.emplace(context_.run_folder, NeighborsShape{queries_.count(), config_.k, index_.dim,
+                                                            published_name(index_.metric)});
+    });
+  }
+
+  void search(Range range) {
+    std::vector<float> vectors = load(range);
+    const ConstMatrixView<float> queries(vectors.data(), range.size(), index_.dim);
+    std::vector<Neighbor> probed, exact;
+    if (probing_) {
+      const auto start = Clock::now();
+      probed = searcher_.probe(queries, nprobe_);
+      probe_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
+    }
+    if (config_.mode != "probe") {
+      const auto start = Clock::now();
+      exact = searcher_.exact(queries);
+      exact_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
+    }
+    const auto timed = context_.phases.measure("write");
+    comm_.attempt([&] {
+      if (comm_.is_root()) keep(range, probing_ ? probed : exact, exact);
+    });
+    log_info("{} of {} queries", range.end, queries_.count());
+  }
+
+  // The queries as the index wants them.
+  std::vector<float> load(Range range) {
+    std::vector<float> vectors = queries_.load(range);
+    const auto timed = context_.phases.measure("load");
+    comm_.attempt([&] {
+      for (std::int64_t q = 0; q < range.size(); ++q) {
+        const auto row =
+            std::span(vectors).subspan(std::size_t(q * index_.dim), std::size_t(index_.dim));
+        if (const std::string defect = vector_defect(row, index_.metric); !defect.empty())
+          throw Error(ExitCode::data, "a query cannot be searched for: " + defect,
+                      queries_.place_of(range.begin + q), "");
+      }
+    });
+    if (index_.metric == Metric::cosine) normalise({vectors.data(), range.size(), index_.dim});
+    return vectors;
+  }
+
+  // The root's: writes what was found for some queries and counts what it is worth.
+  void keep(Range range, std::span<const Neighbor> found, std::span<const Neighbor> exact) {
+    std::vector<std::int64_t> ids;
+    std::vector<float> distances;
+    for (const Neighbor& n : found) {
+      ids.push_back(n.id);
+      distances.push_back(published(n.distance, index_.metric));
+    }
+    output_->append(ids, distances);
+    for (std::int64_t q = range.begin; q < range.end; ++q) {
+      const auto mine = row_of(found, config_.k, q - range.begin);
+      if (!exact.empty()) {
+        const auto truth = row_of(exact, config_.k, q - range.begin);
+        true_neighbors_ += std::int64_t(ids_of(truth).size());
+        recalled_ += common(mine, truth);
+      }
+      if (!queries_.own_passages.empty()) {
+        const Range own = queries_.own_passages[std::size_t(q)];
+        own_found_ +=
+            std::ranges::any_of(mine, [&](const Neighbor& n) { return own.contains(n.id); });
+      }
+      if (passages_)
+        best_.emplace_back(mine.begin(), mine.begin() + std::min(config_.show, config_.k));
+    }
+  }
+
+  Manifest commit() {
+    const auto timed = context_.phases.measure("commit");
+    ArtefactParts parts;
+    comm_.attempt([&] {
+      if (comm_.is_root()) parts.files.push_back(output_->finish());
+    });
+    nlohmann::json metadata = {{"queries", queries_.count()},
+                               {"k", config_.k},
+                               {"metric", name_of(index_.metric)},
+                               {"mode", probing_ ? "probe" : "exact"},
+                               {"index_digest", index_.dataset.manifest().digest}};
+    if (probing_) metadata["nprobe"] = nprobe_;
+    return commit_artefact(comm_, context_.run_folder, {kNeighborsKind, {}, metadata}, parts);
+  }
+
+  void report(const Manifest& found) {
+    nlohmann::json& result = context_.result;
+    const double count = double(queries_.count());
+    result.update({{"neighbors_digest", found.digest},
+                   {"queries", queries_.count()},
+                   {"k", config_.k},
+                   {"queries_per_second", count / (probing_ ? probe_seconds_ : exact_seconds_)}});
+    if (probing_) result["nprobe"] = nprobe_;
+    if (config_.mode == "both") {
+      result["exact_queries_per_second"] = count / exact_seconds_;
+      result["recall_at_k"] = true_neighbors_ ? double(recalled_) / double(true_neighbors_) : 1;
+    }
+    if (!queries_.own_passages.empty()) result["document_recall_at_k"] = double(own_found_) / count;
+    log_info("{} queries, {:.0f} queries/s, digest {}", queries_.count(),
+             result["queries_per_second"].get<double>(), found.digest);
+    for (const char* figure : {"recall_at_k", "document_recall_at_k"})
+      if (result.contains(figure))
+        log_info("{} {:.4f}, k {}", figure, result[figure].get<double>(), config_.k);
+    comm_.attempt([&] {
+      if (comm_.is_root() && !best_.empty()) tell_passages();
+    });
+  }
+
+  // The dataset whose passages are shown: the one that is named, or the one that was indexed, where
+  // it still is.
+  void open_passages() {
+    const std::string indexed = index_.metadata().value("dataset_digest", "");
+    const std::string folder =
+        config_.dataset.empty() ? index_.metadata().value("dataset", "") : config_.dataset;
+    if (config_.dataset.empty() &&
+        !std::filesystem::exists(std::filesystem::path(folder) / kManifestFile)) {
+      log_warning(
+          "the dataset that was indexed is not where it was ({}): give dataset = ... to see "
+          "passages",
+          folder);
+      return;
+    }
+    passages_.emplace(Dataset::open(folder, kDatasetKind));
+    if (const std::string& found = passages_->manifest().digest;
+        !indexed.empty() && indexed != found)
+      throw Error(ExitCode::usage,
+                  fmt::format("the index was built from dataset {}, this is {}", indexed, found),
+                  folder, "give the dataset whose passages were embedded: dataset = ...");
+  }
+
+  void tell_passages() {
+    nlohmann::json all = nlohmann::json::array();
+    for (std::size_t q = 0; q < best_.size(); ++q) {
+      const nlohmann::json answers = answers_of(*passages_, best_[q], index_.metric);
+      all.push_back({{"question", queries_.texts[q]}, {"passages", answers}});
+      if (!context_.json)
+        std::cout << (q ? "\n\n" : "") << answers_text(queries_.texts[q], answers, kScreenWidth);
+    }
+    std::cout << std::flush;
+    context_.result["answers"] = all;
+  }
+
+  JobContext& context_;
+  Comm& comm_;
+  const SearchConfig& config_;
+  const IndexFolder& index_;
+  QuerySource& queries_;
+  const std::int64_t nprobe_;
+  const bool probing_;
+  IndexSearcher searcher_;
+  std::optional<NeighborsWriter> output_;    // the root's
+  std::optional<Dataset> passages_;          // where there are questions to show passages for
+  std::vector<std::vector<Neighbor>> best_;  // of each question
+  std::int64_t true_neighbors_ = 0, recalled_ = 0, own_found_ = 0;
+  double probe_seconds_ = 0, exact_seconds_ = 0;
+};
+
+class SearchJob : public Job {
+ public:
+  void describe(Schema& schema) override { config_.describe(schema); }
+
+  ExitCode run(JobContext& context) override {
+    std::optional<IndexFolder> index;
+    context.comm.attempt([&] {
+      config_.check();
+      index.emplace(open_index(config_.index));
+    });
+    const std::unique_ptr<QuerySource> queries = open_queries(context, config_.queries, *index);
+    if (context.dry_run) {
+      log_info("{} queries; {} vectors of {} dimensions in {} lists, {}", queries->count(),
+               index->vectors, index->dim, index->nlist, name_of(index->metric));
+      return ExitCode::done;
+    }
+    return SearchRun(context, config_, *index, *queries).run();
+  }
+
+ private:
+  SearchConfig config_;
+};
+
+}  // namespace
+
+std::unique_ptr<Job> make_search_job() { return std::make_unique<SearchJob>(); }
+
+}  // namespace tutti

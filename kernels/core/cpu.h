@@ -1,0 +1,13 @@
+// What the processor can do, as far as a kernel is chosen by it.
+#pragma once
+
+namespace tutti {
+
+struct CpuFeatures {
+  bool avx512 = false;       // x86-64-v4: F, BW, CD, DQ and VL
+  bool avx512_bf16 = false;  // also on every processor with AMX
+};
+
+CpuFeatures cpu_features();
+
+}  // namespace tutti

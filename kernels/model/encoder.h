@@ -1,0 +1,106 @@
+// A transformer text encoder: tokens in, one vector of unit length a sequence out.
+//
+//   x = token embedding + position embedding
+//   x = x + attention(layer_norm(x)) W_out;  x = x + gelu(layer_norm(x) W_ff1) W_ff2     (each
+//   layer) embedding = mean over the sequence of layer_norm(x), scaled to unit length
+//
+// Layer normalisation comes before each part (Xiong et al., 2020), attention is bidirectional, each
+// sequence sees itself alone. Products are in `compute` (f32 or bf16), everything else in f32.
+// Results are the same bytes for any number of threads, given the batch, the parameters, the build
+// and the CPU's features.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/core/arena.h"
+#include "kernels/core/dtype.h"
+#include "kernels/ops/product.h"
+
+namespace tutti {
+
+struct EncoderShape {
+  std::int64_t vocabulary = 0;
+  std::int64_t width = 0;  // a multiple of heads
+  std::int64_t layers = 0;
+  std::int64_t heads = 0;
+  std::int64_t feed_forward = 0;
+  std::int64_t max_tokens = 0;  // in a sequence
+
+  bool operator==(const EncoderShape&) const = default;
+};
+
+// Sequences one behind the other: sequence s is tokens[offsets[s]] ... tokens[offsets[s + 1] - 1].
+// offsets[0] is 0, the last offset is tokens.size().
+struct TokenBatch {
+  std::span<const std::int32_t> tokens;
+  std::span<const std::int32_t> offsets;
+
+  std::int64_t size() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
+};
+
+// `count` matrix products Y[m, n] = X[m, k] W, of one kind.
+struct ProductSize {
+  enum class Kind : std::uint8_t { forward, backward_data, backward_weights };
+  Kind kind;
+  std::int64_t m, n, k, count;
+
+  std::int64_t flops() const { return 2 * m * n * k * count; }
+};
+
+// The parameters of an encoder, in order. Throws std::invalid_argument for an impossible shape.
+ArenaLayout encoder_layout(const EncoderShape& shape);
+
+class Encoder {
+ public:
+  // Throws std::invalid_argument for an impossible shape or compute type.
+  explicit Encoder(const EncoderShape& shape, DType compute = preferred_compute_dtype(),
+                   ProductBackend backend = ProductBackend::automatic);
+  ~Encoder();
+  Encoder(Encoder&&) noexcept;
+  Encoder& operator=(Encoder&&) noexcept;
+
+  const EncoderShape& shape() const;
+  const ArenaLayout& layout() const;
+  DType compute() const;
+
+  // Fills an arena (layout().padded_size() elements): embeddings and weights normal, layer norms
+  // at one and zero, biases and gaps zero. Every value is a function of (seed, parameter, element).
+  void initialize(std::span<float> parameters, std::uint64_t seed) const;
+
+  // Packs the weights of an arena. Call it after each update, before the next pass. The arena stays
+  // referenced until the next call and must not change meanwhile.
+  void load_parameters(std::span<const float> parameters);
+
+  // Embeddings [batch.size(), width], row by row. Keeps no activations: memory for one layer.
+  void embed(const TokenBatch& batch, std::span<float> embeddings);
+
+  // The same bytes as embed(), and keeps what backward() needs.
+  void forward(const TokenBatch& batch, std::span<float> embeddings);
+
+  // Adds the gradient of sum(embeddings * d_embeddings) to an arena of gradients. `batch` is that
+  // of the last forward(), whose activations are used up.
+  void backward(const TokenBatch& batch, std::span<const float> d_embeddings,
+                std::span<float> gradients);
+
+  // Products with weight matrices in one forward pass over `tokens` tokens, and in its backward
+  // pass. Attention's own products, whose size depends on the lengths, are not among them.
+  std::vector<ProductSize> forward_products(std::int64_t tokens) const;
+  std::vector<ProductSize> backward_products(std::int64_t tokens) const;
+
+  // Floating point operations of forward_products() and backward_products() together.
+  std::int64_t product_flops(std::int64_t tokens) const;
+
+  // All passes throw std::invalid_argument for sequences that are empty or longer than max_tokens,
+  // tokens outside the vocabulary, spans of the wrong size or parameters that were never loaded.
+
+ private:
+  class Pass;
+  template <class T>
+  class TypedPass;
+  std::unique_ptr<Pass> pass_;
+};
+
+}  // namespace tutti

@@ -1,0 +1,230 @@
+#include <algorithm>
+
+#include "kernels/core/parallel.h"
+#include "kernels/model/encoder_pass.h"
+#include "kernels/ops/gelu.h"
+#include "kernels/ops/pool.h"
+
+namespace tutti {
+namespace {
+
+// Columns of the partial sums, one row a panel, that become gradients of vectors.
+struct PartialColumns {
+  std::int64_t width, feed_forward;
+  std::int64_t norm1_gain() const { return 0; }
+  std::int64_t norm1_bias() const { return width; }
+  std::int64_t qkv_bias() const { return 2 * width; }
+  std::int64_t out_bias() const { return 5 * width; }
+  std::int64_t norm2_gain() const { return 6 * width; }
+  std::int64_t norm2_bias() const { return 7 * width; }
+  std::int64_t ff2_bias() const { return 8 * width; }
+  std::int64_t ff1_bias() const { return 9 * width; }
+};
+
+template <class T>
+void zero_rows(MatrixView<T> rows) {
+  for (std::int64_t r = 0; r < rows.rows; ++r) std::fill_n(rows.row(r), rows.cols, T(0.0f));
+}
+
+}  // namespace
+
+template <class T>
+MatrixView<const T> Encoder::TypedPass<T>::compute_panel(Residual& residual, std::int64_t panel) {
+  if constexpr (std::is_same_v<T, float>)
+    return panel_of(residual.wide, panel);
+  else
+    return panel_of(residual.narrow, panel);
+}
+
+template <class T>
+const T* Encoder::TypedPass<T>::compute_data(Residual& residual) {
+  return compute_panel(residual, 0).data;
+}
+
+template <class T>
+MatrixView<bf16> Encoder::TypedPass<T>::narrow_panel(Residual& residual, std::int64_t panel) {
+  if constexpr (std::is_same_v<T, float>)
+    return {};
+  else
+    return panel_of(residual.narrow, panel);
+}
+
+// Rows' gradients from the embeddings', in d_in_.
+template <class T>
+void Encoder::TypedPass<T>::start_backward(const TokenBatch& batch,
+                                           std::span<const float> d_embeddings) {
+  for (Residual* residual : {&d_out_, &d_middle_, &d_in_}) {
+    residual->wide.grow(rows_);
+    if constexpr (!std::is_same_v<T, float>) residual->narrow.grow(rows_);
+  }
+  d_context_.grow(rows_ + kAttentionStep);
+  d_qkv_.grow(rows_);
+  partials_.grow(panels_);
+  attention_.prepare(batch.offsets, true);
+  scratch_.prepare();
+  parallel_for(batch.size(), [&](std::int64_t s) {
+    const std::int64_t first = batch.offsets[s], at = s * shape_.width;
+    mean_pool_backward(embeddings_.data() + at, norms_[s], d_embeddings.data() + at,
+                       d_in_.wide.rows(first, batch.offsets[s + 1] - first));
+  });
+  zero_rows(d_in_.wide.rows(tokens_, rows_ - tokens_));
+  zero_rows(d_qkv_.rows(tokens_, rows_ - tokens_));
+}
+
+template <class T>
+void Encoder::TypedPass<T>::back_final_norm(std::int64_t panel) {
+  const PartialColumns columns{shape_.width, shape_.feed_forward};
+  layer_norm_backward({.d_out = panel_of(d_in_.wide, panel),
+                       .x = panel_of(last_x_, panel),
+                       .statistics = last_norm_.at(panel * panel_rows_),
+                       .gain = parameter(parameters_.final_norm.gain),
+                       .d_x = panel_of(d_out_.wide, panel),
+                       .d_x_narrow = narrow_panel(d_out_, panel),
+                       .d_gain = partial(panel, columns.norm1_gain()),
+                       .d_bias = partial(panel, columns.norm1_bias())});
+}
+
+// From the gradient of a layer's output, d_out_, to that of the feed-forward part's input, in
+// scratch. The gradient of u takes the place of u.
+template <class T>
+MatrixView<float> Encoder::TypedPass<T>::back_feed_forward(std::int64_t index, std::int64_t panel) {
+  const Linear &ff1 = packed_[index].ff1, &ff2 = packed_[index].ff2;
+  const PartialColumns columns{shape_.width, shape_.feed_forward};
+  const MatrixView<float> d_g = scratch_panel<float>(kWide, shape_.feed_forward);
+  const MatrixView<float> d_h = scratch_panel<float>(kWide2, shape_.width);
+  const MatrixView<T> u = panel_of(layer(index).u, panel);
+  const std::int64_t size = ff2.block_size();
+  for (std::int64_t block = 0; block < ff2.blocks(); ++block) {
+    ff2.backward_block(block, compute_panel(d_out_, panel).data, d_g.data, product_scratch(ff2));
+    const MatrixView<T> part = block_of(u, block, size);
+    gelu_backward<T>(block_of(d_g, block, size), part, part,
+                     partial(panel, columns.ff1_bias() + block * size));
+    ff1.backward_block(block, u.data, d_h.data, product_scratch(ff1));
+  }
+  return d_h;
+}
+
+// On to the gradient of the stream between a layer's two parts, d_middle_, and of the attention's
+// output, d_context_.
+template <class T>
+void Encoder::TypedPass<T>::back_middle(std::int64_t index, std::int64_t panel) {
+  Layer& l = layer(index);
+  const Linear& out = packed_[index].out;
+  const PartialColumns columns{shape_.width, shape_.feed_forward};
+  layer_norm_backward({.d_out = back_feed_forward(index, panel),
+                       .x = panel_of(l.middle, panel),
+                       .statistics = l.norm2.at(panel * panel_rows_),
+                       .gain = parameter(parameters_.layers[index].norm2.gain),
+                       .d_skip = panel_of(d_out_.wide, panel),
+                       .d_x = panel_of(d_middle_.wide, panel),
+                       .d_x_narrow = narrow_panel(d_middle_, panel),
+                       .d_gain = partial(panel, columns.norm2_gain()),
+                       .d_bias = partial(panel, columns.norm2_bias())});
+  column_sums<float>(panel_of(d_out_.wide, panel), partial(panel, columns.ff2_bias()));
+  column_sums<float>(panel_of(d_middle_.wide, panel), partial(panel, columns.out_bias()));
+
+  const MatrixView<T> d_context = panel_of(d_context_, panel);
+  const MatrixView<float> product = float_target(d_context, kWide);
+  out.backward(compute_panel(d_middle_, panel).data, product.data, product_scratch(out));
+  if constexpr (!std::is_same_v<T, float>) add_bias<T>(product, nullptr, d_context);
+}
+
+template <class T>
+void Encoder::TypedPass<T>::back_attention(std::int64_t index, const TokenBatch& batch) {
+  Layer& l = layer(index);
+  parallel_for_dynamic(batch.size() * shape_.heads, [&](std::int64_t i) {
+    const std::int64_t s = i / shape_.heads, first = batch.offsets[s];
+    attention_.backward(l.qkv.row(first), l.probabilities.data() + probability_offsets_[i],
+                        d_context_.row(first), batch.offsets[s + 1] - first, i % shape_.heads,
+                        d_qkv_.row(first));
+  });
+}
+
+// From the gradients of the queries, keys and values to that of the layer's input, d_in_.
+template <class T>
+void Encoder::TypedPass<T>::back_qkv(std::int64_t index, std::int64_t panel) {
+  Layer& l = layer(index);
+  const PartialColumns columns{shape_.width, shape_.feed_forward};
+  column_sums<T>(panel_of(d_qkv_, panel), partial(panel, columns.qkv_bias()));
+  const MatrixView<float> d_h = scratch_panel<float>(kWide, shape_.width);
+  const Linear& linear = packed_[index].qkv;
+  linear.backward(panel_of(d_qkv_, panel).data, d_h.data, product_scratch(linear));
+  layer_norm_backward({.d_out = d_h,
+                       .x = panel_of(l.x, panel),
+                       .statistics = l.norm1.at(panel * panel_rows_),
+                       .gain = parameter(parameters_.layers[index].norm1.gain),
+                       .d_skip = panel_of(d_middle_.wide, panel),
+                       .d_x = panel_of(d_in_.wide, panel),
+                       .d_x_narrow = narrow_panel(d_in_, panel),
+                       .d_gain = partial(panel, columns.norm1_gain()),
+                       .d_bias = partial(panel, columns.norm1_bias())});
+}
+
+template <class T>
+void Encoder::TypedPass<T>::add_weight_gradients(std::int64_t index, std::span<float> gradients) {
+  Layer& l = layer(index);
+  const EncoderLayer& p = parameters_.layers[index];
+  std::vector<WeightTask> tasks;
+  const auto add = [&](const WeightGradient& kind, const T* dy, const T* x,
+                       const EncoderLinear& linear) {
+    for (std::int64_t panel = 0; panel < kind.panels(); ++panel)
+      tasks.push_back({&kind, panel, dy, x, gradients.data() + linear.weight.offset});
+  };
+  add(ff1_gradient_, l.u.row(0), l.h2.row(0), p.ff1);
+  add(ff2_gradient_, compute_data(d_out_), l.g.row(0), p.ff2);
+  add(qkv_gradient_, d_qkv_.row(0), l.h1.row(0), p.qkv);
+  add(out_gradient_, compute_data(d_middle_), l.context.row(0), p.out);
+  parallel_for_dynamic(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t i) {
+    const WeightTask& task = tasks[i];
+    task.kind->run(task.panel, rows_, task.dy, task.x, task.gradient, scratch_, kWeights);
+  });
+}
+
+template <class T>
+void Encoder::TypedPass<T>::add_vector_gradients(
+    const std::vector<std::pair<EncoderParameter, std::int64_t>>& parts,
+    std::span<float> gradients) {
+  std::vector<SumTarget> targets;
+  for (const auto& [part, column] : parts)
+    targets.push_back({column, part.size, gradients.data() + part.offset});
+  add_partial_sums(partials_.rows(0, panels_), targets);
+}
+
+template <class T>
+void Encoder::TypedPass<T>::backward(const TokenBatch& batch, std::span<const float> d_embeddings,
+                                     std::span<float> gradients) {
+  const PartialColumns columns{shape_.width, shape_.feed_forward};
+  start_backward(batch, d_embeddings);
+  parallel_for_dynamic(panels_, [&](std::int64_t panel) { back_final_norm(panel); });
+  add_vector_gradients({{parameters_.final_norm.gain, columns.norm1_gain()},
+                        {parameters_.final_norm.bias, columns.norm1_bias()}},
+                       gradients);
+  for (std::int64_t index = shape_.layers - 1; index >= 0; --index) {
+    parallel_for_dynamic(panels_, [&](std::int64_t panel) { back_middle(index, panel); });
+    back_attention(index, batch);
+    parallel_for_dynamic(panels_, [&](std::int64_t panel) { back_qkv(index, panel); });
+    add_weight_gradients(index, gradients);
+    const EncoderLayer& l = parameters_.layers[index];
+    add_vector_gradients({{l.norm1.gain, columns.norm1_gain()},
+                          {l.norm1.bias, columns.norm1_bias()},
+                          {l.qkv.bias, columns.qkv_bias()},
+                          {l.out.bias, columns.out_bias()},
+                          {l.norm2.gain, columns.norm2_gain()},
+                          {l.norm2.bias, columns.norm2_bias()},
+                          {l.ff1.bias, columns.ff1_bias()},
+                          {l.ff2.bias, columns.ff2_bias()}},
+                         gradients);
+    std::swap(d_out_, d_in_);
+  }
+  const auto rows_of = [&](const EncoderParameter& table) {
+    return MatrixView<float>(gradients.data() + table.offset, table.size / shape_.width,
+                             shape_.width);
+  };
+  scatter_add_rows(batch.tokens, d_out_.wide.rows(0, tokens_), rows_of(parameters_.token));
+  scatter_add_rows(positions_, d_out_.wide.rows(0, tokens_), rows_of(parameters_.position));
+}
+
+template class Encoder::TypedPass<float>;
+template class Encoder::TypedPass<bf16>;
+
+}  // namespace tutti

@@ -1,0 +1,75 @@
+#include "kernels/ops/softmax_cpu.h"
+
+#include "kernels/core/clones.h"
+#include "kernels/ops/vector_math.h"
+
+namespace tutti::cpu {
+namespace {
+
+// The exponentials replace the scores, which `out` may be as well.
+template <class T>
+TUTTI_INLINE void forward(float* scores, std::int64_t valid, std::int64_t cols, float scale,
+                          T* out) {
+  float top = scores[0];
+#pragma omp simd reduction(max : top)
+  for (std::int64_t i = 0; i < valid; ++i) top = scores[i] > top ? scores[i] : top;
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < valid; ++i) {
+    const float e = vector_exp(scale * (scores[i] - top));
+    scores[i] = e;
+    sum += e;
+  }
+  const float inverse = 1.0f / sum;
+#pragma omp simd
+  for (std::int64_t i = 0; i < valid; ++i) out[i] = T(scores[i] * inverse);
+  for (std::int64_t i = valid; i < cols; ++i) out[i] = T(0.0f);
+}
+
+template <class T>
+TUTTI_INLINE void backward(const T* __restrict p, const float* d_p, std::int64_t valid,
+                           std::int64_t cols, float scale, T* d_scores) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < valid; ++i) sum += float(p[i]) * d_p[i];
+#pragma omp simd
+  for (std::int64_t i = 0; i < valid; ++i) d_scores[i] = T(scale * float(p[i]) * (d_p[i] - sum));
+  for (std::int64_t i = valid; i < cols; ++i) d_scores[i] = T(0.0f);
+}
+
+TUTTI_CLONES void forward_f32(float* scores, std::int64_t valid, std::int64_t cols, float scale,
+                              float* out) {
+  forward(scores, valid, cols, scale, out);
+}
+
+TUTTI_CLONES void forward_bf16(float* scores, std::int64_t valid, std::int64_t cols, float scale,
+                               bf16* out) {
+  forward(scores, valid, cols, scale, out);
+}
+TUTTI_CLONES void backward_f32(const float* p, const float* d_p, std::int64_t valid,
+                               std::int64_t cols, float scale, float* d_scores) {
+  backward(p, d_p, valid, cols, scale, d_scores);
+}
+TUTTI_CLONES void backward_bf16(const bf16* p, const float* d_p, std::int64_t valid,
+                                std::int64_t cols, float scale, bf16* d_scores) {
+  backward(p, d_p, valid, cols, scale, d_scores);
+}
+
+}  // namespace
+
+void softmax_row(float* scores, std::int64_t valid, std::int64_t cols, float scale, float* out) {
+  forward_f32(scores, valid, cols, scale, out);
+}
+void softmax_row(float* scores, std::int64_t valid, std::int64_t cols, float scale, bf16* out) {
+  forward_bf16(scores, valid, cols, scale, out);
+}
+void softmax_row_backward(const float* p, const float* d_p, std::int64_t valid, std::int64_t cols,
+                          float scale, float* d_scores) {
+  backward_f32(p, d_p, valid, cols, scale, d_scores);
+}
+void softmax_row_backward(const bf16* p, const float* d_p, std::int64_t valid, std::int64_t cols,
+                          float scale, bf16* d_scores) {
+  backward_bf16(p, d_p, valid, cols, scale, d_scores);
+}
+
+}  // namespace tutti::cpu

@@ -1,0 +1,62 @@
+#include "kernels/optim/adamw.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "kernels/core/parallel.h"
+#include "kernels/core/subnormals.h"
+#include "kernels/optim/adamw_cpu.h"
+
+namespace tutti {
+namespace {
+
+void check(const ArenaLayout& layout, std::int64_t step, const AdamWSlice& s) {
+  const std::size_t size = s.parameters.size();
+  if (step < 1) throw std::invalid_argument("adamw: steps count from 1");
+  if (s.gradients.size() != size || s.first_moment.size() != size || s.second_moment.size() != size)
+    throw std::invalid_argument("adamw: spans differ in size");
+  if (s.begin < 0 || s.begin % kArenaBlock != 0 || size % kArenaBlock != 0 ||
+      s.begin + static_cast<std::int64_t>(size) > layout.padded_size())
+    throw std::invalid_argument("adamw: the slice is not made of the arena's blocks");
+}
+
+cpu::AdamWFactors factors_of(const AdamWOptions& o, std::int64_t step, float gradient_scale) {
+  const double correction1 = 1.0 - std::pow(static_cast<double>(o.beta1), step);
+  const double correction2 = 1.0 - std::pow(static_cast<double>(o.beta2), step);
+  return {.beta1 = o.beta1,
+          .beta2 = o.beta2,
+          .epsilon = o.epsilon,
+          .step_size = static_cast<float>(o.learning_rate / correction1),
+          .inverse_v = static_cast<float>(1.0 / correction2),
+          .decay = o.learning_rate * o.weight_decay,
+          .gradient_scale = gradient_scale};
+}
+
+}  // namespace
+
+void adamw_update(const ArenaLayout& layout, const AdamWOptions& options, std::int64_t step,
+                  float gradient_scale, const AdamWSlice& slice) {
+  check(layout, step, slice);
+  const cpu::AdamWFactors decaying = factors_of(options, step, gradient_scale);
+  cpu::AdamWFactors plain = decaying;
+  plain.decay = 0.0f;
+  const auto parameters = layout.parameters();
+  const std::int64_t blocks = static_cast<std::int64_t>(slice.parameters.size()) / kArenaBlock;
+  parallel_for(blocks, [&](std::int64_t block) {
+    const FlushSubnormals moments_decay_into_them;
+    const std::int64_t begin = slice.begin + block * kArenaBlock, end = begin + kArenaBlock;
+    auto parameter =
+        std::partition_point(parameters.begin(), parameters.end(),
+                             [&](const Parameter& p) { return p.offset + p.size <= begin; });
+    for (; parameter != parameters.end() && parameter->offset < end; ++parameter) {
+      const std::int64_t from = std::max(begin, parameter->offset);
+      const std::int64_t to = std::min(end, parameter->offset + parameter->size);
+      const std::int64_t at = from - slice.begin;
+      cpu::adamw_run(parameter->decay ? decaying : plain, to - from, &slice.gradients[at],
+                     &slice.parameters[at], &slice.first_moment[at], &slice.second_moment[at]);
+    }
+  });
+}
+
+}  // namespace tutti

@@ -1,0 +1,255 @@
+#include "runtime/checkpoint/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <exception>
+#include <thread>
+
+#include "kernels/core/arena.h"
+#include "kernels/core/parallel.h"
+#include "runtime/base/check.h"
+#include "runtime/base/log.h"
+#include "runtime/io/extent_file.h"
+#include "runtime/io/file.h"
+#include "runtime/io/sealed_json.h"
+
+namespace tutti {
+namespace {
+
+constexpr int kFormatVersion = 1;
+
+std::string dataset_of(const std::string& array) { return "/" + array; }
+
+// A copy by all threads: one would not fill the memory's bandwidth.
+void copy_bytes(std::span<const std::byte> from, std::byte* to) {
+  constexpr std::int64_t kPiece = 1 << 20;
+  const std::int64_t size = std::int64_t(from.size());
+  parallel_for((size + kPiece - 1) / kPiece, [&](std::int64_t i) {
+    std::memcpy(to + i * kPiece, from.data() + i * kPiece, std::size_t(std::min(kPiece, size - i * kPiece)));
+  });
+}
+
+// Every rank comes to the same conclusion from the same manifest.
+[[noreturn]] void refuse(const std::string& problem) {
+  throw Error(ExitCode::usage, problem, "checkpoint",
+              "continue with the configuration that the run was started with, or give another --run folder")
+      .as_agreed();
+}
+
+}  // namespace
+
+// This rank's file of one generation, and the thread that fills it from the snapshot.
+class Checkpointer::Writer {
+ public:
+  // Lays the file out and copies the slices. Throws Error(io).
+  Writer(const std::filesystem::path& file, std::span<const ArraySlice> slices)
+      : file_(file, columns_of(slices)) {
+    for (const ArraySlice& s : slices) {
+      copies_.emplace_back(std::max<std::int64_t>(std::int64_t(s.bytes.size()), 1));
+      sizes_.push_back(s.bytes.size());
+      copy_bytes(s.bytes, copies_.back().data());
+    }
+  }
+  ~Writer() {
+    if (thread_.joinable()) thread_.join();
+  }
+
+  void start() {
+    writing_ = true;
+    thread_ = std::thread([this] { write(); });
+  }
+  bool writing() const { return writing_.load(std::memory_order_acquire); }
+
+  // Waits for the thread; throws what stopped it.
+  FileRecord finish() {
+    thread_.join();
+    if (failure_) std::rethrow_exception(failure_);
+    return record_;
+  }
+
+ private:
+  static std::vector<ColumnSpec> columns_of(std::span<const ArraySlice> slices) {
+    std::vector<ColumnSpec> columns;
+    for (const ArraySlice& s : slices)
+      columns.push_back({dataset_of(s.name), s.dtype, {s.range.size()}, {{"first_element", s.range.begin}}});
+    return columns;
+  }
+
+  void write() {
+    try {
+      for (std::size_t i = 0; i < copies_.size(); ++i)
+        file_.append(i, std::span<const std::byte>(copies_[i].data(), sizes_[i]));
+      record_ = file_.finish();
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+    writing_.store(false, std::memory_order_release);
+  }
+
+  ExtentWriter file_;
+  std::vector<AlignedBuffer<std::byte>> copies_;
+  std::vector<std::size_t> sizes_;
+  FileRecord record_;
+  std::exception_ptr failure_;
+  std::atomic<bool> writing_{false};
+  std::thread thread_;
+};
+
+Checkpointer::Checkpointer(Comm& comm, std::filesystem::path folder, CheckpointOptions options)
+    : comm_(comm), store_(folder), folder_(std::move(folder)), options_(options),
+      last_begin_(std::chrono::steady_clock::now()) {
+  comm_.attempt([&] {
+    if (!comm_.is_root()) return;
+    create_folders(folder_);
+    next_generation_ = store_.next_generation();
+    store_.remove_unfinished();
+  });
+  comm_.broadcast(std::span(&next_generation_, 1));
+}
+
+Checkpointer::~Checkpointer() = default;
+
+bool Checkpointer::local_due() const {
+  const std::chrono::duration<double> since = std::chrono::steady_clock::now() - last_begin_;
+  return since.count() >= options_.every_seconds;
+}
+
+bool Checkpointer::local_writing() const { return writer_ && writer_->writing(); }
+
+void Checkpointer::begin(std::span<const ArraySlice> slices, const nlohmann::json& state) {
+  CHECK(!pending());
+  last_begin_ = std::chrono::steady_clock::now();
+  generation_ = next_generation_++;
+  state_ = state;
+  my_slices_ = nlohmann::json::array();
+  arrays_ = nlohmann::json::array();
+  for (const ArraySlice& s : slices) {
+    CHECK(s.bytes.size() == std::size_t(s.range.size()) * size_of(s.dtype), s.name);
+    my_slices_.push_back({{"array", s.name}, {"begin", s.range.begin}, {"end", s.range.end}});
+    arrays_.push_back({{"name", s.name}, {"dtype", name_of(s.dtype)}, {"size", s.size}});
+  }
+  const std::filesystem::path folder = store_.generation_folder(generation_);
+  try {
+    comm_.attempt([&] {
+      if (comm_.is_root()) create_folders(folder);
+    });
+    comm_.attempt(
+        [&] { writer_ = std::make_unique<Writer>(folder / CheckpointStore::part_name(comm_.rank()), slices); });
+  } catch (const Error&) {
+    abandon();
+    throw;
+  }
+  writer_->start();
+}
+
+void Checkpointer::commit() {
+  CHECK(pending());
+  try {
+    FileRecord record;
+    comm_.attempt([&] { record = writer_->finish(); });
+    const nlohmann::json mine = {{"file", to_json(record)}, {"slices", my_slices_}};
+    const std::vector<std::string> parts = comm_.all_gather_strings(mine.dump());
+    comm_.attempt([&] {
+      if (!comm_.is_root()) return;
+      nlohmann::json manifest = {{"kind", kCheckpointKind}, {"format_version", kFormatVersion},
+                                 {"generation", generation_}, {"arrays", arrays_}, {"state", state_},
+                                 {"parts", nlohmann::json::array()}};
+      for (const std::string& part : parts) manifest["parts"].push_back(nlohmann::json::parse(part));
+      sync_folder(folder_);
+      write_sealed_json(store_.manifest_of(generation_), manifest);
+    });
+  } catch (const Error&) {
+    abandon();
+    throw;
+  }
+  writer_.reset();
+  comm_.attempt([&] {
+    if (comm_.is_root()) store_.retain(options_.keep);
+  });
+}
+
+void Checkpointer::abandon() {
+  writer_.reset();
+  comm_.barrier();
+  try {
+    if (comm_.is_root()) store_.remove_unfinished();
+  } catch (const Error& e) {
+    log_warning("{}", e.what());  // the next start removes it
+  }
+}
+
+nlohmann::json Checkpointer::read_manifest(std::int64_t generation) {
+  std::string text;
+  comm_.attempt([&] {
+    if (comm_.is_root()) text = read_sealed_json(store_.manifest_of(generation)).dump();
+  });
+  nlohmann::json manifest = nlohmann::json::parse(comm_.broadcast_string(text));
+  if (manifest.value("kind", "") != kCheckpointKind || manifest.value("format_version", 0) > kFormatVersion)
+    refuse(fmt::format("generation {} was written by a newer version of Tutti", generation));
+  return manifest;
+}
+
+void Checkpointer::fill(std::int64_t generation, const nlohmann::json& manifest,
+                        std::span<const ArraySlice> wanted) const {
+  std::vector<std::int64_t> filled(wanted.size(), 0);
+  for (const auto& part : manifest.at("parts")) {
+    FileRecord record = file_record_from_json(part.at("file"), store_.manifest_of(generation).string());
+    const std::filesystem::path file = store_.generation_folder(generation) / record.name;
+    std::optional<ExtentReader> reader;
+    for (const auto& slice : part.at("slices")) {
+      const Range saved{slice.at("begin").get<std::int64_t>(), slice.at("end").get<std::int64_t>()};
+      for (std::size_t w = 0; w < wanted.size(); ++w) {
+        const ArraySlice& want = wanted[w];
+        const Range both{std::max(saved.begin, want.range.begin), std::min(saved.end, want.range.end)};
+        if (want.name != slice.at("array") || both.size() <= 0) continue;
+        if (!reader) reader.emplace(file, record);
+        const std::size_t width = size_of(want.dtype);
+        reader->read(std::size_t(record.find(dataset_of(want.name))), both.begin - saved.begin, both.size(),
+                     want.bytes.subspan(std::size_t(both.begin - want.range.begin) * width,
+                                        std::size_t(both.size()) * width));
+        filled[w] += both.size();
+      }
+    }
+  }
+  for (std::size_t w = 0; w < wanted.size(); ++w)
+    if (filled[w] != wanted[w].range.size())
+      throw Error(ExitCode::data, "the parts do not cover array " + wanted[w].name,
+                  store_.manifest_of(generation).string());
+}
+
+std::optional<nlohmann::json> Checkpointer::restore(std::span<const ArraySlice> wanted) {
+  std::vector<std::int64_t> generations;
+  comm_.attempt([&] {
+    if (comm_.is_root()) generations = store_.committed();
+  });
+  std::int64_t count = std::int64_t(generations.size());
+  comm_.broadcast(std::span(&count, 1));
+  generations.resize(std::size_t(count));
+  comm_.broadcast(std::span(generations));
+  for (std::int64_t generation : generations) {
+    try {
+      const nlohmann::json manifest = read_manifest(generation);
+      for (const ArraySlice& want : wanted) {
+        const nlohmann::json described = {{"name", want.name}, {"dtype", name_of(want.dtype)}, {"size", want.size}};
+        const auto& arrays = manifest.at("arrays");
+        if (std::find(arrays.begin(), arrays.end(), described) == arrays.end())
+          refuse(fmt::format("generation {} holds no array {}", generation, described.dump()));
+      }
+      comm_.attempt([&] { fill(generation, manifest, wanted); });
+      generation_ = generation;
+      return manifest.at("state");
+    } catch (const Error& e) {
+      if (e.code() != ExitCode::data) throw;
+      log_warning("checkpoint generation {} is damaged and set aside; taking the one before: {}", generation, e.what());
+      comm_.attempt([&] {
+        if (comm_.is_root()) store_.set_aside(generation);
+      });
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace tutti

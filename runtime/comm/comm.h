@@ -1,0 +1,114 @@
+// The world of ranks: a communicator of our own, on which every call is checked and watched.
+// Functions are collective (every rank calls them in the same order) unless named local_*.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "runtime/base/error.h"
+
+namespace tutti {
+
+// Bytes that this rank has for, or got from, each rank.
+using ByteLists = std::vector<std::vector<std::byte>>;
+
+// A handle on the ranks of a job. Not copyable; one thread at a time (the main thread) may use it. Sizes are 64-bit
+// throughout. Failures of MPI itself are Errors with ExitCode::io.
+class Comm {
+ public:
+  // Starts MPI. There is one Comm in a process; its destructor ends MPI.
+  Comm(int* argc, char*** argv);
+  ~Comm();
+  Comm(const Comm&) = delete;
+  Comm& operator=(const Comm&) = delete;
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  bool is_root() const { return rank_ == 0; }
+  int local_rank() const { return local_rank_; }  // among the ranks of this node
+  int local_size() const { return local_size_; }
+  const std::string& host() const { return host_; }
+
+  void barrier();
+
+  // The root's values on every rank.
+  void broadcast_bytes(std::span<std::byte> data, int root = 0);
+  template <class T>
+  void broadcast(std::span<T> data, int root = 0) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    broadcast_bytes(std::as_writable_bytes(data), root);
+  }
+  std::string broadcast_string(const std::string& text, int root = 0);
+
+  // Exact reductions only (integers, minima, maxima); sums of floats go through tree_sum.h.
+  std::int64_t all_reduce_sum(std::int64_t value);
+  std::int64_t all_reduce_min(std::int64_t value);
+  std::int64_t all_reduce_max(std::int64_t value);
+  double all_reduce_max(double value);
+  void all_reduce_sum(std::span<std::int64_t> values);
+
+  // Each rank's text, on every rank, in rank order.
+  std::vector<std::string> all_gather_strings(const std::string& mine);
+  // Each rank's values, concatenated in rank order, on every rank; the counts may differ.
+  template <class T>
+  std::vector<T> all_gather(std::span<const T> mine) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    std::vector<std::int64_t> bytes = gather_counts(std::int64_t(mine.size_bytes()));
+    std::int64_t total = 0;
+    for (std::int64_t b : bytes) total += b;
+    std::vector<T> all(std::size_t(total) / sizeof(T));
+    all_gather_bytes(std::as_bytes(mine), std::as_writable_bytes(std::span(all)), bytes);
+    return all;
+  }
+  // As above into a caller's array, where this rank's part may already stand in place.
+  // `bytes[r]` is the length of rank r's part; the parts lie in rank order.
+  void all_gather_bytes(std::span<const std::byte> mine, std::span<std::byte> all,
+                        std::span<const std::int64_t> bytes);
+
+  // Hands to_ranks[r] to rank r; returns what each rank had for this one.
+  ByteLists all_to_all(const ByteLists& to_ranks);
+
+  // Point to point, of known length; both sides of an exchange may be posted in one call, without deadlock.
+  struct Transfer {
+    int peer;
+    std::span<std::byte> data;
+    bool send;
+    int tag = 0;
+  };
+  void local_exchange(std::span<const Transfer> transfers);
+
+  // Ends a rank-local step that can fail: where any rank brings an Error, all ranks throw the one of the lowest such
+  // rank, marked as agreed, so that nobody waits for the dead in the next collective.
+  void all_ok(const std::optional<Error>& mine);
+
+  // Runs a rank-local step, then all_ok. The step must not communicate.
+  void attempt(const std::function<void()>& local_step);
+
+  // Ends every rank of the job now with this exit code. Local; does not return.
+  [[noreturn]] void local_abort(ExitCode code);
+
+  // What a collective is called in the watchdog's message, together with the step (see watchdog.h).
+  void set_step(std::int64_t step);
+  // Starts the watchdog: a collective that takes longer than `seconds` ends the job with ExitCode::hang. 0: none.
+  void watch(double seconds);
+
+ private:
+  std::vector<std::int64_t> gather_counts(std::int64_t mine);
+
+  struct State;
+  std::unique_ptr<State> state_;
+  int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
+  std::string host_;
+};
+
+// The MPI library's name and version. Local; works before Comm.
+std::string mpi_library();
+
+}  // namespace tutti

@@ -1,0 +1,210 @@
+#include "runtime/comm/tree_sum.h"
+
+#include <algorithm>
+
+#include "kernels/core/parallel.h"
+#include "runtime/base/check.h"
+
+namespace tutti {
+namespace {
+
+constexpr std::int64_t kAddBlock = 16384;
+
+std::int64_t node_end(TreeNode node, std::int64_t leaves) {
+  return std::min((node.index + 1) << node.level, leaves);
+}
+
+// Whether there are no leaves to the right of this left child under its parent: the parent is the child.
+bool lacks_sibling(TreeNode node, std::int64_t leaves) {
+  return node.index % 2 == 0 && node.index > 0 && node_end(node, leaves) == leaves;
+}
+
+bool are_siblings(TreeNode left, TreeNode right) {
+  return left.level == right.level && left.index % 2 == 0 && right.index == left.index + 1;
+}
+
+// Climbs from a lone left child to its parent, which has the same value.
+void promote(TreeNode& node, std::int64_t leaves) {
+  while (lacks_sibling(node, leaves)) {
+    ++node.level;
+    node.index /= 2;
+  }
+}
+
+template <class T>
+void add_into(T* __restrict left, const T* __restrict right, std::int64_t size) {
+  parallel_for((size + kAddBlock - 1) / kAddBlock, [&](std::int64_t block) {
+    const std::int64_t end = std::min(size, (block + 1) * kAddBlock);
+    for (std::int64_t i = block * kAddBlock; i < end; ++i) left[i] += right[i];
+  });
+}
+
+// Adds nodes that stand from left to right and cover all leaves; the sum ends in the first one's array.
+template <class T>
+void fold(std::span<const TreeNode> nodes, std::span<T* const> arrays, std::int64_t size,
+          std::int64_t leaves) {
+  std::vector<TreeNode> pending;
+  std::vector<T*> sums;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    pending.push_back(nodes[i]);
+    sums.push_back(arrays[i]);
+    promote(pending.back(), leaves);
+    while (pending.size() > 1 && are_siblings(pending[pending.size() - 2], pending.back())) {
+      add_into(sums[sums.size() - 2], sums.back(), size);
+      pending.pop_back();
+      sums.pop_back();
+      pending.back() = {pending.back().level + 1, pending.back().index / 2};
+      promote(pending.back(), leaves);
+    }
+  }
+  CHECK(pending.size() == 1);
+}
+
+}  // namespace
+
+std::vector<TreeNode> covering_nodes(Range range, std::int64_t leaves) {
+  std::vector<TreeNode> nodes;
+  for (std::int64_t leaf = range.begin; leaf < range.end; ++leaf) {
+    nodes.push_back({0, leaf});
+    promote(nodes.back(), leaves);
+    while (nodes.size() > 1 && are_siblings(nodes[nodes.size() - 2], nodes.back())) {
+      nodes.pop_back();
+      nodes.back() = {nodes.back().level + 1, nodes.back().index / 2};
+      promote(nodes.back(), leaves);
+    }
+  }
+  return nodes;
+}
+
+template <class T>
+TreeSum<T>::TreeSum(std::int64_t size, Range range, std::int64_t leaves)
+    : size_(size), leaves_(leaves), range_(range), next_leaf_(range.begin) {
+  CHECK(range.begin >= 0 && range.end <= leaves && size >= 0);
+}
+
+template <class T>
+std::size_t TreeSum<T>::take_slot() {
+  if (free_slots_.empty()) {
+    arrays_.emplace_back(std::max<std::int64_t>(size_, 1));
+    return arrays_.size() - 1;
+  }
+  const std::size_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  T* values = arrays_[slot].data();
+  parallel_for((size_ + kAddBlock - 1) / kAddBlock, [&](std::int64_t block) {
+    std::fill(values + block * kAddBlock, values + std::min(size_, (block + 1) * kAddBlock), T(0));
+  });
+  return slot;
+}
+
+template <class T>
+std::span<T> TreeSum<T>::next() {
+  CHECK(next_leaf_ < range_.end);
+  current_slot_ = take_slot();
+  return {arrays_[current_slot_].data(), std::size_t(size_)};
+}
+
+template <class T>
+void TreeSum<T>::push() {
+  nodes_.push_back({0, next_leaf_++});
+  slots_.push_back(current_slot_);
+  promote(nodes_.back(), leaves_);
+  while (nodes_.size() > 1 && are_siblings(nodes_[nodes_.size() - 2], nodes_.back())) merge_top();
+}
+
+template <class T>
+void TreeSum<T>::merge_top() {
+  const std::size_t right = slots_.back();
+  nodes_.pop_back();
+  slots_.pop_back();
+  add_into(arrays_[slots_.back()].data(), arrays_[right].data(), size_);
+  free_slots_.push_back(right);
+  nodes_.back() = {nodes_.back().level + 1, nodes_.back().index / 2};
+  promote(nodes_.back(), leaves_);
+}
+
+template <class T>
+void TreeSum<T>::reset() {
+  free_slots_.insert(free_slots_.end(), slots_.begin(), slots_.end());
+  nodes_.clear();
+  slots_.clear();
+  next_leaf_ = range_.begin;
+}
+
+template <class T>
+void reduce_scatter(Comm& comm, TreeSum<T>& sum, std::span<const Range> slices, std::span<T> mine) {
+  CHECK(sum.complete() && std::int64_t(slices.size()) == comm.size());
+  const Range my_slice = slices[std::size_t(comm.rank())];
+  CHECK(std::int64_t(mine.size()) == my_slice.size());
+
+  // What every rank has is known without asking; the nodes of one rank travel under tags 0, 1, ...
+  std::vector<TreeNode> all_nodes;
+  std::vector<AlignedBuffer<T>> received;
+  std::vector<T*> arrays;
+  std::vector<Comm::Transfer> transfers;
+  for (int r = 0; r < comm.size(); ++r) {
+    const std::vector<TreeNode> nodes = covering_nodes(part_of(sum.leaves(), comm.size(), r), sum.leaves());
+    for (std::size_t n = 0; n < nodes.size(); ++n) {
+      all_nodes.push_back(nodes[n]);
+      if (r == comm.rank()) {
+        arrays.push_back(sum.values(n).data() + my_slice.begin);
+        continue;
+      }
+      received.emplace_back(std::max<std::int64_t>(my_slice.size(), 1));
+      arrays.push_back(received.back().data());
+      transfers.push_back(
+          {r, std::as_writable_bytes(std::span(arrays.back(), std::size_t(my_slice.size()))), false, int(n)});
+    }
+    if (r == comm.rank()) continue;
+    const Range theirs = slices[std::size_t(r)];
+    for (std::size_t n = 0; n < sum.nodes().size(); ++n)
+      transfers.push_back({r,
+                           std::as_writable_bytes(sum.values(n).subspan(std::size_t(theirs.begin),
+                                                                        std::size_t(theirs.size()))),
+                           true, int(n)});
+  }
+  comm.local_exchange(transfers);
+  if (my_slice.size() == 0) return;
+  fold<T>(all_nodes, arrays, my_slice.size(), sum.leaves());
+  std::copy_n(arrays.front(), my_slice.size(), mine.data());
+}
+
+template <class T>
+void all_reduce(Comm& comm, TreeSum<T>& sum, std::span<T> result) {
+  CHECK(std::int64_t(result.size()) == sum.size());
+  std::vector<Range> slices;
+  std::vector<std::int64_t> bytes;
+  for (int r = 0; r < comm.size(); ++r) {
+    slices.push_back(part_of(sum.size(), comm.size(), r));
+    bytes.push_back(slices.back().size() * std::int64_t(sizeof(T)));
+  }
+  const Range mine = slices[std::size_t(comm.rank())];
+  const std::span<T> part = result.subspan(std::size_t(mine.begin), std::size_t(mine.size()));
+  reduce_scatter<T>(comm, sum, slices, part);
+  comm.all_gather_bytes(std::as_bytes(part), std::as_writable_bytes(result), bytes);
+}
+
+double tree_sum(Comm& comm, std::span<const double> mine, std::int64_t leaves) {
+  std::vector<double> all = comm.all_gather(mine);
+  CHECK(std::int64_t(all.size()) == leaves && leaves > 0);
+  std::vector<TreeNode> nodes;
+  std::vector<double*> arrays;
+  for (std::int64_t i = 0; i < leaves; ++i) {
+    nodes.push_back({0, i});
+    arrays.push_back(&all[std::size_t(i)]);
+  }
+  fold<double>(nodes, arrays, 1, leaves);
+  return all[0];
+}
+
+template class TreeSum<float>;
+template class TreeSum<double>;
+template class TreeSum<std::int64_t>;
+template void reduce_scatter(Comm&, TreeSum<float>&, std::span<const Range>, std::span<float>);
+template void reduce_scatter(Comm&, TreeSum<double>&, std::span<const Range>, std::span<double>);
+template void reduce_scatter(Comm&, TreeSum<std::int64_t>&, std::span<const Range>, std::span<std::int64_t>);
+template void all_reduce(Comm&, TreeSum<float>&, std::span<float>);
+template void all_reduce(Comm&, TreeSum<double>&, std::span<double>);
+template void all_reduce(Comm&, TreeSum<std::int64_t>&, std::span<std::int64_t>);
+
+}  // namespace tutti

@@ -1,0 +1,54 @@
+#include "runtime/data/model_file.h"
+
+#include "runtime/data/commit.h"
+#include "runtime/data/paths.h"
+#include "runtime/io/extent_file.h"
+#include "runtime/io/file.h"
+
+namespace tutti {
+namespace {
+
+std::string dataset_of(const Parameter& parameter) { return "/parameters/" + parameter.name; }
+
+FileRecord write_parameters(const std::filesystem::path& file, const ArenaLayout& layout,
+                            std::span<const float> parameters) {
+  std::vector<ColumnSpec> columns;
+  for (const Parameter& p : layout.parameters()) columns.push_back({dataset_of(p), DType::f32, p.shape, {}});
+  ExtentWriter writer(file, columns);
+  for (std::size_t i = 0; i < columns.size(); ++i)
+    writer.write_all(i, std::as_bytes(view_of(layout.parameters()[i], parameters)));
+  return writer.finish();
+}
+
+}  // namespace
+
+Manifest save_model(Comm& comm, const std::filesystem::path& folder, const ArenaLayout& layout,
+                    std::span<const float> parameters, const std::filesystem::path& tokenizer,
+                    const nlohmann::json& metadata) {
+  begin_artefact(comm, folder);
+  ArtefactParts mine;
+  comm.attempt([&] {
+    if (!comm.is_root()) return;
+    mine.files.push_back(write_parameters(folder / kModelFile, layout, parameters));
+    atomic_replace(folder / kTokenizerFile, read_file(tokenizer));
+    mine.files.push_back(record_plain_file(folder / kTokenizerFile));
+  });
+  return commit_artefact(comm, folder, {kModelKind, {}, metadata}, mine);
+}
+
+void load_parameters(const std::filesystem::path& folder, const Manifest& manifest, const ArenaLayout& layout,
+                     std::span<float> parameters) {
+  const std::string place = (folder / kModelFile).string();
+  const FileRecord* record = manifest.find_file(kModelFile);
+  if (!record) throw Error(ExitCode::data, "the manifest lists no model file", place);
+  const ExtentReader reader(folder / kModelFile, *record);
+  for (const Parameter& p : layout.parameters()) {
+    const int column = record->find(dataset_of(p));
+    if (column < 0) throw Error(ExitCode::data, "parameter " + p.name + " is missing", place);
+    if (record->extents[std::size_t(column)].shape != p.shape)
+      throw Error(ExitCode::data, "parameter " + p.name + " has another shape than the model", place);
+    reader.read(std::size_t(column), 0, view_of(p, parameters));
+  }
+}
+
+}  // namespace tutti

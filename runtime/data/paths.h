@@ -1,0 +1,42 @@
+// Every file name that an artefact or a run folder has.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace tutti {
+
+// Artefacts.
+inline constexpr const char* kManifestFile = "manifest.json";
+inline constexpr const char* kWholeFile = "dataset.h5";  // virtual datasets over all shards
+inline constexpr const char* kTokenizerFile = "tokenizer.model";
+inline constexpr const char* kModelFile = "model.h5";
+inline constexpr const char* kCentroidsFile = "centroids.h5";
+inline constexpr const char* kNeighborsFile = "neighbors.h5";
+
+// A run's records.
+inline constexpr const char* kConfigFile = "config.toml";
+inline constexpr const char* kEventsFile = "events.jsonl";
+inline constexpr const char* kLogFile = "log.txt";
+inline constexpr const char* kResultFile = "result.json";
+inline constexpr const char* kLockFile = "run.lock";
+inline constexpr const char* kCheckpointFolder = "checkpoints";
+
+// Numbers of shards that five digits can tell apart, so that file names sort as their numbers do.
+inline constexpr std::int64_t kMaxShards = 100000;
+
+// "shard-00012.h5"; CHECKs 0 <= index < kMaxShards.
+std::string shard_file(std::int64_t index);
+// Whether `name` is what shard_file makes.
+bool is_shard_file(std::string_view name);
+// "shard-00012.json": that a shard is finished, until the manifest says so.
+std::string shard_record_file(std::int64_t index);
+bool is_shard_record_file(std::string_view name);
+// "shard-00012.h5.3.spool": what one column of a shard is gathered in before the shard can be laid out.
+std::string spool_file(std::int64_t shard, std::int64_t column);
+// Whether `name` is a file that only a crash leaves: spools and what atomic_replace writes first.
+bool is_leftover_file(std::string_view name);
+
+}  // namespace tutti

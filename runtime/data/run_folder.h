@@ -1,0 +1,33 @@
+// The folder of one run: its lock and its records (config.toml, events.jsonl, log.txt, result.json).
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "runtime/comm/comm.h"
+
+namespace tutti {
+
+// Holds a run's folder for one job at a time. The lock belongs to the root's process and ends with it, however it ends.
+class RunFolder {
+ public:
+  // Makes the folder and takes its lock. Collective. Throws Error(usage) naming host and process where another job
+  // holds it, Error(io) where it cannot be made.
+  RunFolder(Comm& comm, std::filesystem::path folder);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  const std::filesystem::path& path() const { return folder_; }
+
+  // Writes a record whole or not at all. Local; the root's business.
+  void local_write(const std::string& name, const std::string& text) const;
+
+ private:
+  void local_lock(const std::string& host);
+
+  std::filesystem::path folder_;
+  int lock_ = -1;
+};
+
+}  // namespace tutti

@@ -1,0 +1,179 @@
+// The train job as a user starts it: the same bytes on any number of ranks, killed or not.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/command.h"
+#include "tests/support/corpus.h"
+#include "tests/support/process.h"
+#include "tests/support/scratch_folder.h"
+
+namespace tutti {
+namespace {
+
+using testing::read_text;
+using testing::run_tutti;
+
+class Train : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    scratch_ = new testing::ScratchFolder("train_test");
+    testing::write_corpus(folder() / "corpus.jsonl", 120);
+    testing::write_text(folder() / "data.toml", "shards = 5\n[input]\npaths = [\"" + (folder() / "corpus.jsonl").string() +
+                                                    "\"]\n[tokenizer]\nvocabulary = 300\n[passage]\ntokens = 24\n"
+                                                    "[split]\nheldout = 0.2\n");
+    const auto sharded = run_tutti(2, "shard " + (folder() / "data.toml").string());
+    ASSERT_EQ(sharded.exit_code, 0) << sharded.output;
+    testing::write_text(folder() / "train.toml",
+                        "dataset = \"" + (folder() / "data").string() +
+                            "\"\n[model]\nwidth = 32\nlayers = 2\nheads = 2\nfeed_forward = 64\nmax_tokens = 32\n"
+                            "[batch]\nglobal = 20\nmicro = 4\n[train]\nsteps = 40\nspan_share = 0.3\n"
+                            "[optimizer]\nwarmup_steps = 5\n[checkpoint]\nevery = \"100ms\"\n");
+  }
+  static void TearDownTestSuite() { delete scratch_; }
+
+  static const std::filesystem::path& folder() { return scratch_->path(); }
+  static std::string arguments(const std::string& run, const std::string& more = "") {
+    return "train " + (folder() / "train.toml").string() + " --run " + (folder() / run).string() + " " + more;
+  }
+  static nlohmann::json result_of(const std::string& run) {
+    return nlohmann::json::parse(read_text(folder() / run / "result.json"));
+  }
+  static std::string undisturbed_digest() {
+    static const std::string digest = [] {
+      const auto done = run_tutti(1, arguments("undisturbed"));
+      EXPECT_EQ(done.exit_code, 0) << done.output;
+      return result_of("undisturbed")["model_digest"].get<std::string>();
+    }();
+    return digest;
+  }
+
+  static testing::ScratchFolder* scratch_;
+};
+testing::ScratchFolder* Train::scratch_ = nullptr;
+
+TEST_F(Train, TheSameModelOnAnyNumberOfRanks) {
+  for (int ranks : {2, 3, 4}) {
+    const std::string run = "ranks" + std::to_string(ranks);
+    const auto done = run_tutti(ranks, arguments(run));
+    ASSERT_EQ(done.exit_code, 0) << done.output;
+    EXPECT_EQ(result_of(run)["model_digest"], undisturbed_digest()) << ranks << " ranks";
+    EXPECT_EQ(read_text(folder() / run / "model.h5"), read_text(folder() / "undisturbed" / "model.h5"));
+  }
+}
+
+TEST_F(Train, MoreRanksThanMicroBatchesIsFine) {
+  const auto done = run_tutti(7, arguments("ranks7"));
+  ASSERT_EQ(done.exit_code, 0) << done.output;
+  EXPECT_EQ(result_of("ranks7")["model_digest"], undisturbed_digest());
+}
+
+TEST_F(Train, KilledTenTimesAtRandomMomentsOnChangingRanks) {
+  const int kinds[] = {2, 1, 4};
+  int kills = 0;
+  for (int start = 0; start < 100; ++start) {
+    testing::Process job(testing::tutti_command(kinds[start % 3], arguments("killed")),
+                         (folder() / "killed.log").string());
+    if (kills == 10) {
+      ASSERT_EQ(job.wait(), 0) << read_text(folder() / "killed.log");
+      break;
+    }
+    usleep(useconds_t(250000 + random_u64(99, 0, std::uint64_t(start)) % 700000));
+    if (job.ended()) {
+      std::filesystem::remove_all(folder() / "killed");  // it was faster than the kill: begin again
+      continue;
+    }
+    job.kill_all();
+    ++kills;
+  }
+  ASSERT_EQ(kills, 10);
+  EXPECT_EQ(result_of("killed")["model_digest"], undisturbed_digest());
+}
+
+TEST_F(Train, ASignalEndsWithACheckpointAndCode75) {
+  for (int signal_number : {SIGTERM, SIGUSR1, SIGUSR2}) {
+    const std::string run = "signal" + std::to_string(signal_number);
+    testing::Process job(testing::tutti_command(2, arguments(run, "--set train.steps=100000")),
+                         (folder() / (run + ".log")).string());
+    for (int i = 0; i < 2000 && read_text(folder() / run / "events.jsonl").find("\"step\"") == std::string::npos; ++i)
+      usleep(10000);
+    job.signal_ranks(signal_number);
+    EXPECT_EQ(job.wait(), 75) << read_text(folder() / (run + ".log"));
+    EXPECT_NE(read_text(folder() / (run + ".log")).find("checkpoint generation"), std::string::npos);
+  }
+}
+
+TEST_F(Train, MaxTimeStopsAndTheSameCommandGoesOn) {
+  int starts = 0, code = 75;
+  while (code == 75 && ++starts < 50)
+    code = run_tutti(2, arguments("timed", "--max-time 0.4s --set checkpoint.every=1h")).exit_code;
+  EXPECT_EQ(code, 0);
+  EXPECT_GT(starts, 1) << "the time limit never struck";
+  EXPECT_EQ(result_of("timed")["model_digest"], undisturbed_digest());
+}
+
+TEST_F(Train, MistakesEndWithTheirCodeAndSayWhatToDo) {
+  const auto expect = [&](const std::string& more, int code, const std::string& text) {
+    const auto done = run_tutti(2, arguments("mistake", more));
+    EXPECT_EQ(done.exit_code, code) << more << "\n" << done.output;
+    EXPECT_NE(done.output.find(text), std::string::npos) << more << "\n" << done.output;
+    EXPECT_EQ(done.output.find("tutti: error", done.output.find("tutti: error") + 1), std::string::npos)
+        << "told twice:\n" << done.output;
+  };
+  expect("--set train.stesp=3", 64, "train.steps");
+  expect("--set batch.micro=3", 64, "multiple");
+  expect("--set batch.global=4000", 64, "lower batch.global");
+  expect("--set dataset=/nonexistent", 64, "/nonexistent");
+  expect("--set model.heads=5", 64, "model.heads");
+  expect("--set device=cuda", 69, "built without CUDA");
+}
+
+TEST_F(Train, AFullDiskEndsWith74AndTheRunGoesOnFromTheCheckpointBefore) {
+  const std::string fault = "TUTTI_FAULT=posix_fallocate:6:ENOSPC:generation- LD_PRELOAD=" TUTTI_FAULT_IO " ";
+  const auto full = testing::run_command(fault + testing::tutti_command(2, arguments("full")));
+  EXPECT_EQ(full.exit_code, 74) << full.output;
+  EXPECT_NE(full.output.find("No space left"), std::string::npos) << full.output;
+  const auto done = run_tutti(2, arguments("full"));
+  ASSERT_EQ(done.exit_code, 0) << done.output;
+  EXPECT_NE(done.output.find("resumed from checkpoint"), std::string::npos) << done.output;
+  EXPECT_EQ(result_of("full")["model_digest"], undisturbed_digest());
+}
+
+TEST_F(Train, ACheckpointIsInspectedLikeAnyArtefact) {
+  ASSERT_EQ(run_tutti(2, arguments("inspected", "--set train.steps=3")).exit_code, 0);
+  const auto folder_of = *std::filesystem::directory_iterator(folder() / "inspected" / "checkpoints");
+  EXPECT_EQ(run_tutti(2, "inspect " + folder_of.path().string()).exit_code, 0);
+  const auto part = folder_of.path() / "part-00001.h5";
+  std::string bytes = read_text(part);
+  bytes[bytes.size() - 1] ^= 1;
+  testing::write_text(part, bytes);
+  const auto damaged = run_tutti(1, "inspect " + folder_of.path().string());
+  EXPECT_EQ(damaged.exit_code, 65) << damaged.output;
+  EXPECT_NE(damaged.output.find("part-00001.h5"), std::string::npos) << damaged.output;
+}
+
+TEST_F(Train, AnotherConfigurationDoesNotGoOnFromACheckpoint) {
+  ASSERT_EQ(run_tutti(1, arguments("changed", "--set train.steps=4")).exit_code, 0);
+  const auto done = run_tutti(2, arguments("changed", "--set train.steps=4 --set optimizer.learning_rate=0.5"));
+  EXPECT_EQ(done.exit_code, 64) << done.output;
+  EXPECT_NE(done.output.find("optimizer"), std::string::npos) << done.output;
+}
+
+TEST_F(Train, ATamperedShardIsNamed) {
+  std::filesystem::copy(folder() / "data", folder() / "tampered", std::filesystem::copy_options::recursive);
+  std::string bytes = read_text(folder() / "tampered" / "shard-00002.h5");
+  bytes[bytes.size() / 2] ^= 1;
+  testing::write_text(folder() / "tampered" / "shard-00002.h5", bytes);
+  const auto done =
+      run_tutti(2, arguments("tampered_run", "--set dataset=" + (folder() / "tampered").string()));
+  EXPECT_EQ(done.exit_code, 65) << done.output;
+  EXPECT_NE(done.output.find("shard-00002.h5"), std::string::npos) << done.output;
+  const auto inspected = testing::run_tutti(1, "inspect " + (folder() / "tampered").string());
+  EXPECT_EQ(inspected.exit_code, 65) << inspected.output;
+  EXPECT_NE(inspected.output.find("shard-00002.h5"), std::string::npos) << inspected.output;
+}
+
+}  // namespace
+}  // namespace tutti

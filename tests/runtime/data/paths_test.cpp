@@ -1,0 +1,30 @@
+#include "runtime/data/paths.h"
+
+#include <gtest/gtest.h>
+
+#include "runtime/base/check.h"
+#include "runtime/io/file.h"
+
+namespace tutti {
+namespace {
+
+TEST(Paths, shards_have_five_digits) {
+  EXPECT_EQ(shard_file(0), "shard-00000.h5");
+  EXPECT_EQ(shard_file(99999), "shard-99999.h5");
+  EXPECT_THROW(shard_file(kMaxShards), Bug);
+  EXPECT_THROW(shard_file(-1), Bug);
+}
+
+TEST(Paths, names_are_told_apart) {
+  EXPECT_TRUE(is_shard_file(shard_file(12)));
+  for (const char* name : {"shard-0001.h5", "shard-000012.h5", "shard-0x012.h5", "shard-00012.h5x", "dataset.h5", ""})
+    EXPECT_FALSE(is_shard_file(name)) << name;
+  EXPECT_TRUE(is_leftover_file(spool_file(12, 3)));
+  EXPECT_TRUE(is_leftover_file(temporary_of(kManifestFile).string()));
+  for (const char* name : {kManifestFile, kWholeFile, kModelFile, "my.spool"}) EXPECT_FALSE(is_leftover_file(name)) << name;
+  EXPECT_FALSE(is_leftover_file(shard_file(1)));
+  EXPECT_FALSE(is_shard_file(spool_file(12, 3)));
+}
+
+}  // namespace
+}  // namespace tutti

@@ -1,0 +1,84 @@
+#include "tests/support/process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <vector>
+
+namespace tutti::testing {
+namespace {
+
+// The parent of a process, or 0 where it is gone.
+pid_t parent_of(const std::filesystem::path& process) {
+  std::ifstream in(process / "stat");
+  std::string text((std::istreambuf_iterator<char>(in)), {});
+  const std::size_t after_name = text.rfind(')');  // the name may hold anything
+  if (after_name == std::string::npos) return 0;
+  char state = 0;
+  int parent = 0;
+  return std::sscanf(text.c_str() + after_name + 1, " %c %d", &state, &parent) == 2 ? parent : 0;
+}
+
+// A process and its descendants, parents before children.
+std::vector<pid_t> tree_of(pid_t root, bool leaves_only) {
+  std::multimap<pid_t, pid_t> children;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+    const int pid = std::atoi(entry.path().filename().c_str());
+    if (pid > 0) children.emplace(parent_of(entry.path()), pid);
+  }
+  std::vector<pid_t> all = {root}, leaves;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto [begin, end] = children.equal_range(all[i]);
+    if (begin == end) leaves.push_back(all[i]);
+    for (auto it = begin; it != end; ++it) all.push_back(it->second);
+  }
+  return leaves_only ? leaves : all;
+}
+
+}  // namespace
+
+Process::Process(const std::string& command, const std::string& log) : pid_(fork()) {
+  if (pid_ != 0) return;
+  setsid();
+  const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644), in = open("/dev/null", O_RDONLY);
+  dup2(in, 0);
+  dup2(out, 1);
+  dup2(out, 2);
+  execl("/bin/sh", "sh", "-c", ("exec " + command).c_str(), nullptr);
+  _exit(127);
+}
+
+Process::~Process() {
+  if (!ended()) kill_all();
+  wait();
+}
+
+bool Process::ended() {
+  int status = 0;
+  if (!ended_ && waitpid(pid_, &status, WNOHANG) == pid_) {
+    ended_ = true;
+    exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+  return ended_;
+}
+
+int Process::wait() {
+  while (!ended()) usleep(5000);
+  return exit_code_;
+}
+
+void Process::kill_all() {
+  for (pid_t pid : tree_of(pid_, false)) kill(pid, SIGKILL);
+}
+
+void Process::signal_ranks(int signal_number) {
+  for (pid_t pid : tree_of(pid_, true)) kill(pid, signal_number);
+}
+
+}  // namespace tutti::testing
