@@ -149,26 +149,19 @@ std::vector<ArraySlice> CentroidTrainer::slices(Range elements) {
                    all.subspan(std::size_t(elements.begin), std::size_t(elements.size())))};
 }
 
-nlohmann::json CentroidTrainer::state() const {
-  return {{"iteration", iteration_}, {"identity", identity_}};
+Snapshot CentroidTrainer::snapshot() {
+  return {slices(part_of(nlist_ * vectors_.dim(), comm_.size(), comm_.rank())),
+          {{"iteration", iteration_}},
+          identity_};
 }
 
 void CentroidTrainer::restore() {
   const auto timed = context_.phases.measure("load");
-  const auto saved = checkpoints_.restore(slices({0, nlist_ * vectors_.dim()}));
+  const auto saved = checkpoints_.restore(identity_, slices({0, nlist_ * vectors_.dim()}));
   if (!saved) {
     draw_centroids();
     return;
   }
-  std::string others;
-  for (const auto& [key, value] : identity_.items())
-    if (saved->at("identity").value(key, nlohmann::json()) != value)
-      others += (others.empty() ? "" : ", ") + key;
-  if (!others.empty())
-    throw Error(ExitCode::usage, "the checkpoint was written with another " + others,
-                (context_.run_folder / kCheckpointFolder).string(),
-                "go back to what the run was started with, or give another --run folder")
-        .as_agreed();
   iteration_ = saved->at("iteration");
   log_info("resumed from checkpoint generation {} at k-means iteration {} of {}",
            checkpoints_.generation(), iteration_, options_.iterations);
@@ -176,36 +169,16 @@ void CentroidTrainer::restore() {
                         {{"generation", checkpoints_.generation()}, {"iteration", iteration_}});
 }
 
-// What ranks agree on between iterations. Returns whether to stop; a checkpoint is then written.
+// Returns whether to stop; a checkpoint is then there.
 bool CentroidTrainer::boundary() {
-  std::int64_t flags[3] = {stop_requested(), comm_.is_root() && checkpoints_.local_due(),
-                           checkpoints_.local_writing()};
-  comm_.all_reduce_sum(std::span(flags));
   const auto timed = context_.phases.measure("checkpoint");
-  const bool stop = flags[0] > 0, due = flags[1] > 0, writing = flags[2] > 0;
-  if (checkpoints_.pending() && !writing) commit();
-  if (stop)
-    save_checkpoint();
-  else if (due && !checkpoints_.pending())
-    checkpoints_.begin(slices(part_of(nlist_ * vectors_.dim(), comm_.size(), comm_.rank())),
-                       state());
-  return stop;
-}
-
-void CentroidTrainer::commit() {
-  checkpoints_.commit();
-  context_.events.write("checkpoint",
-                        {{"generation", checkpoints_.generation()}, {"iteration", iteration_}});
-}
-
-// A checkpoint of this moment, there when this returns.
-void CentroidTrainer::save_checkpoint() {
-  if (checkpoints_.pending()) commit();
-  checkpoints_.begin(slices(part_of(nlist_ * vectors_.dim(), comm_.size(), comm_.rank())), state());
-  commit();
+  return checkpoints_.boundary(stop_requested(), [&] { return snapshot(); });
 }
 
 ExitCode CentroidTrainer::run() {
+  checkpoints_.on_commit([&](std::int64_t generation, const nlohmann::json& state) {
+    context_.events.write("checkpoint", {{"generation", generation}, {"iteration", state.at("iteration")}});
+  });
   restore();
   const std::int64_t first = iteration_;
   while (iteration_ < options_.iterations) {
@@ -213,7 +186,7 @@ ExitCode CentroidTrainer::run() {
     iterate();
   }
   const auto timed = context_.phases.measure("checkpoint");
-  if (iteration_ > first) save_checkpoint();
+  if (iteration_ > first) checkpoints_.save(snapshot());
   return ExitCode::done;
 }
 

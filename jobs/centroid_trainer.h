@@ -55,10 +55,8 @@ class CentroidTrainer {
   void draw_centroids();
   void restore();
   std::vector<ArraySlice> slices(Range elements);
-  nlohmann::json state() const;
+  Snapshot snapshot();
   bool boundary();
-  void commit();
-  void save_checkpoint();
   void iterate();
   double add_leaf(std::int64_t leaf, const PackedVectors& centroids);
 

@@ -103,14 +103,6 @@ ContrastiveOptions contrastive_options(const TrainConfig& c) {
   return o;
 }
 
-// The keys in which two flat JSON objects differ, for a message.
-std::string differences(const nlohmann::json& a, const nlohmann::json& b) {
-  std::string names;
-  for (const auto& [key, value] : a.items())
-    if (!b.contains(key) || b[key] != value) names += (names.empty() ? "" : ", ") + key;
-  return names;
-}
-
 class TrainRun {
  public:
   TrainRun(JobContext& context, const TrainConfig& config, const Dataset& dataset, DType compute)
@@ -132,11 +124,17 @@ class TrainRun {
   }
 
   ExitCode run() {
+    checkpoints_.on_commit([&](std::int64_t generation, const nlohmann::json& state) {
+      context_.events.write("checkpoint", {{"generation", generation}, {"step", state.at("step")}});
+    });
     restore();
     start_ = Clock::now();
     context_.result["seconds_to_first_step"] = context_.phases.total_seconds();
     while (step_ < total_steps_) {
-      if (boundary()) return ExitCode::stopped;
+      if (boundary()) {
+        log_info("checkpoint generation {} at step {} of {}", checkpoints_.generation(), step_, total_steps_);
+        return ExitCode::stopped;
+      }
       one_step();
     }
     finish();
@@ -171,12 +169,7 @@ class TrainRun {
 
   void restore() {
     const auto timed = context_.phases.measure("load");
-    if (const auto state = checkpoints_.restore(slices({0, encoder_.layout().padded_size()}))) {
-      if (const std::string names = differences(identity(), state->at("identity")); !names.empty())
-        throw Error(ExitCode::usage, "the checkpoint was written with another " + names,
-                    (context_.run_folder / kCheckpointFolder).string(),
-                    "go back to what the run was started with, or give another --run folder")
-            .as_agreed();
+    if (const auto state = checkpoints_.restore(identity(), slices({0, encoder_.layout().padded_size()}))) {
       step_ = state->at("step");
       total_steps_ = state->at("total_steps");
       steps_fixed_ = state->at("steps_fixed");
@@ -189,34 +182,16 @@ class TrainRun {
     if (step_ < total_steps_) roofline_ = double(comm_.size()) * measure_product_rate(encoder_.compute());
   }
 
-  nlohmann::json state() const {
-    return {{"step", step_}, {"total_steps", total_steps_}, {"steps_fixed", steps_fixed_}, {"identity", identity()}};
+  Snapshot snapshot() {
+    return {slices(trainer_.my_slice()),
+            {{"step", step_}, {"total_steps", total_steps_}, {"steps_fixed", steps_fixed_}},
+            identity()};
   }
 
-  // What ranks agree on between steps. Returns whether to stop; a checkpoint is then written.
+  // Returns whether to stop; a checkpoint is then there.
   bool boundary() {
-    std::int64_t flags[3] = {stop_requested(), comm_.is_root() && checkpoints_.local_due(),
-                             checkpoints_.local_writing()};
-    comm_.all_reduce_sum(std::span(flags));
     const auto timed = context_.phases.measure("checkpoint");
-    const bool stop = flags[0] > 0, due = flags[1] > 0, writing = flags[2] > 0;
-    if (checkpoints_.pending() && !writing) commit();
-    if (stop) save_checkpoint();
-    else if (due && !checkpoints_.pending()) checkpoints_.begin(slices(trainer_.my_slice()), state());
-    return stop;
-  }
-
-  void commit() {
-    checkpoints_.commit();
-    context_.events.write("checkpoint", {{"generation", checkpoints_.generation()}});
-  }
-
-  // A checkpoint of this moment, there when this returns.
-  void save_checkpoint() {
-    if (checkpoints_.pending()) commit();
-    checkpoints_.begin(slices(trainer_.my_slice()), state());
-    commit();
-    log_info("checkpoint generation {} at step {} of {}", checkpoints_.generation(), step_, total_steps_);
+    return checkpoints_.boundary(stop_requested(), [&] { return snapshot(); });
   }
 
   void one_step() {
@@ -294,7 +269,7 @@ class TrainRun {
   void finish() {
     if (steps_here_ > 0) {
       const auto timed = context_.phases.measure("checkpoint");
-      save_checkpoint();
+      checkpoints_.save(snapshot());
     }
     const auto timed = context_.phases.measure("save");
     const nlohmann::json metadata = {{"architecture", "encoder"},

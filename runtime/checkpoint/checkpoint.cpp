@@ -39,6 +39,27 @@ void copy_bytes(std::span<const std::byte> from, std::byte* to) {
       .as_agreed();
 }
 
+// The keys of one flat object that another has otherwise or not at all.
+std::string differences(const nlohmann::json& ours, const nlohmann::json& theirs) {
+  std::string names;
+  for (const auto& [key, value] : ours.items())
+    if (theirs.value(key, nlohmann::json()) != value) names += (names.empty() ? "" : ", ") + key;
+  return names;
+}
+
+void require_same(std::int64_t generation, const nlohmann::json& manifest, const nlohmann::json& identity,
+                  std::span<const ArraySlice> wanted) {
+  const nlohmann::json theirs = manifest.at("state").value("identity", nlohmann::json());
+  if (const std::string names = differences(identity, theirs); !names.empty())
+    refuse(fmt::format("checkpoint generation {} was written with another {}", generation, names));
+  for (const ArraySlice& want : wanted) {
+    const nlohmann::json described = {{"name", want.name}, {"dtype", name_of(want.dtype)}, {"size", want.size}};
+    const auto& arrays = manifest.at("arrays");
+    if (std::find(arrays.begin(), arrays.end(), described) == arrays.end())
+      refuse(fmt::format("generation {} holds no array {}", generation, described.dump()));
+  }
+}
+
 }  // namespace
 
 // This rank's file of one generation, and the thread that fills it from the snapshot.
@@ -117,16 +138,32 @@ bool Checkpointer::local_due() const {
   return since.count() >= options_.every_seconds;
 }
 
-bool Checkpointer::local_writing() const { return writer_ && writer_->writing(); }
+bool Checkpointer::boundary(bool stop, const std::function<Snapshot()>& take) {
+  // Ranks' clocks differ: the root's says what is due.
+  std::int64_t flags[3] = {stop, comm_.is_root() && local_due(), writer_ && writer_->writing()};
+  comm_.all_reduce_sum(std::span(flags));
+  const bool any_stops = flags[0] > 0, due = flags[1] > 0, writing = flags[2] > 0;
+  if (pending() && !writing) commit();
+  if (any_stops) save(take());
+  else if (due && !pending()) begin(take());
+  return any_stops;
+}
 
-void Checkpointer::begin(std::span<const ArraySlice> slices, const nlohmann::json& state) {
+void Checkpointer::save(const Snapshot& snapshot) {
+  if (pending()) commit();
+  begin(snapshot);
+  commit();
+}
+
+void Checkpointer::begin(const Snapshot& snapshot) {
   CHECK(!pending());
   last_begin_ = std::chrono::steady_clock::now();
   generation_ = next_generation_++;
-  state_ = state;
+  state_ = snapshot.state;
+  state_["identity"] = snapshot.identity;
   my_slices_ = nlohmann::json::array();
   arrays_ = nlohmann::json::array();
-  for (const ArraySlice& s : slices) {
+  for (const ArraySlice& s : snapshot.slices) {
     CHECK(s.bytes.size() == std::size_t(s.range.size()) * size_of(s.dtype), s.name);
     my_slices_.push_back({{"array", s.name}, {"begin", s.range.begin}, {"end", s.range.end}});
     arrays_.push_back({{"name", s.name}, {"dtype", name_of(s.dtype)}, {"size", s.size}});
@@ -136,8 +173,9 @@ void Checkpointer::begin(std::span<const ArraySlice> slices, const nlohmann::jso
     comm_.attempt([&] {
       if (comm_.is_root()) create_folders(folder);
     });
-    comm_.attempt(
-        [&] { writer_ = std::make_unique<Writer>(folder / CheckpointStore::part_name(comm_.rank()), slices); });
+    comm_.attempt([&] {
+      writer_ = std::make_unique<Writer>(folder / CheckpointStore::part_name(comm_.rank()), snapshot.slices);
+    });
   } catch (const Error&) {
     abandon();
     throw;
@@ -169,6 +207,7 @@ void Checkpointer::commit() {
   comm_.attempt([&] {
     if (comm_.is_root()) store_.retain(options_.keep);
   });
+  on_commit_(generation_, state_);
 }
 
 void Checkpointer::abandon() {
@@ -220,7 +259,8 @@ void Checkpointer::fill(std::int64_t generation, const nlohmann::json& manifest,
                   store_.manifest_of(generation).string());
 }
 
-std::optional<nlohmann::json> Checkpointer::restore(std::span<const ArraySlice> wanted) {
+std::optional<nlohmann::json> Checkpointer::restore(const nlohmann::json& identity,
+                                                    std::span<const ArraySlice> wanted) {
   std::vector<std::int64_t> generations;
   comm_.attempt([&] {
     if (comm_.is_root()) generations = store_.committed();
@@ -232,12 +272,7 @@ std::optional<nlohmann::json> Checkpointer::restore(std::span<const ArraySlice> 
   for (std::int64_t generation : generations) {
     try {
       const nlohmann::json manifest = read_manifest(generation);
-      for (const ArraySlice& want : wanted) {
-        const nlohmann::json described = {{"name", want.name}, {"dtype", name_of(want.dtype)}, {"size", want.size}};
-        const auto& arrays = manifest.at("arrays");
-        if (std::find(arrays.begin(), arrays.end(), described) == arrays.end())
-          refuse(fmt::format("generation {} holds no array {}", generation, described.dump()));
-      }
+      require_same(generation, manifest, identity, wanted);
       comm_.attempt([&] { fill(generation, manifest, wanted); });
       generation_ = generation;
       return manifest.at("state");

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -41,6 +42,13 @@ struct CheckpointOptions {
   std::int64_t keep = 2;  // committed generations
 };
 
+// What a generation holds: slices, which together with the other ranks' cover each array once; what else the job wants
+// to be remembered; and all that its results follow from, a flat object. Both are the same on all ranks.
+struct Snapshot {
+  std::vector<ArraySlice> slices;
+  nlohmann::json state, identity;
+};
+
 // Saves and restores a job's state. Collective but for local_*. One snapshot is in flight at a time: begin() copies the
 // slices and returns while a thread of this rank writes the copy; commit() makes it count. Until then, and whatever
 // fails, the generations before it stay as they are.
@@ -54,27 +62,36 @@ class Checkpointer {
 
   // Fills `wanted` (any slices of the saved arrays, also whole ones) from the newest generation that verifies and
   // returns its state; nothing where there is none. A generation that does not verify is set aside with a warning, and
-  // the one before it is taken. Throws Error(usage) where the arrays' names, types or sizes are others than were saved.
-  std::optional<nlohmann::json> restore(std::span<const ArraySlice> wanted);
+  // the one before it is taken. Throws Error(usage) where it was saved with another identity, or its arrays have other
+  // names, types or sizes.
+  std::optional<nlohmann::json> restore(const nlohmann::json& identity, std::span<const ArraySlice> wanted);
 
-  // Whether the interval has passed since the last begin() (or the start). Ranks' clocks differ: ask the root's.
-  bool local_due() const;
-  // Whether this rank's writer thread is still at work.
-  bool local_writing() const;
+  // What ranks agree on between two steps: commits a snapshot that is written and begins one that is due. Where any
+  // rank's `stop` is true, leaves a checkpoint of this moment and returns true. `take` is called, on all ranks, only
+  // where a snapshot is taken.
+  bool boundary(bool stop, const std::function<Snapshot()>& take);
+
+  // Leaves a checkpoint of this moment: there, and committed, when this returns. Throws as begin() and commit() do.
+  void save(const Snapshot& snapshot);
+
   // Whether a snapshot waits for commit(); the same on all ranks.
   bool pending() const { return writer_ != nullptr; }
-
-  // Snapshots this rank's slices, which together with the other ranks' must cover each array once. Everything is
-  // allocated on disk first: where that fails on any rank, all throw Error(io) and nothing has changed. Needs !pending().
-  void begin(std::span<const ArraySlice> slices, const nlohmann::json& state);
+  // Copies the slices. Everything is allocated on disk first: where that fails on any rank, all throw Error(io) and
+  // nothing has changed. Needs !pending().
+  void begin(const Snapshot& snapshot);
   // Waits for the writers, commits the pending generation, and removes the ones beyond retention. Throws Error(io)
   // where a write failed anywhere; the generation is then gone, the earlier ones intact. Needs pending().
   void commit();
+
+  // Called on all ranks after each commit, with the generation and its state.
+  using Listener = std::function<void(std::int64_t, const nlohmann::json&)>;
+  void on_commit(Listener listener) { on_commit_ = std::move(listener); }
 
   std::int64_t generation() const { return generation_; }  // the pending or last committed one, -1 before
 
  private:
   class Writer;
+  bool local_due() const;
   nlohmann::json read_manifest(std::int64_t generation);
   void fill(std::int64_t generation, const nlohmann::json& manifest, std::span<const ArraySlice> wanted) const;
   void abandon();
@@ -86,6 +103,7 @@ class Checkpointer {
   std::chrono::steady_clock::time_point last_begin_;
   std::int64_t generation_ = -1, next_generation_ = 0;
   nlohmann::json state_, my_slices_, arrays_;
+  Listener on_commit_ = [](std::int64_t, const nlohmann::json&) {};
   std::unique_ptr<Writer> writer_;
 };
 

@@ -11,6 +11,7 @@
 #include "runtime/data/dataset.h"
 #include "tests/jobs/vector_folder.h"
 #include "tests/support/command.h"
+#include "tests/support/killed_run.h"
 #include "tests/support/process.h"
 #include "tests/support/scratch_folder.h"
 
@@ -142,28 +143,14 @@ TEST_F(Index, EveryVectorIsInTheListOfItsNearestCentroid) {
 }
 
 TEST_F(Index, KilledAtRandomMomentsOnChangingRanks) {
-  const std::string longer = "--set kmeans.iterations=200";
+  const std::string longer = "--set kmeans.iterations=200 ";
   const std::string digest = digest_of(1, "longer", longer);
-  const int kinds[] = {2, 1, 4, 3};
-  int kills = 0;
-  for (int start = 0; start < 100; ++start) {
-    testing::Process job(testing::tutti_command(kinds[start % 4], arguments("killed", longer)),
-                         (folder() / "killed.log").string());
-    if (kills == 10) {
-      ASSERT_EQ(job.wait(), 0) << read_text(folder() / "killed.log");
-      break;
-    }
-    usleep(useconds_t(300000 + random_u64(99, 0, std::uint64_t(start)) % 500000));
-    if (job.ended()) {
-      std::filesystem::remove_all(folder() / "killed");  // it was faster than the kill: begin again
-      continue;
-    }
-    job.kill_all();
-    ++kills;
-  }
-  ASSERT_EQ(kills, 10);
+  const auto done = testing::run_with_kills(arguments("killed", longer + "--set checkpoint.every=5ms"),
+                                            folder() / "killed", {2, 1, 4, 3}, 10);
+  ASSERT_EQ(done.exit_code, 0) << done.output;
+  EXPECT_EQ(done.kills, 10);
+  EXPECT_GE(done.restores, 1);
   EXPECT_EQ(result_of("killed")["index_digest"], digest);
-  EXPECT_NE(read_text(folder() / "killed" / "events.jsonl").find("\"restore\""), std::string::npos);
 }
 
 TEST_F(Index, ASignalEndsWithACheckpointAndCode75) {

@@ -7,6 +7,7 @@
 
 #include "tests/support/command.h"
 #include "tests/support/corpus.h"
+#include "tests/support/killed_run.h"
 #include "tests/support/process.h"
 #include "tests/support/scratch_folder.h"
 
@@ -71,24 +72,11 @@ TEST_F(Train, MoreRanksThanMicroBatchesIsFine) {
 }
 
 TEST_F(Train, KilledTenTimesAtRandomMomentsOnChangingRanks) {
-  const int kinds[] = {2, 1, 4};
-  int kills = 0;
-  for (int start = 0; start < 100; ++start) {
-    testing::Process job(testing::tutti_command(kinds[start % 3], arguments("killed")),
-                         (folder() / "killed.log").string());
-    if (kills == 10) {
-      ASSERT_EQ(job.wait(), 0) << read_text(folder() / "killed.log");
-      break;
-    }
-    usleep(useconds_t(250000 + random_u64(99, 0, std::uint64_t(start)) % 700000));
-    if (job.ended()) {
-      std::filesystem::remove_all(folder() / "killed");  // it was faster than the kill: begin again
-      continue;
-    }
-    job.kill_all();
-    ++kills;
-  }
-  ASSERT_EQ(kills, 10);
+  const auto done = testing::run_with_kills(arguments("killed", "--set checkpoint.every=10ms"), folder() / "killed",
+                                            {2, 1, 4}, 10);
+  ASSERT_EQ(done.exit_code, 0) << done.output;
+  EXPECT_EQ(done.kills, 10);
+  EXPECT_GE(done.restores, 1);
   EXPECT_EQ(result_of("killed")["model_digest"], undisturbed_digest());
 }
 
@@ -106,12 +94,22 @@ TEST_F(Train, ASignalEndsWithACheckpointAndCode75) {
 }
 
 TEST_F(Train, MaxTimeStopsAndTheSameCommandGoesOn) {
-  int starts = 0, code = 75;
-  while (code == 75 && ++starts < 50)
-    code = run_tutti(2, arguments("timed", "--max-time 0.4s --set checkpoint.every=1h")).exit_code;
-  EXPECT_EQ(code, 0);
-  EXPECT_GT(starts, 1) << "the time limit never struck";
-  EXPECT_EQ(result_of("timed")["model_digest"], undisturbed_digest());
+  int starts = 0;
+  std::string length;
+  // As many steps as outlast the limit on this machine.
+  for (int steps = 40; starts < 2 && steps <= 40 << 12; steps *= 4) {
+    length = "--set train.steps=" + std::to_string(steps) + " --set checkpoint.every=1h ";
+    std::filesystem::remove_all(folder() / "timed");
+    starts = 0;
+    int code = 75;
+    while (code == 75 && ++starts < 50)  // a later start has longer, so that a slow machine comes to the end, too
+      code = run_tutti(2, arguments("timed", length + "--max-time " + std::to_string(0.4 * starts) + "s")).exit_code;
+    ASSERT_EQ(code, 0) << steps << " steps, " << starts << " starts";
+  }
+  ASSERT_GT(starts, 1) << "the time limit never struck";
+  const auto undisturbed = run_tutti(1, arguments("untimed", length));
+  ASSERT_EQ(undisturbed.exit_code, 0) << undisturbed.output;
+  EXPECT_EQ(result_of("timed")["model_digest"], result_of("untimed")["model_digest"]);
 }
 
 TEST_F(Train, MistakesEndWithTheirCodeAndSayWhatToDo) {

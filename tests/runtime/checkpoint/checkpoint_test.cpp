@@ -32,6 +32,7 @@ class SharedFolder {
 };
 
 constexpr std::int64_t kSize = 100003;
+const nlohmann::json kIdentity = {{"seed", 7}, {"model", {{"width", 8}}}};
 
 std::vector<float> values_at(std::int64_t step, Range range) {
   std::vector<float> values;
@@ -43,7 +44,7 @@ Range my_part() { return part_of(kSize, world().size(), world().rank()); }
 
 void save(Checkpointer& checkpoints, std::int64_t step) {
   std::vector<float> mine = values_at(step, my_part());
-  checkpoints.begin(std::vector{slice_of("numbers", kSize, my_part(), std::span(mine))}, {{"step", step}});
+  checkpoints.begin({{slice_of("numbers", kSize, my_part(), std::span(mine))}, {{"step", step}}, kIdentity});
   std::fill(mine.begin(), mine.end(), -1.f);  // the snapshot has its own copy
   checkpoints.commit();
 }
@@ -51,7 +52,7 @@ void save(Checkpointer& checkpoints, std::int64_t step) {
 // Restores the whole array on every rank, and checks it against the step that the state names.
 std::int64_t restored_step(Checkpointer& checkpoints) {
   std::vector<float> all(kSize, 0.f);
-  const auto state = checkpoints.restore(std::vector{slice_of("numbers", kSize, {0, kSize}, std::span(all))});
+  const auto state = checkpoints.restore(kIdentity, std::vector{slice_of("numbers", kSize, {0, kSize}, std::span(all))});
   if (!state) return -1;
   EXPECT_EQ(all, values_at(state->at("step"), {0, kSize}));
   return state->at("step");
@@ -95,7 +96,7 @@ TEST(Checkpoint, AnotherNumberOfRanksReadsWhatThisOneWrote) {
   for (std::int64_t part = 0; part < 7; ++part) {
     const Range range = part_of(kSize, 7, part);
     std::vector<float> mine(std::size_t(range.size()));
-    ASSERT_TRUE(checkpoints.restore(std::vector{slice_of("numbers", kSize, range, std::span(mine))}));
+    ASSERT_TRUE(checkpoints.restore(kIdentity, std::vector{slice_of("numbers", kSize, range, std::span(mine))}));
     EXPECT_EQ(mine, values_at(5, range));
   }
 }
@@ -106,7 +107,7 @@ TEST(Checkpoint, WithoutACommitTheOneBeforeCounts) {
     Checkpointer checkpoints(world(), shared.path(), {});
     save(checkpoints, 1);
     std::vector<float> mine = values_at(2, my_part());
-    checkpoints.begin(std::vector{slice_of("numbers", kSize, my_part(), std::span(mine))}, {{"step", 2}});
+    checkpoints.begin({{slice_of("numbers", kSize, my_part(), std::span(mine))}, {{"step", 2}}, kIdentity});
   }
   world().barrier();
   Checkpointer checkpoints(world(), shared.path(), {});
@@ -157,12 +158,50 @@ TEST(Checkpoint, OtherArraysAreRefusedByAllRanks) {
   save(checkpoints, 1);
   std::vector<float> all(kSize + 1);
   try {
-    checkpoints.restore(std::vector{slice_of("numbers", kSize + 1, {0, kSize + 1}, std::span(all))});
+    checkpoints.restore(kIdentity, std::vector{slice_of("numbers", kSize + 1, {0, kSize + 1}, std::span(all))});
     FAIL() << "no error";
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ExitCode::usage);
     EXPECT_TRUE(e.agreed());
   }
+}
+
+TEST(Checkpoint, AnotherIdentityIsRefusedByName) {
+  SharedFolder shared("identity");
+  Checkpointer checkpoints(world(), shared.path(), {});
+  std::vector<float> all(kSize);
+  const std::vector wanted{slice_of("numbers", kSize, {0, kSize}, std::span(all))};
+  EXPECT_FALSE(checkpoints.restore(kIdentity, wanted));
+  save(checkpoints, 1);
+  EXPECT_TRUE(checkpoints.restore(kIdentity, wanted));
+  nlohmann::json other = kIdentity;
+  other["model"]["width"] = 9;
+  try {
+    checkpoints.restore(other, wanted);
+    FAIL() << "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ExitCode::usage);
+    EXPECT_NE(std::string(e.what()).find("another model"), std::string::npos) << e.what();
+  }
+}
+
+TEST(Checkpoint, ABoundaryTakesASnapshotThatIsDueAndOneBeforeAStop) {
+  SharedFolder shared("boundary");
+  Checkpointer checkpoints(world(), shared.path(), {.every_seconds = 0});
+  std::vector<std::int64_t> committed;
+  checkpoints.on_commit([&](std::int64_t, const nlohmann::json& state) { committed.push_back(state.at("step")); });
+  std::int64_t step = 0;
+  std::vector<float> mine;
+  const auto take = [&] {
+    mine = values_at(step, my_part());
+    return Snapshot{{slice_of("numbers", kSize, my_part(), std::span(mine))}, {{"step", step}}, kIdentity};
+  };
+  for (; step < 5; ++step) EXPECT_FALSE(checkpoints.boundary(false, take));
+  EXPECT_TRUE(checkpoints.boundary(world().rank() == world().size() - 1, take));  // one rank was asked to stop
+  EXPECT_FALSE(checkpoints.pending());
+  ASSERT_FALSE(committed.empty());
+  EXPECT_EQ(committed.back(), 5);
+  EXPECT_EQ(restored_step(checkpoints), 5);
 }
 
 }  // namespace
