@@ -1,10 +1,4 @@
-// The index artefact: what its tables and metadata are called, and opening one.
-//
-// Shards hold contiguous ranges of inverted lists: table `lists` (list, first_entry: its first row
-// in the same shard's table `entries`, entries) and table `entries` (vector, id), list by list,
-// each in ascending order of id. All shards' entries one after another are therefore ordered by
-// list. centroids.h5 holds /centroids, [nlist, dimension] f32. The vectors of a cosine index are of
-// unit length (before they are rounded to bf16, where the storage is).
+// The index artefact: its tables and its centroids, as runtime/data/FORMAT.md describes them, and opening one.
 #pragma once
 
 #include <cstdint>

@@ -16,8 +16,8 @@ TUTTI_INLINE void forward(const float* product, const float* __restrict bias, st
 #pragma omp simd
   for (std::int64_t i = 0; i < cols; ++i) {
     const float u = product[i] + bias[i];
-    pre[i] = T(u);
-    out[i] = T(u * vector_sigmoid(kScale * (u + kCubic * u * u * u)));
+    store(pre[i], u);
+    store(out[i], u * vector_sigmoid(kScale * (u + kCubic * u * u * u)));
   }
 }
 
@@ -30,7 +30,7 @@ TUTTI_INLINE void backward(const float* d_out, const T* pre, std::int64_t cols, 
     const float s = vector_sigmoid(kScale * (u + kCubic * u * u * u));
     const float slope = kScale * (1.0f + 3.0f * kCubic * u * u);
     const float d = d_out[i] * (s + u * s * (1.0f - s) * slope);
-    d_pre[i] = T(d);
+    store(d_pre[i], d);
     d_bias[i] += d;
   }
 }

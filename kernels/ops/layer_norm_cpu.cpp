@@ -39,7 +39,7 @@ TUTTI_INLINE void normalise(const NormRow& row, T* __restrict out) {
   const float* __restrict gain = row.gain;
   const float* __restrict bias = row.bias;
 #pragma omp simd
-  for (std::int64_t i = 0; i < row.cols; ++i) out[i] = T((x[i] - mean) * rstd * gain[i] + bias[i]);
+  for (std::int64_t i = 0; i < row.cols; ++i) store(out[i], (x[i] - mean) * rstd * gain[i] + bias[i]);
   *row.mean = mean;
   *row.rstd = rstd;
 }
@@ -80,7 +80,7 @@ TUTTI_CLONES void backward_row(const NormRowGradient& row) {
   if (row.d_x_narrow == nullptr) return;
   bf16* __restrict narrow = row.d_x_narrow;
 #pragma omp simd
-  for (std::int64_t i = 0; i < row.cols; ++i) narrow[i] = bf16(d_x[i]);
+  for (std::int64_t i = 0; i < row.cols; ++i) store(narrow[i], d_x[i]);
 }
 
 }  // namespace

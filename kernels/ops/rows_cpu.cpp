@@ -9,10 +9,10 @@ template <class T>
 TUTTI_INLINE void add(const float* a, const float* b, std::int64_t cols, T* out) {
   if (b == nullptr) {
 #pragma omp simd
-    for (std::int64_t i = 0; i < cols; ++i) out[i] = T(a[i]);
+    for (std::int64_t i = 0; i < cols; ++i) store(out[i], a[i]);
   } else {
 #pragma omp simd
-    for (std::int64_t i = 0; i < cols; ++i) out[i] = T(a[i] + b[i]);
+    for (std::int64_t i = 0; i < cols; ++i) store(out[i], a[i] + b[i]);
   }
 }
 

@@ -22,8 +22,8 @@ TUTTI_INLINE void forward(float* scores, std::int64_t valid, std::int64_t cols, 
   }
   const float inverse = 1.0f / sum;
 #pragma omp simd
-  for (std::int64_t i = 0; i < valid; ++i) out[i] = T(scores[i] * inverse);
-  for (std::int64_t i = valid; i < cols; ++i) out[i] = T(0.0f);
+  for (std::int64_t i = 0; i < valid; ++i) store(out[i], scores[i] * inverse);
+  for (std::int64_t i = valid; i < cols; ++i) store(out[i], 0.0f);
 }
 
 template <class T>
@@ -33,8 +33,8 @@ TUTTI_INLINE void backward(const T* __restrict p, const float* d_p, std::int64_t
 #pragma omp simd reduction(+ : sum)
   for (std::int64_t i = 0; i < valid; ++i) sum += float(p[i]) * d_p[i];
 #pragma omp simd
-  for (std::int64_t i = 0; i < valid; ++i) d_scores[i] = T(scale * float(p[i]) * (d_p[i] - sum));
-  for (std::int64_t i = valid; i < cols; ++i) d_scores[i] = T(0.0f);
+  for (std::int64_t i = 0; i < valid; ++i) store(d_scores[i], scale * float(p[i]) * (d_p[i] - sum));
+  for (std::int64_t i = valid; i < cols; ++i) store(d_scores[i], 0.0f);
 }
 
 TUTTI_CLONES void forward_f32(float* scores, std::int64_t valid, std::int64_t cols, float scale,
