@@ -26,7 +26,9 @@ void layer_norm(MatrixView<const float> x, LayerNormWeights weights, MatrixView<
                          .bias = weights.bias,
                          .cols = x.cols,
                          .mean = statistics.mean + r,
-                         .rstd = statistics.rstd + r},
+                         .rstd = statistics.rstd + r,
+                         .epsilon = weights.epsilon,
+                         .centred = weights.kind == NormKind::layer},
                         out.row(r));
 }
 
@@ -39,7 +41,8 @@ void residual_layer_norm(MatrixView<const float> base, MatrixView<const float> a
   check_same(base, out);
   for (std::int64_t r = 0; r < base.rows; ++r)
     cpu::layer_norm_row({base.row(r), added.row(r), added_bias, sum.row(r), weights.gain,
-                         weights.bias, base.cols, statistics.mean + r, statistics.rstd + r},
+                         weights.bias, base.cols, statistics.mean + r, statistics.rstd + r,
+                         weights.epsilon, weights.kind == NormKind::layer},
                         out.row(r));
 }
 
@@ -49,12 +52,14 @@ void layer_norm_backward(const LayerNormGradient& g) {
   if (g.d_skip.data != nullptr) check_same(g.d_out, g.d_skip);
   if (g.d_x_narrow.data != nullptr) check_same(g.d_out, g.d_x_narrow);
   std::fill_n(g.d_gain, g.x.cols, 0.0f);
-  std::fill_n(g.d_bias, g.x.cols, 0.0f);
+  const bool centred = g.kind == NormKind::layer;
+  if (centred) std::fill_n(g.d_bias, g.x.cols, 0.0f);
   for (std::int64_t r = 0; r < g.x.rows; ++r)
     cpu::layer_norm_row_backward(
         {g.d_out.row(r), g.x.row(r), g.statistics.mean[r], g.statistics.rstd[r], g.gain,
          g.d_skip.data == nullptr ? nullptr : g.d_skip.row(r), g.x.cols, g.d_x.row(r),
-         g.d_x_narrow.data == nullptr ? nullptr : g.d_x_narrow.row(r), g.d_gain, g.d_bias});
+         g.d_x_narrow.data == nullptr ? nullptr : g.d_x_narrow.row(r), g.d_gain, g.d_bias,
+         centred});
 }
 
 template void layer_norm(MatrixView<const float>, LayerNormWeights, MatrixView<float>,

@@ -1,24 +1,32 @@
 // Layer normalisation over the columns of each row, with what comes before it fused in.
 //
 //   x   = base + added + added_bias                     (or x = base)
-//   out = (x - mean(x)) / sqrt(variance(x) + 1e-5) * gain + bias
+//   out = (x - mean(x)) / sqrt(variance(x) + epsilon) * gain + bias
+//
+// Its root-mean-square form (Zhang and Sennrich, 2019) takes the mean for zero and has no bias.
 //
 // All functions run on the calling thread, over the rows they are given: callers cut rows over
 // threads. Every row's result depends on that row alone. They throw std::invalid_argument where
 // shapes differ.
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/core/dtype.h"
 #include "kernels/core/tensor.h"
 
 namespace tutti {
 
+enum class NormKind : std::uint8_t { layer, root_mean_square };
+
 inline constexpr float kLayerNormEpsilon = 1e-5f;
 
-// Learned vectors, one element a column.
+// Learned vectors, one element a column. The root-mean-square form has no bias.
 struct LayerNormWeights {
   const float* gain = nullptr;
   const float* bias = nullptr;
+  NormKind kind = NormKind::layer;
+  float epsilon = kLayerNormEpsilon;
 };
 
 // One element a row: what the backward pass needs.
@@ -32,7 +40,8 @@ template <class T>
 void layer_norm(MatrixView<const float> x, LayerNormWeights weights, MatrixView<T> out,
                 LayerNormStatistics statistics);
 
-// sum = base + added + added_bias and out = layer_norm(sum), in one pass. `sum` may be `base`.
+// sum = base + added + added_bias and out = layer_norm(sum), in one pass. `sum` may be `base`;
+// `added_bias` may be null.
 template <class T>
 void residual_layer_norm(MatrixView<const float> base, MatrixView<const float> added,
                          const float* added_bias, LayerNormWeights weights, MatrixView<float> sum,
@@ -48,7 +57,8 @@ struct LayerNormGradient {
   MatrixView<float> d_x;           // may be d_out
   MatrixView<bf16> d_x_narrow;     // a copy of d_x; may have no data
   float* d_gain = nullptr;         // sums over these rows, in order of rows (overwritten)
-  float* d_bias = nullptr;
+  float* d_bias = nullptr;         // unused in the root-mean-square form
+  NormKind kind = NormKind::layer;
 };
 void layer_norm_backward(const LayerNormGradient& gradient);
 
@@ -58,10 +68,17 @@ namespace reference {
 // to.
 template <class Real>
 void layer_norm_row(const Real* x, const Real* gain, const Real* bias, int cols, Real* out,
-                    Real* mean, Real* rstd);
+                    Real* mean, Real* rstd, Real epsilon = kLayerNormEpsilon);
 template <class Real>
 void layer_norm_row_backward(const Real* d_out, const Real* x, Real mean, Real rstd,
                              const Real* gain, int cols, Real* d_x, Real* d_gain, Real* d_bias);
+
+// The root-mean-square form.
+template <class Real>
+void rms_norm_row(const Real* x, const Real* gain, int cols, Real* out, Real* rstd, Real epsilon);
+template <class Real>
+void rms_norm_row_backward(const Real* d_out, const Real* x, Real rstd, const Real* gain, int cols,
+                           Real* d_x, Real* d_gain);
 
 }  // namespace reference
 }  // namespace tutti

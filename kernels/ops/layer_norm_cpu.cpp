@@ -1,6 +1,7 @@
 #include "kernels/ops/layer_norm_cpu.h"
 
 #include <cmath>
+#include <utility>
 
 #include "kernels/core/clones.h"
 #include "kernels/ops/layer_norm.h"
@@ -19,6 +20,15 @@ TUTTI_INLINE float sum_row(const NormRow& row) {
   const float* __restrict added = row.added;
   const float* __restrict bias = row.added_bias;
   float* sum = row.sum;  // may be base itself, at the same index
+  if (bias == nullptr) {
+#pragma omp simd reduction(+ : total)
+    for (std::int64_t i = 0; i < row.cols; ++i) {
+      const float x = base[i] + added[i];
+      sum[i] = x;
+      total += x;
+    }
+    return total;
+  }
 #pragma omp simd reduction(+ : total)
   for (std::int64_t i = 0; i < row.cols; ++i) {
     const float x = base[i] + (added[i] + bias[i]);
@@ -30,16 +40,23 @@ TUTTI_INLINE float sum_row(const NormRow& row) {
 
 template <class T>
 TUTTI_INLINE void normalise(const NormRow& row, T* __restrict out) {
-  const float mean = sum_row(row) / static_cast<float>(row.cols);
+  const float total = sum_row(row);
+  const float mean = row.centred ? total / static_cast<float>(row.cols) : 0.0f;
   const float* __restrict x = row.added == nullptr ? row.base : row.sum;
   float squares = 0;
 #pragma omp simd reduction(+ : squares)
   for (std::int64_t i = 0; i < row.cols; ++i) squares += (x[i] - mean) * (x[i] - mean);
-  const float rstd = 1.0f / std::sqrt(squares / static_cast<float>(row.cols) + kLayerNormEpsilon);
+  const float rstd = 1.0f / std::sqrt(squares / static_cast<float>(row.cols) + row.epsilon);
   const float* __restrict gain = row.gain;
   const float* __restrict bias = row.bias;
+  if (row.centred) {
 #pragma omp simd
-  for (std::int64_t i = 0; i < row.cols; ++i) store(out[i], (x[i] - mean) * rstd * gain[i] + bias[i]);
+    for (std::int64_t i = 0; i < row.cols; ++i)
+      store(out[i], (x[i] - mean) * rstd * gain[i] + bias[i]);
+  } else {
+#pragma omp simd
+    for (std::int64_t i = 0; i < row.cols; ++i) store(out[i], x[i] * rstd * gain[i]);
+  }
   *row.mean = mean;
   *row.rstd = rstd;
 }
@@ -47,8 +64,9 @@ TUTTI_INLINE void normalise(const NormRow& row, T* __restrict out) {
 TUTTI_CLONES void normalise_f32(const NormRow& row, float* out) { normalise(row, out); }
 TUTTI_CLONES void normalise_bf16(const NormRow& row, bf16* out) { normalise(row, out); }
 
-TUTTI_CLONES void backward_row(const NormRowGradient& row) {
-  const float* d_out = row.d_out;
+// Adds to the vectors' gradients; returns the sums of d_normal and of d_normal * normal.
+TUTTI_INLINE std::pair<float, float> centred_sums(const NormRowGradient& row) {
+  const float* __restrict d_out = row.d_out;
   const float* __restrict x = row.x;
   const float* __restrict gain = row.gain;
   float* __restrict d_gain = row.d_gain;
@@ -64,6 +82,32 @@ TUTTI_CLONES void backward_row(const NormRowGradient& row) {
     d_gain[i] += d_out[i] * normal;
     d_bias[i] += d_out[i];
   }
+  return {sum, sum_normal};
+}
+
+// The same where the mean is taken for zero: nothing shifts.
+TUTTI_INLINE std::pair<float, float> uncentred_sums(const NormRowGradient& row) {
+  const float* __restrict d_out = row.d_out;
+  const float* __restrict x = row.x;
+  const float* __restrict gain = row.gain;
+  float* __restrict d_gain = row.d_gain;
+  const float rstd = row.rstd;
+  float sum_normal = 0;
+#pragma omp simd reduction(+ : sum_normal)
+  for (std::int64_t i = 0; i < row.cols; ++i) {
+    const float normal = x[i] * rstd;
+    sum_normal += d_out[i] * gain[i] * normal;
+    d_gain[i] += d_out[i] * normal;
+  }
+  return {0.0f, sum_normal};
+}
+
+TUTTI_CLONES void backward_row(const NormRowGradient& row) {
+  const float* d_out = row.d_out;
+  const float* __restrict x = row.x;
+  const float* __restrict gain = row.gain;
+  const float mean = row.mean, rstd = row.rstd;
+  const auto [sum, sum_normal] = row.centred ? centred_sums(row) : uncentred_sums(row);
   const float shift = sum / static_cast<float>(row.cols);
   const float slope = sum_normal / static_cast<float>(row.cols);
   float* d_x = row.d_x;  // may be d_out itself, at the same index

@@ -48,6 +48,32 @@ TEST(LayerNormReference, GradientMatchesFiniteDifferences) {
       d_bias, finite_differences(bias, [&](const auto& v) { return loss(x, gain, v); }), 1e-6);
 }
 
+TEST(RootMeanSquareNormReference, ByHandAndByFiniteDifferences) {
+  const double two[2] = {3, 4}, ones[2] = {1, 1};
+  double unit[2], rstd;
+  reference::rms_norm_row(two, ones, 2, unit, &rstd, 0.0);
+  EXPECT_NEAR(unit[0], 3 / std::sqrt(12.5), 1e-12);
+  constexpr int kCols = 7;
+  const auto x = test::to_doubles(random_values(1, kCols)),
+             gain = test::to_doubles(random_values(2, kCols)),
+             d_out = test::to_doubles(random_values(4, kCols));
+  const auto loss = [&](const auto& at_x, const auto& at_gain) {
+    double out[kCols], r, sum = 0;
+    reference::rms_norm_row(at_x.data(), at_gain.data(), kCols, out, &r, 1e-6);
+    for (int i = 0; i < kCols; ++i) sum += out[i] * d_out[i];
+    return sum;
+  };
+  double out[kCols];
+  std::vector<double> d_x(kCols), d_gain(kCols);
+  reference::rms_norm_row(x.data(), gain.data(), kCols, out, &rstd, 1e-6);
+  reference::rms_norm_row_backward(d_out.data(), x.data(), rstd, gain.data(), kCols, d_x.data(),
+                                   d_gain.data());
+  using test::finite_differences;
+  test::expect_near(d_x, finite_differences(x, [&](const auto& v) { return loss(v, gain); }), 1e-6);
+  test::expect_near(d_gain, finite_differences(gain, [&](const auto& v) { return loss(x, v); }),
+                    1e-6);
+}
+
 struct Case {
   std::int64_t rows = 5, cols, stride = cols + 3;
   std::vector<float> base = random_values(1, rows*stride), added = random_values(2, rows*stride),
@@ -155,6 +181,46 @@ TEST(LayerNorm, RejectsDifferentShapes) {
       layer_norm<float>(c.view(c.base), {c.gain.data(), c.bias.data()},
                         MatrixView<float>(out.data(), 5, 7), {c.mean.data(), c.rstd.data()}),
       std::invalid_argument);
+}
+
+TEST(LayerNorm, RootMeanSquareFormMatchesTheReference) {
+  for (const std::int64_t cols : {1, 40, 129}) {
+    Case c(cols);
+    std::vector<float> sum(c.base.size()), out(c.base.size()), d_x(c.base.size()),
+        d_gain(cols, 7.0f);
+    const LayerNormStatistics statistics{c.mean.data(), c.rstd.data()};
+    residual_layer_norm<float>(c.view(c.base), c.view(c.added), nullptr,
+                               {.gain = c.gain.data(),
+                                .kind = NormKind::root_mean_square,
+                                .epsilon = 1e-6f},
+                               c.view(sum), c.view(out), statistics);
+    layer_norm_backward({.d_out = c.view(c.added),
+                         .x = c.view(sum),
+                         .statistics = statistics,
+                         .gain = c.gain.data(),
+                         .d_x = c.view(d_x),
+                         .d_gain = d_gain.data(),
+                         .kind = NormKind::root_mean_square});
+    std::vector<double> gradient(cols);
+    const auto gain = test::to_doubles(c.gain);
+    for (std::int64_t r = 0; r < c.rows; ++r) {
+      std::vector<double> x, d_out, expected(cols), slope(cols), got, got_slope;
+      for (std::int64_t i = r * c.stride; i < r * c.stride + cols; ++i) {
+        EXPECT_EQ(sum[i], c.base[i] + c.added[i]);
+        x.push_back(double(sum[i]));
+        d_out.push_back(double(c.added[i]));
+        got.push_back(double(out[i]));
+        got_slope.push_back(double(d_x[i]));
+      }
+      double rstd;
+      reference::rms_norm_row(x.data(), gain.data(), int(cols), expected.data(), &rstd, 1e-6);
+      reference::rms_norm_row_backward(d_out.data(), x.data(), rstd, gain.data(), int(cols),
+                                       slope.data(), gradient.data());
+      test::expect_near(got, expected, 1e-5, 1e-5);
+      test::expect_near(got_slope, slope, 1e-4, 1e-4);
+    }
+    test::expect_near(d_gain, gradient, 1e-4, 1e-4);
+  }
 }
 
 }  // namespace
