@@ -1,56 +1,109 @@
 #include "kernels/model/encoder.h"
 
+#include <algorithm>
 #include <stdexcept>
 
-#include "kernels/model/encoder_pass.h"
+#include "kernels/core/parallel.h"
+#include "kernels/model/transformer_pass.h"
+#include "kernels/ops/pool.h"
 
 namespace tutti {
 namespace {
+
+// Token embeddings start larger than what the layers add to them, so that an untrained encoder
+// already tells sequences apart by their words.
+constexpr double kTokenDeviation = 0.1;
 
 void require(bool condition, const char* what) {
   if (!condition) throw std::invalid_argument(what);
 }
 
-void check_batch(const EncoderShape& shape, const TokenBatch& batch, std::size_t embeddings) {
-  require(batch.size() >= 1 && batch.offsets[0] == 0 &&
-              batch.offsets.back() == static_cast<std::int64_t>(batch.tokens.size()),
-          "encoder: the batch's offsets do not span its tokens");
-  for (std::int64_t s = 0; s < batch.size(); ++s) {
-    const std::int64_t length = std::int64_t{batch.offsets[s + 1]} - batch.offsets[s];
-    require(length >= 1, "encoder: a sequence is empty");
-    require(length <= shape.max_tokens, "encoder: a sequence is longer than max_tokens");
-  }
-  for (const std::int32_t token : batch.tokens)
-    require(token >= 0 && token < shape.vocabulary, "encoder: a token is outside the vocabulary");
-  require(embeddings == static_cast<std::size_t>(batch.size() * shape.width),
-          "encoder: the embeddings have the wrong size");
-}
-
-// A layer's four weight matrices and one kind of product each, `layers` times.
-void add_products(std::vector<ProductSize>& products, const EncoderShape& s, std::int64_t tokens,
-                  ProductSize::Kind kind) {
-  const std::int64_t matrices[4][2] = {{3 * s.width, s.width},
-                                       {s.width, s.width},
-                                       {s.feed_forward, s.width},
-                                       {s.width, s.feed_forward}};
-  for (const auto& [outputs, inputs] : matrices) {
-    switch (kind) {
-      case ProductSize::Kind::forward:
-        products.push_back({kind, tokens, outputs, inputs, s.layers});
-        break;
-      case ProductSize::Kind::backward_data:
-        products.push_back({kind, tokens, inputs, outputs, s.layers});
-        break;
-      case ProductSize::Kind::backward_weights:
-        products.push_back({kind, outputs, inputs, tokens, s.layers});
-        break;
-    }
-  }
+TransformerShape body_of(const EncoderShape& s) {
+  require(s.heads >= 1 && s.width % s.heads == 0,
+          "encoder: the width must be a multiple of the heads");
+  TransformerShape body;
+  body.vocabulary = s.vocabulary;
+  body.width = s.width;
+  body.layers = s.layers;
+  body.heads = body.kv_heads = s.heads;
+  body.head_size = s.width / s.heads;
+  body.feed_forward = s.feed_forward;
+  body.max_tokens = s.max_tokens;
+  body.attention = TransformerShape::Attention::bidirectional;
+  return body;
 }
 
 }  // namespace
 
-ArenaLayout encoder_layout(const EncoderShape& shape) { return encoder_parameters(shape).layout; }
+// Everything that does not depend on the compute type.
+class Encoder::Pass {
+ public:
+  Pass(const EncoderShape& shape, DType compute)
+      : shape_(shape), body_(body_of(shape)), compute_(compute) {
+    places_ = add_transformer(layout_, body_);
+  }
+  virtual ~Pass() = default;
+
+  virtual void load(std::span<const float> parameters) = 0;
+  virtual void forward(const TokenBatch& batch, std::span<float> embeddings, bool keep) = 0;
+  virtual void backward(const TokenBatch& batch, std::span<const float> d_embeddings,
+                        std::span<float> gradients) = 0;
+
+  void check(const TokenBatch& batch, std::size_t embeddings) const {
+    check_batch(body_, batch);
+    require(embeddings == static_cast<std::size_t>(batch.size() * shape_.width),
+            "encoder: the embeddings have the wrong size");
+  }
+
+  const EncoderShape shape_;
+  const TransformerShape body_;
+  const DType compute_;
+  ArenaLayout layout_;
+  TransformerPlaces places_;
+  bool loaded_ = false;
+  std::int64_t kept_tokens_ = -1;  // of the last forward(), -1 where backward() has nothing
+};
+
+template <class T>
+class Encoder::TypedPass final : public Encoder::Pass {
+ public:
+  TypedPass(const EncoderShape& shape, ProductBackend backend)
+      : Pass(shape, dtype_of<T>), transformer_(body_, places_, backend) {}
+
+  void load(std::span<const float> parameters) override { transformer_.load(parameters.data()); }
+
+  void forward(const TokenBatch& batch, std::span<float> embeddings, bool keep) override {
+    transformer_.forward(batch, keep);
+    norms_.resize(batch.size());
+    parallel_for(batch.size(), [&](std::int64_t s) {
+      const std::int64_t first = batch.offsets[s];
+      norms_[s] = mean_pool(transformer_.hidden(first, batch.offsets[s + 1] - first),
+                            embeddings.data() + s * shape_.width);
+    });
+    if (keep) embeddings_.assign(embeddings.begin(), embeddings.end());
+  }
+
+  void backward(const TokenBatch& batch, std::span<const float> d_embeddings,
+                std::span<float> gradients) override {
+    transformer_.start_backward(batch);
+    parallel_for(batch.size(), [&](std::int64_t s) {
+      const std::int64_t first = batch.offsets[s], at = s * shape_.width;
+      mean_pool_backward(embeddings_.data() + at, norms_[s], d_embeddings.data() + at,
+                         transformer_.d_hidden(first, batch.offsets[s + 1] - first));
+    });
+    transformer_.backward(batch, gradients);
+  }
+
+ private:
+  TransformerPass<T> transformer_;
+  std::vector<float> embeddings_, norms_;  // of the last forward()
+};
+
+ArenaLayout encoder_layout(const EncoderShape& shape) {
+  ArenaLayout layout;
+  add_transformer(layout, body_of(shape));
+  return layout;
+}
 
 Encoder::Encoder(const EncoderShape& shape, DType compute, ProductBackend backend) {
   require(compute == DType::f32 || compute == DType::bf16,
@@ -66,38 +119,38 @@ Encoder::Encoder(Encoder&&) noexcept = default;
 Encoder& Encoder::operator=(Encoder&&) noexcept = default;
 
 const EncoderShape& Encoder::shape() const { return pass_->shape_; }
-const ArenaLayout& Encoder::layout() const { return pass_->parameters_.layout; }
+const ArenaLayout& Encoder::layout() const { return pass_->layout_; }
 DType Encoder::compute() const { return pass_->compute_; }
 
 void Encoder::initialize(std::span<float> parameters, std::uint64_t seed) const {
-  initialize_encoder(shape(), parameters, seed);
+  initialize_transformer(layout(), shape().layers, kTokenDeviation, parameters, seed);
 }
 
 void Encoder::load_parameters(std::span<const float> parameters) {
   require(static_cast<std::int64_t>(parameters.size()) == layout().padded_size(),
           "encoder: the arena has the wrong size");
-  pass_->arena_ = parameters;
+  pass_->loaded_ = true;
   pass_->kept_tokens_ = -1;
-  pass_->load();
+  pass_->load(parameters);
 }
 
 void Encoder::embed(const TokenBatch& batch, std::span<float> embeddings) {
-  require(!pass_->arena_.empty(), "encoder: no parameters were loaded");
-  check_batch(shape(), batch, embeddings.size());
+  require(pass_->loaded_, "encoder: no parameters were loaded");
+  pass_->check(batch, embeddings.size());
   pass_->kept_tokens_ = -1;
   pass_->forward(batch, embeddings, false);
 }
 
 void Encoder::forward(const TokenBatch& batch, std::span<float> embeddings) {
-  require(!pass_->arena_.empty(), "encoder: no parameters were loaded");
-  check_batch(shape(), batch, embeddings.size());
+  require(pass_->loaded_, "encoder: no parameters were loaded");
+  pass_->check(batch, embeddings.size());
   pass_->forward(batch, embeddings, true);
   pass_->kept_tokens_ = static_cast<std::int64_t>(batch.tokens.size());
 }
 
 void Encoder::backward(const TokenBatch& batch, std::span<const float> d_embeddings,
                        std::span<float> gradients) {
-  check_batch(shape(), batch, d_embeddings.size());
+  pass_->check(batch, d_embeddings.size());
   require(pass_->kept_tokens_ == static_cast<std::int64_t>(batch.tokens.size()),
           "encoder: backward() without forward() of the same batch before");
   require(static_cast<std::int64_t>(gradients.size()) == layout().padded_size(),
@@ -108,14 +161,14 @@ void Encoder::backward(const TokenBatch& batch, std::span<const float> d_embeddi
 
 std::vector<ProductSize> Encoder::forward_products(std::int64_t tokens) const {
   std::vector<ProductSize> products;
-  add_products(products, shape(), tokens, ProductSize::Kind::forward);
+  add_products(products, pass_->body_, tokens, ProductSize::Kind::forward);
   return products;
 }
 
 std::vector<ProductSize> Encoder::backward_products(std::int64_t tokens) const {
   std::vector<ProductSize> products;
-  add_products(products, shape(), tokens, ProductSize::Kind::backward_data);
-  add_products(products, shape(), tokens, ProductSize::Kind::backward_weights);
+  add_products(products, pass_->body_, tokens, ProductSize::Kind::backward_data);
+  add_products(products, pass_->body_, tokens, ProductSize::Kind::backward_weights);
   return products;
 }
 

@@ -1,11 +1,9 @@
 // A transformer text encoder: tokens in, one vector of unit length a sequence out.
 //
-//   x = token embedding + position embedding
-//   x = x + attention(layer_norm(x)) W_out;  x = x + gelu(layer_norm(x) W_ff1) W_ff2     (each
-//   layer) embedding = mean over the sequence of layer_norm(x), scaled to unit length
+//   embedding = mean over the sequence of the body's hidden states, scaled to unit length
 //
-// Layer normalisation comes before each part (Xiong et al., 2020), attention is bidirectional, each
-// sequence sees itself alone. Products are in `compute` (f32 or bf16), everything else in f32.
+// The body (transformer.h) has bidirectional attention, layer norms, learned positions and GELU;
+// each sequence sees itself alone. Products are in `compute` (f32 or bf16), everything else in f32.
 // Results are the same bytes for any number of threads, given the batch, the parameters, the build
 // and the CPU's features.
 #pragma once
@@ -17,6 +15,7 @@
 
 #include "kernels/core/arena.h"
 #include "kernels/core/dtype.h"
+#include "kernels/model/transformer.h"
 #include "kernels/ops/product.h"
 
 namespace tutti {
@@ -30,24 +29,6 @@ struct EncoderShape {
   std::int64_t max_tokens = 0;  // in a sequence
 
   bool operator==(const EncoderShape&) const = default;
-};
-
-// Sequences one behind the other: sequence s is tokens[offsets[s]] ... tokens[offsets[s + 1] - 1].
-// offsets[0] is 0, the last offset is tokens.size().
-struct TokenBatch {
-  std::span<const std::int32_t> tokens;
-  std::span<const std::int32_t> offsets;
-
-  std::int64_t size() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
-};
-
-// `count` matrix products Y[m, n] = X[m, k] W, of one kind.
-struct ProductSize {
-  enum class Kind : std::uint8_t { forward, backward_data, backward_weights };
-  Kind kind;
-  std::int64_t m, n, k, count;
-
-  std::int64_t flops() const { return 2 * m * n * k * count; }
 };
 
 // The parameters of an encoder, in order. Throws std::invalid_argument for an impossible shape.

@@ -8,18 +8,18 @@ namespace {
 constexpr std::int64_t kLargestBlock = 512;
 constexpr std::int64_t kSmallestBlock = 128;
 
+}  // namespace
+
 // The largest extent that leaves no smaller last block, where there is one.
-std::int64_t block_extent(std::int64_t extent) {
+std::int64_t Linear::block_of(std::int64_t extent) {
   if (extent <= kLargestBlock) return extent;
   for (std::int64_t block = kLargestBlock; block >= kSmallestBlock; block -= 32)
     if (extent % block == 0) return block;
   return kLargestBlock;
 }
 
-}  // namespace
-
 Linear::Linear(const LinearShape& shape, ProductBackend backend)
-    : shape_(shape), block_(block_extent(shape.cut_outputs ? shape.outputs : shape.inputs)) {
+    : shape_(shape), block_(block_of(shape.cut_outputs ? shape.outputs : shape.inputs)) {
   const std::int64_t extent = shape.cut_outputs ? shape.outputs : shape.inputs;
   for (std::int64_t first = 0; first < extent; first += block_) {
     const std::int64_t size = std::min(block_, extent - first);
@@ -30,6 +30,7 @@ Linear::Linear(const LinearShape& shape, ProductBackend backend)
     PackedShape backward{shape.rows,      outputs,      inputs, shape.dy_stride,
                          shape.dx_stride, shape.inputs, false,  shape.in};
     (shape_.cut_outputs ? backward : forward).accumulate = first > 0;
+    if (shape.dx_adds) backward.accumulate = true;
     forward_.push_back(make_packed_product(forward, backend));
     backward_.push_back(make_packed_product(backward, backend));
   }

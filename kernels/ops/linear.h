@@ -24,12 +24,16 @@ struct LinearShape {
   std::int64_t y_stride = 0;
   std::int64_t dy_stride = 0;
   std::int64_t dx_stride = 0;
+  bool dx_adds = false;  // dx += dy W
 };
 
 class Linear {
  public:
   // Throws std::invalid_argument as make_packed_product does.
   explicit Linear(const LinearShape& shape, ProductBackend backend = ProductBackend::automatic);
+
+  // Outputs or inputs of a block, where there are `extent` of them.
+  static std::int64_t block_of(std::int64_t extent);
 
   // Blocks of block_size() outputs or inputs, the last of which may be smaller.
   std::int64_t blocks() const { return static_cast<std::int64_t>(forward_.size()); }
@@ -45,6 +49,11 @@ class Linear {
   // y = x W^T and dx = dy W for one panel, on the calling thread.
   void forward(const void* x, float* y, std::byte* scratch) const;
   void backward(const void* dy, float* dx, std::byte* scratch) const;
+
+  // The columns of y that belong to one block of outputs, y pointing to the first of them.
+  void forward_block_at(std::int64_t block, const void* x, float* y, std::byte* scratch) const {
+    forward_[block]->run(x, y, scratch);
+  }
 
   // The part of them that belongs to one block. `x` and the others point to the whole panel; where
   // the result is a sum over blocks, block 0 overwrites it and the others add to it.

@@ -1,9 +1,11 @@
-// What an encoder holds and does, apart from checking its arguments. Private to the encoder.
+// A transformer's body in one compute type: what it holds and does, apart from checking its
+// arguments. Private to the models.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -11,12 +13,14 @@
 #include "kernels/core/arena.h"
 #include "kernels/core/scratch.h"
 #include "kernels/core/tensor.h"
-#include "kernels/model/encoder.h"
-#include "kernels/model/encoder_layout.h"
+#include "kernels/model/transformer.h"
+#include "kernels/model/transformer_layout.h"
 #include "kernels/ops/attention.h"
+#include "kernels/ops/causal_attention.h"
 #include "kernels/ops/layer_norm.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/product.h"
+#include "kernels/ops/rope.h"
 #include "kernels/ops/rows.h"
 #include "kernels/ops/weight_gradient.h"
 
@@ -52,38 +56,63 @@ MatrixView<T> block_of(MatrixView<T> matrix, std::int64_t block, std::int64_t si
   return {matrix.data + first, matrix.rows, std::min(size, matrix.cols - first), matrix.stride};
 }
 
-// Everything that does not depend on the compute type.
-class Encoder::Pass {
- public:
-  Pass(const EncoderShape& shape, DType compute)
-      : shape_(shape), compute_(compute), parameters_(encoder_parameters(shape)) {}
-  virtual ~Pass() = default;
+// Columns of the partial sums, one row a panel, that become gradients of vectors.
+struct PartialColumns {
+  std::int64_t norm1_gain, norm1_bias, qkv_bias, out_bias, norm2_gain, norm2_bias, ff2_bias,
+      ff1_bias, total;
 
-  virtual void load() = 0;
-  virtual void forward(const TokenBatch& batch, std::span<float> embeddings, bool keep) = 0;
-  virtual void backward(const TokenBatch& batch, std::span<const float> d_embeddings,
-                        std::span<float> gradients) = 0;
-
-  const EncoderShape shape_;
-  const DType compute_;
-  const EncoderParameters parameters_;
-  std::span<const float> arena_;
-  std::int64_t kept_tokens_ = -1;  // of the last forward(), -1 where backward() has nothing
+  explicit PartialColumns(const TransformerShape& s)
+      : norm1_gain(0),
+        norm1_bias(s.width),
+        qkv_bias(2 * s.width),
+        out_bias(qkv_bias + s.qkv_width()),
+        norm2_gain(out_bias + s.width),
+        norm2_bias(norm2_gain + s.width),
+        ff2_bias(norm2_bias + s.width),
+        ff1_bias(ff2_bias + s.width),
+        total(ff1_bias + s.feed_forward) {}
 };
 
+// T (float or bf16) is the type of products. Everything is the same bytes for any number of
+// threads. Call in this order: load; forward; for gradients then start_backward and backward.
 template <class T>
-class Encoder::TypedPass final : public Encoder::Pass {
+class TransformerPass {
  public:
-  TypedPass(const EncoderShape& shape, ProductBackend backend);
+  // `places` outlives the pass.
+  TransformerPass(const TransformerShape& shape, const TransformerPlaces& places,
+                  ProductBackend backend);
 
-  void load() override;
-  void forward(const TokenBatch& batch, std::span<float> embeddings, bool keep) override;
-  void backward(const TokenBatch& batch, std::span<const float> d_embeddings,
-                std::span<float> gradients) override;
+  // Packs the weights of an arena, which stays referenced until the next call.
+  void load(const float* arena);
+
+  // Keeps what the backward pass needs only where `keep` says so.
+  void forward(const TokenBatch& batch, bool keep);
+
+  // The batch's tokens, rounded up to whole panels of panel_rows().
+  std::int64_t panel_rows() const { return panel_rows_; }
+  std::int64_t panels() const { return panels_; }
+  // A panel of the last norm's output; rows behind the last token are finite.
+  MatrixView<float> hidden_panel(std::int64_t panel) { return panel_of(last_h_, panel); }
+  MatrixView<float> hidden(std::int64_t first, std::int64_t rows) {
+    return last_h_.rows(first, rows);
+  }
+
+  // Makes room for the gradient of hidden(), which the caller fills: d_hidden() and
+  // d_hidden_panel(). Rows behind the last token are zero.
+  void start_backward(const TokenBatch& batch);
+  MatrixView<float> d_hidden(std::int64_t first, std::int64_t rows) {
+    return d_in_.wide.rows(first, rows);
+  }
+  MatrixView<float> d_hidden_panel(std::int64_t panel) { return panel_of(d_in_.wide, panel); }
+
+  // Adds the body's gradients to an arena.
+  void backward(const TokenBatch& batch, std::span<float> gradients);
 
  private:
+  using FeedForward = TransformerShape::FeedForward;
   struct PackedLayer {
     Linear qkv, out, ff1, ff2;
+    std::optional<Linear> up;
   };
   // One element a row for each of two layer norms.
   struct Statistics {
@@ -93,21 +122,24 @@ class Encoder::TypedPass final : public Encoder::Pass {
   };
   // A layer's activations. The second half is kept for the backward pass only.
   struct Layer {
-    Layer(const EncoderShape& s)
+    explicit Layer(const TransformerShape& s)
         : x(s.width),
-          qkv(3 * s.width),
-          context(s.width),
+          qkv(s.qkv_width()),
+          context(s.context_width()),
+          log_sums(s.heads),
           middle(s.width),
           h1(s.width),
           h2(s.width),
           u(s.feed_forward),
+          v(s.feed_forward),
           g(s.feed_forward) {}
     Activation<float> x;
     Activation<T> qkv, context;
+    Activation<float> log_sums;  // of causal attention
     Activation<float> middle;
-    Activation<T> h1, h2, u, g;
+    Activation<T> h1, h2, u, v, g;  // v: of a gated unit
     Statistics norm1, norm2;
-    AlignedBuffer<T> probabilities;
+    AlignedBuffer<T> probabilities;  // of bidirectional attention
   };
   // A gradient with respect to the residual stream, and its copy in the compute type.
   struct Residual {
@@ -122,16 +154,22 @@ class Encoder::TypedPass final : public Encoder::Pass {
     const T* x;
     float* gradient;
   };
-  enum Slot { kProduct, kWide, kWide2, kH1, kH2, kU, kG, kStatistics, kWeights, kSlots = 10 };
+  enum Slot { kProduct, kWide, kWide2, kWide3, kH1, kH2, kU, kV, kG, kWeights, kSlots = 11 };
 
-  Linear make_linear(const EncoderLinear& linear, bool cut_outputs, ProductBackend backend) const;
-  WeightGradientShape weight_shape(const EncoderLinear& linear) const;
+  Linear make_linear(const LinearPlaces& linear, bool cut_outputs, ProductBackend backend,
+                     bool dx_adds = false) const;
+  PackedLayer make_layer(const LayerPlaces& layer, ProductBackend backend) const;
+  WeightGradientShape weight_shape(const LinearPlaces& linear) const;
+  bool gated() const { return shape_.feed_forward_kind == FeedForward::swiglu; }
+  bool causal() const { return shape_.attention == TransformerShape::Attention::causal; }
 
-  const float* parameter(const EncoderParameter& p) const { return arena_.data() + p.offset; }
-  LayerNormWeights norm(const EncoderNorm& n) const {
-    return {parameter(n.gain), parameter(n.bias)};
+  const float* parameter(const ParameterPlace& p) const {
+    return p.size == 0 ? nullptr : arena_ + p.offset;
   }
-  const EncoderNorm& norm_after(std::int64_t layer) const;
+  LayerNormWeights norm(const NormPlaces& n) const {
+    return {parameter(n.gain), parameter(n.bias), shape_.norm, shape_.norm_epsilon};
+  }
+  const NormPlaces& norm_after(std::int64_t layer) const;
   Layer& layer(std::int64_t index) { return *layers_[keep_ ? index : 0]; }
 
   // Panel `index` of a matrix of activations, and scratch matrices of that size.
@@ -142,13 +180,16 @@ class Encoder::TypedPass final : public Encoder::Pass {
   template <class U>
   MatrixView<U> scratch_panel(Slot slot, std::int64_t cols) {
     const std::int64_t stride = Activation<U>::stride_of(cols);
-    return {scratch_.get<U>(slot, panel_rows_ * stride), panel_rows_, cols, stride};
+    return {scratch_.template get<U>(slot, panel_rows_ * stride), panel_rows_, cols, stride};
   }
   MatrixView<T> kept_or_scratch(Activation<T>& kept, std::int64_t panel, Slot slot,
                                 std::int64_t cols);
   MatrixView<float> float_target(MatrixView<T> target, Slot slot);
   std::byte* product_scratch(const Linear& linear) {
-    return scratch_.get<std::byte>(kProduct, linear.scratch_bytes());
+    return scratch_.template get<std::byte>(kProduct, linear.scratch_bytes());
+  }
+  std::span<const std::int32_t> positions_of(std::int64_t panel) const {
+    return std::span(positions_).subspan(panel * panel_rows_, panel_rows_);
   }
 
   // Forward, a panel of rows at a time.
@@ -158,43 +199,49 @@ class Encoder::TypedPass final : public Encoder::Pass {
   void embed_rows(const TokenBatch& batch, std::int64_t panel);
   void feed_forward(std::int64_t index, std::int64_t panel, MatrixView<const T> h,
                     MatrixView<float> out);
+  void gated_feed_forward(std::int64_t index, std::int64_t panel, MatrixView<const T> h,
+                          MatrixView<float> out);
   void project_qkv(std::int64_t index, std::int64_t panel, MatrixView<const T> h);
   void first_norm(std::int64_t panel);
   void attend(std::int64_t index, const TokenBatch& batch);
   void finish_layer(std::int64_t index, std::int64_t panel);
-  void pool(const TokenBatch& batch, std::span<float> embeddings);
 
   // Backward.
-  void start_backward(const TokenBatch& batch, std::span<const float> d_embeddings);
   void back_final_norm(std::int64_t panel);
   MatrixView<float> back_feed_forward(std::int64_t index, std::int64_t panel);
+  MatrixView<float> back_gated_feed_forward(std::int64_t index, std::int64_t panel);
   void back_middle(std::int64_t index, std::int64_t panel);
   void back_attention(std::int64_t index, const TokenBatch& batch);
   void back_qkv(std::int64_t index, std::int64_t panel);
   void add_weight_gradients(std::int64_t index, std::span<float> gradients);
-  void add_vector_gradients(const std::vector<std::pair<EncoderParameter, std::int64_t>>& parts,
+  void add_vector_gradients(const std::vector<std::pair<ParameterPlace, std::int64_t>>& parts,
                             std::span<float> gradients);
   MatrixView<const T> compute_panel(Residual& residual, std::int64_t panel);
   const T* compute_data(Residual& residual);
   MatrixView<bf16> narrow_panel(Residual& residual, std::int64_t panel);
   float* partial(std::int64_t panel, std::int64_t column) { return partials_.row(panel) + column; }
 
+  const TransformerShape shape_;
+  const TransformerPlaces& places_;
+  const float* arena_ = nullptr;
   const std::int64_t panel_rows_;  // rows that go through a layer together
+  const PartialColumns columns_;
   std::vector<PackedLayer> packed_;
   WeightGradient qkv_gradient_, out_gradient_, ff1_gradient_, ff2_gradient_;
-  Attention<T> attention_;
+  std::unique_ptr<Attention<T>> bidirectional_;
+  std::unique_ptr<CausalAttention<T>> causal_;
+  RopeTable rope_;
   ThreadScratch scratch_;
 
   bool keep_ = false;
   std::int64_t tokens_ = 0;  // in the batch
   std::int64_t panels_ = 0;  // of panel_rows_ rows that hold them
   std::int64_t rows_ = 0;    // in the panels
-  std::vector<std::int32_t> positions_;
+  std::vector<std::int32_t> positions_;  // of all rows, zero behind the last token
   std::vector<std::int64_t> probability_offsets_;
   std::vector<std::unique_ptr<Layer>> layers_;
   Activation<float> last_x_, last_h_;
   Statistics last_norm_;
-  std::vector<float> embeddings_, norms_;
 
   Residual d_out_, d_middle_, d_in_;
   Activation<T> d_context_, d_qkv_;

@@ -1,0 +1,89 @@
+// A decoder language model: a transformer's body (transformer.h) with causal attention, and a head
+// that gives each token the logits of the next.
+//
+//   logits = hidden W_head^T,   W_head: the token embedding (a tied head), or a matrix of its own
+//
+// The families of GPT-2 (Radford et al., 2019) and Llama (Touvron et al., 2023) are shapes of it.
+// Products are in `compute` (f32 or bf16), everything else in f32; with bf16, logits are rounded to
+// bf16 before the softmax. Results are the same bytes for any number of threads, given the batch,
+// the parameters, the build and the CPU's features.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/core/arena.h"
+#include "kernels/core/dtype.h"
+#include "kernels/model/transformer.h"
+#include "kernels/ops/cross_entropy.h"
+#include "kernels/ops/product.h"
+
+namespace tutti {
+
+struct DecoderShape {
+  TransformerShape body;
+  bool tied_head = true;
+
+  bool operator==(const DecoderShape&) const = default;
+};
+
+// GPT-2's kind: learned positions, layer norms, GELU, a tied head.
+DecoderShape gpt2_shape(std::int64_t vocabulary, std::int64_t width, std::int64_t layers,
+                        std::int64_t heads, std::int64_t max_tokens);
+
+class Decoder {
+ public:
+  // Throws std::invalid_argument for an impossible shape or compute type.
+  explicit Decoder(const DecoderShape& shape, DType compute = preferred_compute_dtype(),
+                   ProductBackend backend = ProductBackend::automatic);
+  ~Decoder();
+  Decoder(Decoder&&) noexcept;
+  Decoder& operator=(Decoder&&) noexcept;
+
+  const DecoderShape& shape() const;
+  const ArenaLayout& layout() const;
+  DType compute() const;
+
+  // Fills an arena (layout().padded_size() elements): embeddings and weights normal with deviation
+  // 0.02, those into the residual stream divided by sqrt(2 layers), norms at one and zero, biases
+  // and gaps zero. Every value is a function of (seed, parameter, element).
+  void initialize(std::span<float> parameters, std::uint64_t seed) const;
+
+  // Packs the weights of an arena. Call it after each update, before the next pass. The arena stays
+  // referenced until the next call and must not change meanwhile.
+  void load_parameters(std::span<const float> parameters);
+
+  // The sum of the tokens' losses, targets[t] being what follows tokens[t], or negative where
+  // nothing is asked. losses[t] is the token's own; the span may be empty.
+  double loss(const TokenBatch& batch, std::span<const std::int32_t> targets,
+              const CrossEntropyOptions& options = {}, std::span<float> losses = {});
+
+  // The same, and adds the gradient of the sum to an arena of gradients.
+  double loss_and_gradient(const TokenBatch& batch, std::span<const std::int32_t> targets,
+                           std::span<float> gradients, const CrossEntropyOptions& options = {});
+
+  // Logits [tokens, vocabulary], row by row.
+  void logits(const TokenBatch& batch, std::span<float> logits);
+
+  // Products with weight matrices in one forward pass over `tokens` tokens, and in its backward
+  // pass. Attention's own products, whose size depends on the lengths, are not among them.
+  std::vector<ProductSize> forward_products(std::int64_t tokens) const;
+  std::vector<ProductSize> backward_products(std::int64_t tokens) const;
+
+  // Floating point operations of forward_products() and backward_products() together.
+  std::int64_t product_flops(std::int64_t tokens) const;
+
+  // All passes throw std::invalid_argument for sequences that are empty or longer than max_tokens,
+  // tokens or targets outside the vocabulary, spans of the wrong size or parameters that were never
+  // loaded.
+
+ private:
+  class Pass;
+  template <class T>
+  class TypedPass;
+  std::unique_ptr<Pass> pass_;
+};
+
+}  // namespace tutti

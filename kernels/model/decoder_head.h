@@ -1,0 +1,62 @@
+// The head of a decoder in one compute type. Private to the decoder.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/core/scratch.h"
+#include "kernels/model/transformer_pass.h"
+#include "kernels/ops/cross_entropy.h"
+
+namespace tutti {
+
+// Logits exist for a chunk of rows at a time, whose number is fixed, so that neither memory nor the
+// order of sums depends on the batch or on threads.
+template <class T>
+class DecoderHead {
+ public:
+  // `panel_rows` as the body has it.
+  DecoderHead(std::int64_t vocabulary, std::int64_t width, std::int64_t panel_rows,
+              ProductBackend backend);
+
+  // Packs the weights [vocabulary, width].
+  void load(const float* weights);
+
+  // Losses of the tokens (one a target) from the body's hidden states. With gradients, also the
+  // gradient of the hidden states, left in the body, and of the weights, added to `d_weights`.
+  void losses(TransformerPass<T>& body, std::span<const std::int32_t> targets,
+              const CrossEntropyOptions& options, std::span<float> losses);
+  void losses_and_gradients(TransformerPass<T>& body, std::span<const std::int32_t> targets,
+                            const CrossEntropyOptions& options, std::span<float> losses,
+                            float* d_weights);
+
+  // Logits of the first `tokens` rows, [tokens, vocabulary].
+  void logits(TransformerPass<T>& body, std::int64_t tokens, std::span<float> logits);
+
+ private:
+  enum Slot { kProduct, kWide, kWeights, kSlots = 4 };
+
+  void start(std::int64_t tokens);
+  void fill_logits(MatrixView<const float> hidden, std::int64_t panel_in_chunk);
+  void chunk_losses(TransformerPass<T>& body, std::int64_t first_panel, std::int64_t panels,
+                    std::span<const std::int32_t> targets, const CrossEntropyOptions& options,
+                    bool with_gradient, std::span<float> losses);
+  void add_weight_gradients(std::int64_t rows, float* d_weights);
+  MatrixView<T> logits_panel(std::int64_t panel_in_chunk) {
+    return logits_.rows(panel_in_chunk * panel_rows_, panel_rows_);
+  }
+  std::byte* product_scratch() {
+    return scratch_.template get<std::byte>(kProduct, linear_.scratch_bytes());
+  }
+
+  const std::int64_t vocabulary_, panel_rows_, chunk_panels_;
+  Linear linear_;
+  WeightGradient weight_gradient_;
+  Activation<T> hidden_, logits_;  // of a chunk
+  std::vector<std::int32_t> targets_;
+  std::vector<float> losses_;
+  ThreadScratch scratch_;
+};
+
+}  // namespace tutti
