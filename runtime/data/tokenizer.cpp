@@ -1,26 +1,23 @@
 #include "runtime/data/tokenizer.h"
 
-#include <sentencepiece_processor.h>
-
 #include "runtime/base/check.h"
-#include "runtime/base/error.h"
+#include "runtime/data/text_encoder.h"
 #include "runtime/io/digest.h"
 #include "runtime/io/file.h"
 
 namespace tutti {
+namespace {
 
-struct Tokenizer::State {
-  sentencepiece::SentencePieceProcessor processor;
-};
+// No SentencePiece model begins with a brace: it would be the start of a group, which its format has none of.
+bool is_json(std::string_view model) { return model.starts_with('{'); }
+
+}  // namespace
 
 Tokenizer::Tokenizer(std::string model, const std::string& place)
-    : state_(std::make_unique<State>()), model_(std::move(model)), digest_(digest_of(model_)) {
-  const auto status = state_->processor.LoadFromSerializedProto(model_);
-  if (!status.ok() || state_->processor.GetPieceSize() < 1)
-    throw Error(ExitCode::data, std::string("not a SentencePiece model: ") + status.message(), place,
-                "give a .model file that SentencePiece wrote");
-  vocabulary_ = state_->processor.GetPieceSize();
-}
+    : encoder_(is_json(model) ? make_json_encoder(model, place) : make_sentencepiece_encoder(model, place)),
+      model_(std::move(model)),
+      digest_(digest_of(model_)),
+      vocabulary_(encoder_->vocabulary()) {}
 
 Tokenizer Tokenizer::from_file(const std::filesystem::path& path) { return Tokenizer(read_file(path), path.string()); }
 
@@ -28,28 +25,29 @@ Tokenizer::~Tokenizer() = default;
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 
 std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
-  std::vector<int> ids;
-  const auto status = state_->processor.Encode(text, &ids);
-  CHECK(status.ok(), status.ToString());
+  std::vector<std::int32_t> ids;
+  encoder_->encode(text, ids);
   return ids;
 }
 
 void Tokenizer::encode(std::string_view text, std::int64_t origin, std::vector<Token>& tokens) const {
-  const auto pieces = state_->processor.EncodeAsImmutableProto(text);
-  const std::size_t count = pieces.pieces_size();
-  tokens.reserve(tokens.size() + count);
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto piece = pieces.pieces(int(i));
-    tokens.push_back({std::int32_t(piece.id()), origin + std::int64_t(piece.begin())});
-  }
+  encoder_->encode(text, origin, tokens);
 }
 
-std::string Tokenizer::decode(std::span<const std::int32_t> ids) const {
-  for (const std::int32_t id : ids) CHECK(id >= 0 && id < vocabulary_);
-  std::string text;
-  const auto status = state_->processor.Decode(std::vector<int>(ids.begin(), ids.end()), &text);
-  CHECK(status.ok(), status.ToString());
-  return text;
+std::vector<std::int32_t> Tokenizer::encode_framed(std::string_view text) const {
+  std::vector<std::int32_t> ids = frame().front;
+  encoder_->encode(text, ids);
+  ids.insert(ids.end(), frame().back.begin(), frame().back.end());
+  return ids;
 }
+
+const TokenFrame& Tokenizer::frame() const { return encoder_->frame(); }
+
+std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_special) const {
+  for (const std::int32_t id : ids) CHECK(id >= 0 && id < vocabulary_);
+  return encoder_->decode(ids, skip_special);
+}
+
+std::optional<std::int32_t> Tokenizer::id_of(std::string_view piece) const { return encoder_->id_of(piece); }
 
 }  // namespace tutti

@@ -51,4 +51,23 @@ std::string_view without_bom(std::string_view text) {
   return text.starts_with("\xEF\xBB\xBF") ? text.substr(3) : text;
 }
 
+void append_utf8(char32_t code, std::string& text) {
+  const auto tail = [&](int shift) { text += char(0x80 | (code >> shift & 0x3F)); };
+  if (code < 0x80) {
+    text += char(code);
+  } else if (code < 0x800) {
+    text += char(0xC0 | code >> 6);
+    tail(0);
+  } else if (code < 0x10000) {
+    text += char(0xE0 | code >> 12);
+    tail(6);
+    tail(0);
+  } else {
+    text += char(0xF0 | code >> 18);
+    tail(12);
+    tail(6);
+    tail(0);
+  }
+}
+
 }  // namespace tutti

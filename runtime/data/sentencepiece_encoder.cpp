@@ -1,0 +1,63 @@
+#include <sentencepiece_processor.h>
+
+#include "runtime/base/check.h"
+#include "runtime/base/error.h"
+#include "runtime/data/text_encoder.h"
+
+namespace tutti {
+namespace {
+
+class SentencePieceEncoder : public TextEncoder {
+ public:
+  SentencePieceEncoder(std::string_view model, const std::string& place) {
+    const auto status = processor_.LoadFromSerializedProto(model);
+    if (!status.ok() || processor_.GetPieceSize() < 1)
+      throw Error(ExitCode::data, std::string("not a SentencePiece model: ") + status.message(), place,
+                  "give a .model file that SentencePiece wrote, or a tokenizer.json");
+  }
+
+  std::int32_t vocabulary() const override { return processor_.GetPieceSize(); }
+  const TokenFrame& frame() const override { return frame_; }
+
+  void encode(std::string_view text, std::vector<std::int32_t>& ids) const override {
+    std::vector<int> found;
+    const auto status = processor_.Encode(text, &found);
+    CHECK(status.ok(), status.ToString());
+    ids.insert(ids.end(), found.begin(), found.end());
+  }
+
+  void encode(std::string_view text, std::int64_t origin, std::vector<Token>& tokens) const override {
+    const auto pieces = processor_.EncodeAsImmutableProto(text);
+    const std::size_t count = pieces.pieces_size();
+    tokens.reserve(tokens.size() + count);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto piece = pieces.pieces(int(i));
+      tokens.push_back({std::int32_t(piece.id()), origin + std::int64_t(piece.begin())});
+    }
+  }
+
+  std::string decode(std::span<const std::int32_t> ids, bool) const override {
+    std::string text;
+    const auto status = processor_.Decode(std::vector<int>(ids.begin(), ids.end()), &text);
+    CHECK(status.ok(), status.ToString());
+    return text;
+  }
+
+  std::optional<std::int32_t> id_of(std::string_view piece) const override {
+    const int id = processor_.PieceToId(piece);
+    if (processor_.IdToPiece(id) != piece) return std::nullopt;  // what it does not know is its unknown piece
+    return id;
+  }
+
+ private:
+  sentencepiece::SentencePieceProcessor processor_;
+  TokenFrame frame_;
+};
+
+}  // namespace
+
+std::unique_ptr<TextEncoder> make_sentencepiece_encoder(std::string_view model, const std::string& place) {
+  return std::make_unique<SentencePieceEncoder>(model, place);
+}
+
+}  // namespace tutti
