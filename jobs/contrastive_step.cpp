@@ -4,21 +4,10 @@
 #include <cmath>
 
 #include "kernels/ops/info_nce.h"
-#include "kernels/optim/gradient_norm.h"
 #include "runtime/base/check.h"
 
 namespace tutti {
 namespace {
-
-// Whole arena blocks for every rank, so that sums over blocks do not depend on the number of ranks.
-std::vector<Range> slices_of(const ArenaLayout& layout, int ranks) {
-  std::vector<Range> slices;
-  for (int r = 0; r < ranks; ++r) {
-    const Range blocks = part_of(layout.block_count(), ranks, r);
-    slices.push_back({blocks.begin * kArenaBlock, blocks.end * kArenaBlock});
-  }
-  return slices;
-}
 
 TokenBatch batch_of(const Sequences& sequences) { return {sequences.tokens, sequences.offsets}; }
 
@@ -33,27 +22,20 @@ MatrixView<const float> const_rows_of(const std::vector<float>& matrix, std::int
 
 }  // namespace
 
-ContrastiveTrainer::ContrastiveTrainer(Comm& comm, Encoder& encoder, const ContrastiveOptions& options,
-                                       PhaseTimer& phases)
+ContrastiveTrainer::ContrastiveTrainer(Comm& comm, Encoder& encoder, ShardedOptimizer& optimizer,
+                                       const ContrastiveOptions& options, PhaseTimer& phases)
     : comm_(comm),
       encoder_(encoder),
+      optimizer_(optimizer),
       options_(options),
       phases_(phases),
-      leaves_(part_of(options.global_batch / options.micro_batch, comm.size(), comm.rank())),
-      slices_(slices_of(encoder.layout(), comm.size())),
-      parameters_(encoder.layout().padded_size()),
-      first_moment_(std::max<std::int64_t>(my_slice().size(), 1)),
-      second_moment_(std::max<std::int64_t>(my_slice().size(), 1)),
-      gradient_(std::max<std::int64_t>(my_slice().size(), 1)),
-      gradient_sum_(encoder.layout().padded_size(), leaves_, leaves()),
+      leaves_(optimizer.my_leaves()),
       queries_(std::size_t(options.global_batch * encoder.shape().width)),
       passages_(queries_.size()),
       query_gradients_(std::size_t(leaves_.size() * options.micro_batch * encoder.shape().width)),
       passage_gradients_(query_gradients_.size()) {
-  CHECK(options.global_batch % options.micro_batch == 0);
+  CHECK(options.global_batch == options.micro_batch * optimizer.leaves());
 }
-
-void ContrastiveTrainer::parameters_changed() { encoder_.load_parameters(parameters_.span()); }
 
 StepResult ContrastiveTrainer::step(std::span<const Sequences> micro_batches, std::int64_t step,
                                     double learning_rate) {
@@ -64,9 +46,12 @@ StepResult ContrastiveTrainer::step(std::span<const Sequences> micro_batches, st
   embed_all(micro_batches);
   result.loss = losses_and_gradients();
   backward_all(micro_batches);
-  result.gradient_norm = reduce();
+  result.gradient_norm = optimizer_.reduce();
   result.applied = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
-  if (result.applied) update(step, learning_rate, clip_scale(result.gradient_norm, options_.clip_norm));
+  if (!result.applied) return result;
+  optimizer_.update(step, learning_rate);
+  const auto timed = phases_.measure("optimizer");
+  encoder_.load_parameters(optimizer_.parameters());
   return result;
 }
 
@@ -131,7 +116,7 @@ double ContrastiveTrainer::losses_and_gradients() {
 void ContrastiveTrainer::backward_all(std::span<const Sequences> micro_batches) {
   const std::int64_t width = encoder_.shape().width, m = options_.micro_batch;
   std::vector<float> both(std::size_t(2 * m * width)), gradients(both.size());
-  gradient_sum_.reset();
+  optimizer_.forget();
   for (std::size_t i = 0; i < micro_batches.size(); ++i) {
     const TokenBatch batch = batch_of(micro_batches[i]);
     {
@@ -141,41 +126,9 @@ void ContrastiveTrainer::backward_all(std::span<const Sequences> micro_batches) 
     const auto timed = phases_.measure("backward");
     std::copy_n(query_gradients_.data() + std::int64_t(i) * m * width, m * width, gradients.data());
     std::copy_n(passage_gradients_.data() + std::int64_t(i) * m * width, m * width, gradients.data() + m * width);
-    encoder_.backward(batch, gradients, gradient_sum_.next());
-    gradient_sum_.push();
+    encoder_.backward(batch, gradients, optimizer_.next_leaf());
+    optimizer_.push_leaf();
   }
-}
-
-double ContrastiveTrainer::reduce() {
-  const auto timed = phases_.measure("reduce");
-  const std::span<float> gradient = gradient_.span().first(std::size_t(my_slice().size()));
-  reduce_scatter<float>(comm_, gradient_sum_, slices_, gradient);
-  std::vector<double> squares(std::size_t(my_slice().size() / kArenaBlock));
-  block_square_sums(gradient, squares);
-  return std::sqrt(tree_sum(comm_, squares, encoder_.layout().block_count()));
-}
-
-void ContrastiveTrainer::update(std::int64_t step, double learning_rate, double gradient_scale) {
-  const Range slice = my_slice();
-  const std::span<float> mine = parameters_.span().subspan(std::size_t(slice.begin), std::size_t(slice.size()));
-  {
-    const auto timed = phases_.measure("optimizer");
-    AdamWOptions adamw = options_.adamw;
-    adamw.learning_rate = float(learning_rate);
-    // More ranks than arena blocks leave some without any.
-    if (slice.size() > 0)
-      adamw_update(encoder_.layout(), adamw, step + 1, float(gradient_scale),
-                   {slice.begin, mine, gradient_.span().first(std::size_t(slice.size())), first_moment(),
-                    second_moment()});
-  }
-  {
-    const auto timed = phases_.measure("reduce");
-    std::vector<std::int64_t> bytes;
-    for (const Range& s : slices_) bytes.push_back(s.size() * std::int64_t(sizeof(float)));
-    comm_.all_gather_bytes(std::as_bytes(mine), std::as_writable_bytes(parameters_.span()), bytes);
-  }
-  const auto timed = phases_.measure("optimizer");
-  parameters_changed();
 }
 
 }  // namespace tutti

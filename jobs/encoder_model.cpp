@@ -10,8 +10,8 @@ void EncoderConfig::describe(Schema& s) {
   s.key("model.width", &width, "", "size of a token's vector, and of the embedding");
   s.key("model.layers", &layers, "", "transformer blocks");
   s.key("model.heads", &heads, "", "attention heads; divides model.width");
-  s.key("model.feed_forward", &feed_forward, "", "inner size of the feed-forward part");
-  s.key("model.max_tokens", &max_tokens, "tokens", "longest sequence; longer ones are cut");
+  s.key("model.feed_forward", &feed_forward, "", "inner size of the feed-forward part; 0: 4 times the width (llama: 8/3)");
+  s.key("model.max_tokens", &max_tokens, "tokens", "longest sequence: longer texts are cut; language models are trained on just this length");
 }
 
 void EncoderConfig::check() const {
@@ -21,7 +21,7 @@ void EncoderConfig::check() const {
     throw Error(ExitCode::usage, "model.heads does not divide model.width", "model.heads", "choose a divisor");
 }
 
-EncoderShape EncoderConfig::shape(std::int64_t vocabulary) const {
+EncoderShape EncoderConfig::encoder(std::int64_t vocabulary) const {
   EncoderShape s;
   s.vocabulary = vocabulary;
   s.width = width;
@@ -69,7 +69,7 @@ LoadedEncoder load_encoder(Comm& comm, const std::filesystem::path& folder, cons
       const nlohmann::json& s = loaded.manifest.metadata.at("shape");
       EncoderConfig config{s.at("width"), s.at("layers"), s.at("heads"), s.at("feed_forward"), s.at("max_tokens")};
       config.check();
-      shape = config.shape(s.at("vocabulary"));
+      shape = config.encoder(s.at("vocabulary"));
     } catch (const nlohmann::json::exception&) {
       throw Error(ExitCode::data, "the manifest does not describe an encoder", (folder / kManifestFile).string(),
                   "give the folder of a model that the train job wrote");

@@ -16,12 +16,12 @@
 namespace tutti {
 
 struct EncoderConfig {
-  std::int64_t width = 256, layers = 3, heads = 4, feed_forward = 1024, max_tokens = 128;
+  std::int64_t width = 256, layers = 3, heads = 4, feed_forward = 0, max_tokens = 128;
 
   void describe(Schema& schema);
   // Throws Error(usage).
   void check() const;
-  EncoderShape shape(std::int64_t vocabulary) const;
+  EncoderShape encoder(std::int64_t vocabulary) const;
 };
 
 // Entries of a dataset's tokenizer. Throws Error(data) where the dataset has none.

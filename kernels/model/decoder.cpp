@@ -14,6 +14,12 @@ void require(bool condition, const char* what) {
   if (!condition) throw std::invalid_argument(what);
 }
 
+double sum_of(std::span<const float> losses) {
+  double sum = 0;
+  for (const float loss : losses) sum += double(loss);
+  return sum;
+}
+
 }  // namespace
 
 DecoderShape gpt2_shape(std::int64_t vocabulary, std::int64_t width, std::int64_t layers,
@@ -46,9 +52,10 @@ class Decoder::Pass {
   virtual void load(std::span<const float> parameters) = 0;
   virtual void losses(const TokenBatch& batch, std::span<const std::int32_t> targets,
                       const CrossEntropyOptions& options, std::span<float> losses) = 0;
-  virtual void losses_and_gradients(const TokenBatch& batch, std::span<const std::int32_t> targets,
-                                    const CrossEntropyOptions& options, std::span<float> losses,
-                                    std::span<float> gradients) = 0;
+  virtual void forward(const TokenBatch& batch) = 0;
+  virtual void backward(const TokenBatch& batch, std::span<const std::int32_t> targets,
+                        const CrossEntropyOptions& options, std::span<float> losses,
+                        std::span<float> gradients) = 0;
   virtual void logits(const TokenBatch& batch, std::span<float> logits) = 0;
 
   void check(const TokenBatch& batch) const {
@@ -68,6 +75,7 @@ class Decoder::Pass {
   TransformerPlaces places_;
   ParameterPlace head_;
   bool loaded_ = false;
+  std::int64_t kept_tokens_ = -1;  // of the last forward(), -1 where backward() has nothing
   std::vector<float> losses_;  // of the last batch
 };
 
@@ -90,10 +98,11 @@ class Decoder::TypedPass final : public Decoder::Pass {
     head_pass_.losses(body_, targets, options, losses);
   }
 
-  void losses_and_gradients(const TokenBatch& batch, std::span<const std::int32_t> targets,
-                            const CrossEntropyOptions& options, std::span<float> losses,
-                            std::span<float> gradients) override {
-    body_.forward(batch, true);
+  void forward(const TokenBatch& batch) override { body_.forward(batch, true); }
+
+  void backward(const TokenBatch& batch, std::span<const std::int32_t> targets,
+                const CrossEntropyOptions& options, std::span<float> losses,
+                std::span<float> gradients) override {
     body_.start_backward(batch);
     head_pass_.losses_and_gradients(body_, targets, options, losses,
                                     gradients.data() + head_.offset);
@@ -134,37 +143,38 @@ void Decoder::initialize(std::span<float> parameters, std::uint64_t seed) const 
 void Decoder::load_parameters(std::span<const float> parameters) {
   require(std::ssize(parameters) == layout().padded_size(), "decoder: the arena has the wrong size");
   pass_->loaded_ = true;
+  pass_->kept_tokens_ = -1;
   pass_->load(parameters);
 }
-
-namespace {
-
-double sum_of(std::span<const float> losses) {
-  double sum = 0;
-  for (const float loss : losses) sum += double(loss);
-  return sum;
-}
-
-}  // namespace
 
 double Decoder::loss(const TokenBatch& batch, std::span<const std::int32_t> targets,
                      const CrossEntropyOptions& options, std::span<float> losses) {
   pass_->check(batch, targets);
   require(losses.empty() || losses.size() == targets.size(),
           "decoder: the losses have the wrong size");
+  pass_->kept_tokens_ = -1;
   pass_->losses_.resize(targets.size());
   const std::span<float> each = losses.empty() ? std::span(pass_->losses_) : losses;
   pass_->losses(batch, targets, options, each);
   return sum_of(each);
 }
 
-double Decoder::loss_and_gradient(const TokenBatch& batch, std::span<const std::int32_t> targets,
-                                  std::span<float> gradients, const CrossEntropyOptions& options) {
+void Decoder::forward(const TokenBatch& batch) {
+  pass_->check(batch);
+  pass_->forward(batch);
+  pass_->kept_tokens_ = std::ssize(batch.tokens);
+}
+
+double Decoder::backward(const TokenBatch& batch, std::span<const std::int32_t> targets,
+                         std::span<float> gradients, const CrossEntropyOptions& options) {
   pass_->check(batch, targets);
+  require(pass_->kept_tokens_ == std::ssize(batch.tokens),
+          "decoder: backward() without forward() of the same batch before");
   require(std::ssize(gradients) == layout().padded_size(),
           "decoder: the gradients have the wrong size");
+  pass_->kept_tokens_ = -1;
   pass_->losses_.resize(targets.size());
-  pass_->losses_and_gradients(batch, targets, options, pass_->losses_, gradients);
+  pass_->backward(batch, targets, options, pass_->losses_, gradients);
   return sum_of(pass_->losses_);
 }
 
@@ -172,6 +182,7 @@ void Decoder::logits(const TokenBatch& batch, std::span<float> logits) {
   pass_->check(batch);
   require(std::ssize(logits) == std::ssize(batch.tokens) * shape().body.vocabulary,
           "decoder: the logits have the wrong size");
+  pass_->kept_tokens_ = -1;
   pass_->logits(batch, logits);
 }
 

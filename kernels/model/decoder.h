@@ -60,9 +60,11 @@ class Decoder {
   double loss(const TokenBatch& batch, std::span<const std::int32_t> targets,
               const CrossEntropyOptions& options = {}, std::span<float> losses = {});
 
-  // The same, and adds the gradient of the sum to an arena of gradients.
-  double loss_and_gradient(const TokenBatch& batch, std::span<const std::int32_t> targets,
-                           std::span<float> gradients, const CrossEntropyOptions& options = {});
+  // The same in two parts, with the gradient of the sum added to an arena of gradients: the body's
+  // forward pass, which keeps what backward() of the same batch needs and uses up.
+  void forward(const TokenBatch& batch);
+  double backward(const TokenBatch& batch, std::span<const std::int32_t> targets,
+                  std::span<float> gradients, const CrossEntropyOptions& options = {});
 
   // Logits [tokens, vocabulary], row by row.
   void logits(const TokenBatch& batch, std::span<float> logits);
@@ -77,7 +79,7 @@ class Decoder {
 
   // All passes throw std::invalid_argument for sequences that are empty or longer than max_tokens,
   // tokens or targets outside the vocabulary, spans of the wrong size or parameters that were never
-  // loaded.
+  // loaded, and backward() without forward().
 
  private:
   class Pass;

@@ -112,6 +112,53 @@ TEST_F(Train, MaxTimeStopsAndTheSameCommandGoesOn) {
   EXPECT_EQ(result_of("timed")["model_digest"], result_of("untimed")["model_digest"]);
 }
 
+// A small language model of either family on the same documents.
+class TrainLanguageModel : public Train {
+ protected:
+  static std::string language(const std::string& run, const std::string& more = "") {
+    return arguments(run, "--set model.kind=llama --set model.kv_heads=1 --set model.max_tokens=40 "
+                          "--set batch.global=16 --set batch.micro=2 --set batch.leaf=4 --set train.span_share=0 " +
+                              more);
+  }
+  static std::string digest_of(int ranks, const std::string& run, const std::string& more = "") {
+    const auto done = run_tutti(ranks, language(run, more));
+    EXPECT_EQ(done.exit_code, 0) << done.output;
+    return done.exit_code == 0 ? result_of(run)["model_digest"].get<std::string>() : "failed";
+  }
+};
+
+TEST_F(TrainLanguageModel, TheSameModelOnAnyNumberOfRanks) {
+  for (const char* more : {"", "--set model.kind=gpt2 --set optimizer.schedule=wsd --set train.dtype=f32"}) {
+    const std::string run = "language" + std::to_string(std::string(more).size());
+    const std::string one = digest_of(1, run + "_1", more);
+    for (int ranks : {2, 4, 5}) EXPECT_EQ(digest_of(ranks, run + "_" + std::to_string(ranks), more), one) << ranks;
+    EXPECT_LT(result_of(run + "_1")["loss"], 5.0) << "of ln(300) = 5.7 where nothing is learnt";
+  }
+}
+
+TEST_F(TrainLanguageModel, KilledAtRandomMomentsOnChangingRanks) {
+  const std::string digest = digest_of(1, "language_whole");
+  const auto done = testing::run_with_kills(language("language_killed", "--set checkpoint.every=10ms"),
+                                            folder() / "language_killed", {2, 4, 1}, 6);
+  ASSERT_EQ(done.exit_code, 0) << done.output;
+  EXPECT_EQ(done.kills, 6);
+  EXPECT_GE(done.restores, 1);
+  EXPECT_EQ(result_of("language_killed")["model_digest"], digest);
+}
+
+TEST_F(TrainLanguageModel, MistakesEndWithTheirCode) {
+  const auto expect = [&](const std::string& more, int code, const std::string& text) {
+    const auto done = run_tutti(2, language("language_mistake", more));
+    EXPECT_EQ(done.exit_code, code) << more << "\n" << done.output;
+    EXPECT_NE(done.output.find(text), std::string::npos) << more << "\n" << done.output;
+  };
+  expect("--set data.separator=nothing", 64, "data.separator");
+  expect("--set batch.leaf=3", 64, "batch.leaf");
+  expect("--set model.max_tokens=1000000", 65, "less than one sequence");
+  expect("--set model.max_tokens=500", 64, "batch.global");
+  expect("--set model.kv_heads=3", 64, "model.kv_heads");
+}
+
 TEST_F(Train, MistakesEndWithTheirCodeAndSayWhatToDo) {
   const auto expect = [&](const std::string& more, int code, const std::string& text) {
     const auto done = run_tutti(2, arguments("mistake", more));

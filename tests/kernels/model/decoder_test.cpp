@@ -77,6 +77,12 @@ struct Batch {
   TokenBatch view() const { return {tokens, offsets}; }
 };
 
+double loss_and_gradient(Decoder& decoder, const Batch& batch, std::span<float> gradients,
+                         const CrossEntropyOptions& options = {}) {
+  decoder.forward(batch.view());
+  return decoder.backward(batch.view(), batch.targets, gradients, options);
+}
+
 // The model's definition in plain loops, in double, one sequence at a time.
 class Reference {
  public:
@@ -240,7 +246,7 @@ TEST(Decoder, GradientMatchesFiniteDifferences) {
     const auto parameters = lively_parameters(decoder, 3);
     decoder.load_parameters(parameters);
     std::vector<float> gradients(parameters.size());
-    const double loss = decoder.loss_and_gradient(batch.view(), batch.targets, gradients, options);
+    const double loss = loss_and_gradient(decoder, batch, gradients, options);
     Vector wide = test::to_doubles(parameters);
     const Reference reference(shape, decoder.layout(), wide);
     EXPECT_NEAR(loss, reference.loss(batch, options), 1e-4 * loss);
@@ -268,7 +274,7 @@ TEST(Decoder, LossIsThatOfTheGradientAndOfEachToken) {
   decoder.load_parameters(parameters);
   std::vector<float> gradients(parameters.size()), losses(batch.tokens.size());
   const double loss = decoder.loss(batch.view(), batch.targets, {}, losses);
-  EXPECT_EQ(decoder.loss_and_gradient(batch.view(), batch.targets, gradients), loss);
+  EXPECT_EQ(loss_and_gradient(decoder, batch, gradients), loss);
   EXPECT_EQ(losses[3], 0.0f);  // nothing is asked there
   EXPECT_GT(losses[4], 0.0f);
 }
@@ -280,8 +286,8 @@ TEST(Decoder, GradientAccumulatesAndLeavesGapsAlone) {
     const auto parameters = lively_parameters(decoder, 3);
     decoder.load_parameters(parameters);
     std::vector<float> once(parameters.size()), twice(parameters.size());
-    decoder.loss_and_gradient(batch.view(), batch.targets, once);
-    for (int i = 0; i < 2; ++i) decoder.loss_and_gradient(batch.view(), batch.targets, twice);
+    loss_and_gradient(decoder, batch, once);
+    for (int i = 0; i < 2; ++i) loss_and_gradient(decoder, batch, twice);
     std::vector<bool> gap(once.size(), true);
     for (const Parameter& p : decoder.layout().parameters())
       std::fill_n(gap.begin() + p.offset, p.size, false);
@@ -317,8 +323,8 @@ TEST(Decoder, BFloat16IsCloseToF32) {
     wide.load_parameters(parameters);
     narrow.load_parameters(parameters);
     std::vector<float> a(parameters.size()), b(parameters.size());
-    const double loss = wide.loss_and_gradient(batch.view(), batch.targets, a);
-    EXPECT_NEAR(narrow.loss_and_gradient(batch.view(), batch.targets, b), loss, 0.02 * loss);
+    const double loss = loss_and_gradient(wide, batch, a);
+    EXPECT_NEAR(loss_and_gradient(narrow, batch, b), loss, 0.02 * loss);
     double difference = 0, square = 0;
     for (std::size_t i = 0; i < a.size(); ++i) {
       difference += double(a[i] - b[i]) * double(a[i] - b[i]);
@@ -337,7 +343,7 @@ TEST(Decoder, BytesDoNotDependOnThreads) {
         const auto parameters = lively_parameters(decoder, 3);
         decoder.load_parameters(parameters);
         std::vector<float> gradients(parameters.size());
-        decoder.loss_and_gradient(batch.view(), batch.targets, gradients);
+        loss_and_gradient(decoder, batch, gradients);
         return gradients;
       });
 }
@@ -366,6 +372,8 @@ TEST(Decoder, RejectsMisuse) {
   const auto parameters = lively_parameters(decoder, 3);
   decoder.load_parameters(parameters);
   EXPECT_NO_THROW(decoder.loss(batch.view(), batch.targets));
+  std::vector<float> gradients(parameters.size());
+  EXPECT_THROW(decoder.backward(batch.view(), batch.targets, gradients), std::invalid_argument);
   batch.targets[1] = 541;
   EXPECT_THROW(decoder.loss(batch.view(), batch.targets), std::invalid_argument);
   batch.targets.pop_back();

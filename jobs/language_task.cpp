@@ -1,0 +1,135 @@
+#include "jobs/language_task.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <optional>
+
+#include "jobs/decoder_model.h"
+#include "jobs/encoder_model.h"
+#include "kernels/model/decoder.h"
+#include "runtime/data/paths.h"
+#include "runtime/data/token_stream.h"
+#include "runtime/data/tokenizer.h"
+
+namespace tutti {
+namespace {
+
+// The token in front of each document: the configured piece's.
+std::int32_t separator_of(const Dataset& dataset, const std::string& piece) {
+  const Tokenizer tokenizer = Tokenizer::from_file(dataset.folder() / kTokenizerFile);
+  const auto id = tokenizer.id_of(piece);
+  if (!id)
+    throw Error(ExitCode::usage, fmt::format("the dataset's tokenizer has no piece \"{}\"", piece), "data.separator",
+                "name the piece that stands between documents, such as </s> or <|endoftext|>");
+  return *id;
+}
+
+class LanguageTask : public TrainTask {
+ public:
+  LanguageTask(Comm& comm, const TrainConfig& config, const Dataset& dataset, DType compute, PhaseTimer& phases)
+      : comm_(comm),
+        config_(config),
+        phases_(phases),
+        decoder_(config.model.decoder(vocabulary_of(dataset)), compute),
+        optimizer_(comm, decoder_.layout(), config.global_batch / config.leaf(), config.optimizer_options(), phases) {
+    comm.attempt([&] {
+      separator_ = separator_of(dataset, config.separator);
+      stream_.emplace(dataset, TokenStreamOptions{.seed = std::uint64_t(config.seed),
+                                                  .length = config.model.max_tokens,
+                                                  .separator = separator_});
+      if (config.steps > 0 && stream_->sequences() < config.global_batch)
+        throw Error(ExitCode::usage,
+                    fmt::format("a batch of {} sequences of {} tokens is more than the {} sequences that the dataset has",
+                                config.global_batch, config.model.max_tokens, stream_->sequences()),
+                    "batch.global", "lower batch.global or model.max_tokens, or shard more documents");
+    });
+  }
+
+  const ArenaLayout& layout() const override { return decoder_.layout(); }
+  ShardedOptimizer& optimizer() override { return optimizer_; }
+  DType compute() const override { return decoder_.compute(); }
+  void initialize() override { decoder_.initialize(optimizer_.parameters(), std::uint64_t(config_.seed)); }
+  void parameters_changed() override { decoder_.load_parameters(optimizer_.parameters()); }
+
+  StepResult step(std::int64_t step, double learning_rate) override {
+    StepResult result;
+    result.tokens = config_.global_batch * config_.model.max_tokens;
+    const double sum = add_gradients(step);
+    const double per_token = 1.0 / double(result.tokens);
+    result.gradient_norm = optimizer_.reduce(per_token);
+    result.loss = sum * per_token;
+    result.applied = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
+    if (!result.applied) return result;
+    optimizer_.update(step, learning_rate);
+    const auto timed = phases_.measure("optimizer");
+    parameters_changed();
+    return result;
+  }
+
+  std::vector<std::int64_t> samples(std::int64_t step) const override {
+    return stream_->numbers(step, config_.global_batch, {0, config_.global_batch});
+  }
+
+  nlohmann::json identity() const override {
+    return {{"data.separator", separator_},
+            {"batch.leaf", config_.leaf()},
+            {"train.label_smoothing", config_.label_smoothing},
+            {"train.z_loss", config_.z_loss}};
+  }
+  nlohmann::json model_metadata() const override {
+    return {{"architecture", "decoder"}, {"shape", decoder_metadata(decoder_.shape())}, {"separator", separator_}};
+  }
+  double product_flops(std::int64_t tokens) const override { return double(decoder_.product_flops(tokens)); }
+
+ private:
+  // The gradients of this rank's leaves, each over its micro-batches one after another. Returns the sum of the losses of
+  // all ranks.
+  double add_gradients(std::int64_t step) {
+    const std::int64_t leaf_size = config_.leaf(), m = config_.micro_batch;
+    const CrossEntropyOptions options{float(config_.label_smoothing), float(config_.z_loss)};
+    std::vector<double> losses;
+    optimizer_.forget();
+    const Range leaves = optimizer_.my_leaves();
+    for (std::int64_t leaf = leaves.begin; leaf < leaves.end; ++leaf) {
+      const std::span<float> gradients = optimizer_.next_leaf();
+      double sum = 0;
+      for (std::int64_t first = leaf * leaf_size; first < (leaf + 1) * leaf_size; first += m) {
+        const LanguageBatch batch = load(step, {first, first + m});
+        const TokenBatch tokens{batch.sequences.tokens, batch.sequences.offsets};
+        {
+          const auto timed = phases_.measure("forward");
+          decoder_.forward(tokens);
+        }
+        const auto timed = phases_.measure("backward");
+        sum += decoder_.backward(tokens, batch.targets, gradients, options);
+      }
+      optimizer_.push_leaf();
+      losses.push_back(sum);
+    }
+    const auto timed = phases_.measure("reduce");
+    return tree_sum(comm_, losses, optimizer_.leaves());
+  }
+
+  LanguageBatch load(std::int64_t step, Range samples) {
+    const auto timed = phases_.measure("load");
+    return stream_->load(step, config_.global_batch, samples);
+  }
+
+  Comm& comm_;
+  const TrainConfig& config_;
+  PhaseTimer& phases_;
+  Decoder decoder_;
+  ShardedOptimizer optimizer_;
+  std::int32_t separator_ = 0;
+  std::optional<TokenStream> stream_;
+};
+
+}  // namespace
+
+std::unique_ptr<TrainTask> make_language_task(Comm& comm, const TrainConfig& config, const Dataset& dataset,
+                                              DType compute, PhaseTimer& phases) {
+  return std::make_unique<LanguageTask>(comm, config, dataset, compute, phases);
+}
+
+}  // namespace tutti

@@ -1,0 +1,76 @@
+#include "jobs/sharded_optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/optim/gradient_norm.h"
+
+namespace tutti {
+namespace {
+
+// Whole arena blocks for every rank, so that sums over blocks do not depend on the number of ranks.
+std::vector<Range> slices_of(const ArenaLayout& layout, int ranks) {
+  std::vector<Range> slices;
+  for (int r = 0; r < ranks; ++r) {
+    const Range blocks = part_of(layout.block_count(), ranks, r);
+    slices.push_back({blocks.begin * kArenaBlock, blocks.end * kArenaBlock});
+  }
+  return slices;
+}
+
+}  // namespace
+
+ShardedOptimizer::ShardedOptimizer(Comm& comm, const ArenaLayout& layout, std::int64_t leaves,
+                                   const OptimizerOptions& options, PhaseTimer& phases)
+    : comm_(comm),
+      layout_(layout),
+      options_(options),
+      phases_(phases),
+      my_leaves_(part_of(leaves, comm.size(), comm.rank())),
+      slices_(slices_of(layout, comm.size())),
+      parameters_(layout.padded_size()),
+      first_moment_(std::max<std::int64_t>(my_slice().size(), 1)),
+      second_moment_(std::max<std::int64_t>(my_slice().size(), 1)),
+      gradient_(std::max<std::int64_t>(my_slice().size(), 1)),
+      gradient_sum_(layout.padded_size(), my_leaves_, leaves) {}
+
+std::vector<ArraySlice> ShardedOptimizer::slices(Range parameters) {
+  const std::int64_t size = layout_.padded_size();
+  return {slice_of("parameters", size, parameters,
+                   parameters_.span().subspan(std::size_t(parameters.begin), std::size_t(parameters.size()))),
+          slice_of("first_moment", size, my_slice(), my_part(first_moment_)),
+          slice_of("second_moment", size, my_slice(), my_part(second_moment_))};
+}
+
+double ShardedOptimizer::reduce(double scale) {
+  const auto timed = phases_.measure("reduce");
+  const std::span<float> gradient = my_part(gradient_);
+  reduce_scatter<float>(comm_, gradient_sum_, slices_, gradient);
+  std::vector<double> squares(std::size_t(my_slice().size() / kArenaBlock));
+  block_square_sums(gradient, squares);
+  scale_ = scale;
+  norm_ = scale * std::sqrt(tree_sum(comm_, squares, layout_.block_count()));
+  return norm_;
+}
+
+void ShardedOptimizer::update(std::int64_t step, double learning_rate) {
+  const Range slice = my_slice();
+  const std::span<float> mine =
+      parameters_.span().subspan(std::size_t(slice.begin), std::size_t(slice.size()));
+  {
+    const auto timed = phases_.measure("optimizer");
+    AdamWOptions adamw = options_.adamw;
+    adamw.learning_rate = float(learning_rate);
+    const float scale = float(scale_ * clip_scale(norm_, options_.clip_norm));
+    // More ranks than arena blocks leave some without any.
+    if (slice.size() > 0)
+      adamw_update(layout_, adamw, step + 1, scale,
+                   {slice.begin, mine, my_part(gradient_), my_part(first_moment_), my_part(second_moment_)});
+  }
+  const auto timed = phases_.measure("reduce");
+  std::vector<std::int64_t> bytes;
+  for (const Range& s : slices_) bytes.push_back(s.size() * std::int64_t(sizeof(float)));
+  comm_.all_gather_bytes(std::as_bytes(mine), std::as_writable_bytes(parameters_.span()), bytes);
+}
+
+}  // namespace tutti

@@ -1,0 +1,72 @@
+// Parameters, gradient and optimizer state over all ranks: what one update is, whatever is trained.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/core/arena.h"
+#include "kernels/optim/adamw.h"
+#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/comm/comm.h"
+#include "runtime/comm/partition.h"
+#include "runtime/comm/tree_sum.h"
+#include "runtime/telemetry/phases.h"
+
+namespace tutti {
+
+struct OptimizerOptions {
+  AdamWOptions adamw;
+  double clip_norm = 1.0;  // of the whole gradient; 0: no clipping
+};
+
+// Parameters stand whole on every rank, moments in slices of whole arena blocks (ZeRO-1, Rajbhandari et al., 2020). The
+// gradient is a fixed-order sum over leaves, of which each rank has a contiguous range, so that neither it nor its norm
+// depends on the number of ranks. Collective but for what returns a view.
+class ShardedOptimizer {
+ public:
+  // `layout` outlives the optimizer. `leaves` are the pieces of the global batch.
+  ShardedOptimizer(Comm& comm, const ArenaLayout& layout, std::int64_t leaves, const OptimizerOptions& options,
+                   PhaseTimer& phases);
+
+  std::int64_t leaves() const { return gradient_sum_.leaves(); }
+  Range my_leaves() const { return my_leaves_; }
+  std::span<float> parameters() { return parameters_.span(); }
+
+  // Arrays for a checkpoint: this rank's slice of the moments, and `parameters` of the parameters.
+  std::vector<ArraySlice> slices(Range parameters);
+  std::vector<ArraySlice> my_slices() { return slices(my_slice()); }
+  std::vector<ArraySlice> all_slices() { return slices({0, layout_.padded_size()}); }
+
+  // This rank's leaves, one after another: forget() the last step's, then for each leaf add its gradient to
+  // next_leaf(), which is zero, and push_leaf().
+  void forget() { gradient_sum_.reset(); }
+  std::span<float> next_leaf() { return gradient_sum_.next(); }
+  void push_leaf() { gradient_sum_.push(); }
+
+  // Sums the leaves up and scatters the sum. Returns its norm, times `scale`, which is what the sum is to be
+  // multiplied by (one over the number of samples, where leaves hold sums over samples).
+  double reduce(double scale = 1);
+
+  // AdamW on this rank's slice, with clipping by the norm that reduce() returned; parameters are then whole again on
+  // all ranks. `step` counts from 0.
+  void update(std::int64_t step, double learning_rate);
+
+ private:
+  Range my_slice() const { return slices_[std::size_t(comm_.rank())]; }
+  std::span<float> my_part(AlignedBuffer<float>& array) {
+    return array.span().first(std::size_t(my_slice().size()));
+  }
+
+  Comm& comm_;
+  const ArenaLayout& layout_;
+  OptimizerOptions options_;
+  PhaseTimer& phases_;
+  Range my_leaves_;
+  std::vector<Range> slices_;  // of the arena, one a rank
+  AlignedBuffer<float> parameters_, first_moment_, second_moment_, gradient_;
+  TreeSum<float> gradient_sum_;
+  double scale_ = 1, norm_ = 0;
+};
+
+}  // namespace tutti

@@ -1,0 +1,53 @@
+// The keys of the train job.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "jobs/encoder_model.h"
+#include "jobs/sharded_optimizer.h"
+#include "kernels/model/decoder.h"
+#include "runtime/base/config.h"
+#include "runtime/checkpoint/checkpoint.h"
+
+namespace tutti {
+
+// The shape of what is trained.
+struct ModelConfig : EncoderConfig {
+  std::string kind = "encoder";
+  std::int64_t kv_heads = 0;
+  double rope_theta = 10000, norm_epsilon = 1e-5;
+  bool tied_head = true;
+
+  void describe(Schema& schema);
+  // Throws Error(usage).
+  void check();
+  bool is_decoder() const { return kind != "encoder"; }
+  DecoderShape decoder(std::int64_t vocabulary) const;
+};
+
+struct TrainConfig {
+  std::string dataset, separator = "</s>";
+  ModelConfig model;
+  std::int64_t steps = 1000, global_batch = 256, micro_batch = 64, leaf_size = 0, seed = 1;
+  double budget_seconds = 0;
+  std::string dtype = "auto", schedule = "cosine";
+  double learning_rate = 1e-3, final_rate = 0.05, decay_share = 0.2;
+  double temperature = 0.05, span_share = 0, label_smoothing = 0, z_loss = 0;
+  std::int64_t warmup_steps = 20, give_up_after = 10;
+  double beta1 = 0.9, beta2 = 0.98, epsilon = 1e-8, weight_decay = 0.01, clip_norm = 1.0;
+  CheckpointOptions checkpoint;
+  double log_every = 10;
+
+  void describe(Schema& schema);
+  // Throws Error(usage).
+  void check();
+
+  // Samples of a piece in which sums are ordered.
+  std::int64_t leaf() const { return leaf_size > 0 ? leaf_size : micro_batch; }
+  OptimizerOptions optimizer_options() const;
+  // The learning rate of a step, where the run has `steps`: a linear warm-up, then the schedule.
+  double learning_rate_at(std::int64_t step, std::int64_t steps) const;
+};
+
+}  // namespace tutti
