@@ -2,6 +2,9 @@
 
 #include <sentencepiece_processor.h>
 
+#include <exception>
+#include <optional>
+
 #include "runtime/base/check.h"
 #include "runtime/base/error.h"
 #include "runtime/io/digest.h"
@@ -13,11 +16,25 @@ struct Tokenizer::State {
   sentencepiece::SentencePieceProcessor processor;
 };
 
+namespace {
+
+// Why the bytes are no model, or nothing. Some damage the library reports, at some it throws.
+std::optional<std::string> load(sentencepiece::SentencePieceProcessor& processor, const std::string& model) {
+  try {
+    const auto status = processor.LoadFromSerializedProto(model);
+    if (!status.ok()) return status.message();
+    return processor.GetPieceSize() < 1 ? std::optional<std::string>("it has no pieces") : std::nullopt;
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+}
+
+}  // namespace
+
 Tokenizer::Tokenizer(std::string model, const std::string& place)
     : state_(std::make_unique<State>()), model_(std::move(model)), digest_(digest_of(model_)) {
-  const auto status = state_->processor.LoadFromSerializedProto(model_);
-  if (!status.ok() || state_->processor.GetPieceSize() < 1)
-    throw Error(ExitCode::data, std::string("not a SentencePiece model: ") + status.message(), place,
+  if (const auto problem = load(state_->processor, model_))
+    throw Error(ExitCode::data, "not a SentencePiece model: " + *problem, place,
                 "give a .model file that SentencePiece wrote");
   vocabulary_ = state_->processor.GetPieceSize();
 }
