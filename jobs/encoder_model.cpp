@@ -1,10 +1,30 @@
 #include "jobs/encoder_model.h"
 
+#include <fmt/format.h>
+
+#include <limits>
+
 #include "kernels/ops/product.h"
 #include "runtime/data/model_file.h"
 #include "runtime/data/paths.h"
+#include "runtime/io/json_integer.h"
 
 namespace tutti {
+namespace {
+
+// No memory or time is taken for an encoder that the model's file is too small to hold.
+void check_size(const EncoderShape& s, const Manifest& model, const std::string& place) {
+  const FileRecord* file = model.find_file(kModelFile);
+  const double width = double(s.width), matrices = double(s.layers) * width * (4 * width + 2 * double(s.feed_forward));
+  const double least = 4 * (matrices + width * double(s.vocabulary + s.max_tokens));
+  if (!file || double(file->bytes) < least || std::int64_t(file->extents.size()) < s.layers)
+    throw Error(ExitCode::data,
+                fmt::format("it describes an encoder of {} layers and {:.0f} bytes or more, its {} has {} bytes",
+                            s.layers, least, kModelFile, file ? file->bytes : 0),
+                place, "copy the model again");
+}
+
+}  // namespace
 
 void EncoderConfig::describe(Schema& s) {
   s.key("model.width", &width, "", "size of a token's vector, and of the embedding");
@@ -56,7 +76,35 @@ void check_tokenizer(Comm& comm, const Manifest& model, const Manifest& dataset)
     if (!ours || !theirs || ours->bytes != theirs->bytes || ours->header_crc32c != theirs->header_crc32c)
       throw Error(ExitCode::usage, "the model and the dataset have different tokenizers", kTokenizerFile,
                   "shard the text with the model's tokenizer.model (tokenizer.model = ...)");
+    const nlohmann::json theirs_has = dataset.metadata.value("vocabulary", nlohmann::json());
+    const std::int64_t ours_has = encoder_shape_of(model, "the model").vocabulary;
+    if (theirs_has != ours_has)
+      throw Error(ExitCode::data,
+                  fmt::format("the model embeds {} tokens, the dataset's tokenizer has {}", ours_has,
+                              theirs_has.dump()),
+                  "model", "give a model that was trained on a dataset with this tokenizer");
   });
+}
+
+EncoderShape encoder_shape_of(const Manifest& model, const std::string& place) {
+  const std::string remedy = "give the folder of a model that the train job wrote";
+  try {
+    const nlohmann::json& s = model.metadata.at("shape");
+    const auto extent = [&](const char* name) {
+      const std::int64_t value = integer_of(s.at(name));
+      if (value < 1 || value > std::numeric_limits<std::int32_t>::max())
+        throw Error(ExitCode::data, fmt::format("it describes an encoder whose {} is {}", name, value), place, remedy);
+      return value;
+    };
+    const EncoderShape shape{extent("vocabulary"), extent("width"),        extent("layers"),
+                             extent("heads"),      extent("feed_forward"), extent("max_tokens")};
+    if (shape.width % shape.heads)
+      throw Error(ExitCode::data, "it describes an encoder whose heads do not divide its width", place, remedy);
+    check_size(shape, model, place);
+    return shape;
+  } catch (const nlohmann::json::exception&) {
+    throw Error(ExitCode::data, "the manifest does not describe an encoder", place, remedy);
+  }
 }
 
 LoadedEncoder load_encoder(Comm& comm, const std::filesystem::path& folder, const std::string& dtype) {
@@ -64,16 +112,7 @@ LoadedEncoder load_encoder(Comm& comm, const std::filesystem::path& folder, cons
   LoadedEncoder loaded;
   comm.attempt([&] {
     loaded.manifest = load_manifest(folder, kModelKind);
-    EncoderShape shape;
-    try {
-      const nlohmann::json& s = loaded.manifest.metadata.at("shape");
-      EncoderConfig config{s.at("width"), s.at("layers"), s.at("heads"), s.at("feed_forward"), s.at("max_tokens")};
-      config.check();
-      shape = config.encoder(s.at("vocabulary"));
-    } catch (const nlohmann::json::exception&) {
-      throw Error(ExitCode::data, "the manifest does not describe an encoder", (folder / kManifestFile).string(),
-                  "give the folder of a model that the train job wrote");
-    }
+    const EncoderShape shape = encoder_shape_of(loaded.manifest, (folder / kManifestFile).string());
     loaded.encoder = std::make_unique<Encoder>(shape, compute);
     loaded.parameters.grow(loaded.encoder->layout().padded_size());
     load_parameters(folder, loaded.manifest, loaded.encoder->layout(), loaded.parameters.span());

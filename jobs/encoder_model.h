@@ -29,6 +29,10 @@ std::int64_t vocabulary_of(const Dataset& dataset);
 
 nlohmann::json encoder_metadata(const EncoderShape& shape);
 
+// The shape that a model's manifest describes. Throws Error(data) naming `place` where it describes none, or one that
+// its file cannot hold. Local.
+EncoderShape encoder_shape_of(const Manifest& model, const std::string& place);
+
 // The type in which all ranks multiply: "bf16", "f32", or for "auto" bf16 where every rank's processor has it.
 // Collective.
 DType compute_type(Comm& comm, const std::string& name);
@@ -43,7 +47,7 @@ struct LoadedEncoder {
 LoadedEncoder load_encoder(Comm& comm, const std::filesystem::path& folder, const std::string& dtype);
 
 // Throws Error(usage) on all ranks where a model and a dataset were made with different tokenizers: the ids of one mean
-// nothing to the other. Collective.
+// nothing to the other. Error(data) where the model does not have their number of entries. Collective.
 void check_tokenizer(Comm& comm, const Manifest& model, const Manifest& dataset);
 
 }  // namespace tutti

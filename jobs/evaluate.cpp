@@ -170,8 +170,9 @@ class EvaluateRun {
     std::optional<Dataset> vectors;
     comm_.attempt([&] {
       vectors.emplace(Dataset::open(config_.vectors, kVectorsKind));
-      const nlohmann::json& from = vectors->manifest().metadata;
-      if (from.value("model_digest", "") != model.digest || from.value("dataset_digest", "") != dataset_.manifest().digest)
+      const Manifest& from = vectors->manifest();
+      if (from.metadata_text("model_digest") != model.digest ||
+          from.metadata_text("dataset_digest") != dataset_.manifest().digest)
         throw Error(ExitCode::usage, "the vectors are of another model or dataset", config_.vectors,
                     "embed this dataset with this model, or leave the key \"vectors\" out");
     });

@@ -72,7 +72,7 @@ struct IndexConfig {
   // Throws Error(data) where the vectors' own metric is none.
   Metric metric_of(const Manifest& manifest) const {
     try {
-      return metric_from_name(metric == "auto" ? manifest.metadata.value("metric", "l2") : metric);
+      return metric_from_name(metric == "auto" ? manifest.metadata_text("metric", "l2") : metric);
     } catch (const std::exception&) {
       throw Error(ExitCode::data, "the vectors' manifest names no metric that there is", vectors,
                   "name one: index.metric");

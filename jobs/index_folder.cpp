@@ -6,6 +6,7 @@
 #include "runtime/base/error.h"
 #include "runtime/data/paths.h"
 #include "runtime/io/extent_file.h"
+#include "runtime/io/json_integer.h"
 
 namespace tutti {
 namespace {
@@ -54,9 +55,9 @@ IndexFolder open_index(const std::filesystem::path& folder) {
     const nlohmann::json& m = index.metadata();
     index.metric = metric_from_name(m.at("metric").get<std::string>());
     index.storage = dtype_from_name(m.at("storage").get<std::string>());
-    index.dim = m.at("dimension");
-    index.vectors = m.at("count");
-    index.nlist = m.at("nlist");
+    index.dim = integer_of(m.at("dimension"));
+    index.vectors = integer_of(m.at("count"));
+    index.nlist = integer_of(m.at("nlist"));
   } catch (const nlohmann::json::exception&) {
     throw broken(folder, "the manifest does not describe an index");
   } catch (const std::invalid_argument& e) {

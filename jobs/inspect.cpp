@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/checkpoint/manifest.h"
 #include "runtime/comm/partition.h"
 #include "runtime/data/manifest.h"
 #include "runtime/data/paths.h"
@@ -152,20 +152,24 @@ std::string to_text(const std::filesystem::path& folder, const Manifest& manifes
       .as_agreed();
 }
 
-// What is at `folder`; a checkpoint generation, whose manifest has a form of its own, as an artefact without tables.
+// A checkpoint generation, whose manifest has a form of its own, as an artefact without tables.
+Manifest checkpoint_as_artefact(const json& sealed, const std::string& place) {
+  const CheckpointManifest checkpoint = checkpoint_manifest_from_json(sealed, place);
+  Manifest manifest;
+  manifest.kind = kCheckpointKind;
+  for (const CheckpointPart& part : checkpoint.parts) manifest.files.push_back(part.file);
+  manifest.metadata = {{"generation", checkpoint.generation},
+                       {"arrays", sealed.at("arrays")},
+                       {"state", checkpoint.state}};
+  manifest.digest = artefact_digest(manifest.files);
+  return manifest;
+}
+
 Manifest local_manifest(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / kManifestFile;
   const json sealed = std::filesystem::exists(file) ? read_sealed_json(file) : json::object();
-  if (sealed.value("kind", "") != kCheckpointKind) return load_manifest(folder);
-  Manifest manifest;
-  manifest.kind = kCheckpointKind;
-  for (const json& part : sealed.at("parts"))
-    manifest.files.push_back(file_record_from_json(part.at("file"), file.string()));
-  manifest.metadata = {{"generation", sealed.at("generation")},
-                       {"arrays", sealed.at("arrays")},
-                       {"state", sealed.at("state")}};
-  manifest.digest = artefact_digest(manifest.files);
-  return manifest;
+  const bool checkpoint = sealed.contains("kind") && sealed["kind"] == kCheckpointKind;
+  return checkpoint ? checkpoint_as_artefact(sealed, file.string()) : load_manifest(folder);
 }
 
 ExitCode inspect_manifest(Comm& comm, const std::filesystem::path& folder, bool as_json) {

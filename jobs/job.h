@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <span>
 #include <string>
 
 #include "runtime/base/config.h"
@@ -40,7 +39,6 @@ struct JobEntry {
   const char* summary;
   std::unique_ptr<Job> (*make)();
 };
-std::span<const JobEntry> job_table();
 
 std::unique_ptr<Job> make_shard_job();
 std::unique_ptr<Job> make_train_job();

@@ -251,7 +251,8 @@ ShardRecord ListBuilder::write_shard(std::int64_t shard, const Arrivals& arrival
 // Entries in order of (id, row), so that nothing shows of the way they came.
 void ListBuilder::write_list(std::int64_t list, const Arrivals& arrivals,
                              ShardWriter& writer) const {
-  std::vector<std::int64_t> order(std::size_t(list_sizes_[std::size_t(list)])), ids;
+  const auto count = std::size_t(list_sizes_[std::size_t(list)]);
+  std::vector<std::int64_t> order(count), ids;
   std::iota(order.begin(), order.end(), first_entries_[std::size_t(list)] - arrivals.first_entry);
   std::ranges::sort(order, {}, [&](std::int64_t i) {
     const EntryHeader& header = arrivals.headers[std::size_t(i)];

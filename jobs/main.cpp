@@ -13,6 +13,7 @@
 #include "runtime/base/stop.h"
 #include "runtime/data/paths.h"
 #include "runtime/data/run_folder.h"
+#include "runtime/io/file.h"
 #include "runtime/topology/hardware.h"
 
 namespace tutti {
@@ -137,12 +138,8 @@ int choose_threads(Comm& comm, const Hardware& hardware, std::int64_t configured
   return configured > 0 ? int(configured) : threads_for(hardware.cores, sharing);
 }
 
-ExitCode run_job(Comm& comm, const CommandLine& line, PhaseTimer& phases) {
-  const std::unique_ptr<Job> job = line.job->make();
-  CommonConfig common;
-  Schema schema;
-  common.describe(schema);
-  job->describe(schema);
+// Takes the configuration and puts into effect what every job has. Returns the run's folder.
+std::filesystem::path prepare(Comm& comm, const CommandLine& line, const CommonConfig& common, Schema& schema) {
   std::filesystem::path folder;
   comm.attempt([&] {
     configure(schema, line);
@@ -151,12 +148,23 @@ ExitCode run_job(Comm& comm, const CommandLine& line, PhaseTimer& phases) {
     set_time_limit(time_limit(line));
   });
   comm.watch(common.comm_timeout);
+  return folder;
+}
+
+// `record_folder` becomes the run's folder once this job holds it.
+ExitCode run_job(Comm& comm, const CommandLine& line, PhaseTimer& phases, std::filesystem::path& record_folder) {
+  const std::unique_ptr<Job> job = line.job->make();
+  CommonConfig common;
+  Schema schema;
+  common.describe(schema);
+  job->describe(schema);
+  const std::filesystem::path folder = prepare(comm, line, common, schema);
   const Hardware hardware = find_hardware();
   const int threads = choose_threads(comm, hardware, common.threads);
   use_threads(threads);
 
   std::optional<RunFolder> run;
-  if (!line.dry_run) run.emplace(comm, folder);
+  if (!line.dry_run) record_folder = run.emplace(comm, folder).path();
   const bool records = run && comm.is_root();
   if (records) {
     log_to_file(folder / kLogFile);
@@ -182,35 +190,47 @@ ExitCode run_job(Comm& comm, const CommandLine& line, PhaseTimer& phases) {
   return code;
 }
 
-int report(const Comm& comm, const Error& e) {
+// For who looks into the run's folder later. Any rank's business: the root may not know of another's error.
+void local_record(const Comm& comm, const std::filesystem::path& folder, const Error& e) {
+  try {
+    append_to_log(folder / kLogFile, fmt::format("error: {}\n  on rank {}, host {}, exit code {}", e.what(),
+                                                 comm.rank(), comm.host(), int(e.code())));
+    EventLog(folder / kEventsFile)
+        .write("error", {{"code", int(e.code())}, {"what", e.problem()}, {"where", e.place()}, {"fix", e.remedy()},
+                         {"rank", comm.rank()}, {"host", comm.host()}});
+  } catch (const Error&) {  // the folder's disk may be what failed, and the error has been told
+  }
+}
+
+int report(const Comm& comm, const std::filesystem::path& record_folder, const Error& e) {
   std::fprintf(stderr, "tutti: error: %s\n  on rank %d, host %s, exit code %d\n", e.what(), comm.rank(),
                comm.host().c_str(), int(e.code()));
   std::fflush(stderr);
+  if (!record_folder.empty()) local_record(comm, record_folder, e);
   return int(e.code());
 }
 
 // Runs the command on every rank; an error that all ranks agree on is told once, any other ends the whole job.
 int run(Comm& comm, const CommandLine& line, PhaseTimer& phases) {
+  std::filesystem::path record_folder;
   try {
     if (!line.job) return int(inspect_artefact(comm, line.inspect_path, line.json));
-    return int(run_job(comm, line, phases));
+    return int(run_job(comm, line, phases, record_folder));
   } catch (const Error& e) {
-    if (e.agreed()) return comm.is_root() ? report(comm, e) : int(e.code());
-    report(comm, e);
+    if (e.agreed()) return comm.is_root() ? report(comm, record_folder, e) : int(e.code());
+    report(comm, record_folder, e);
     comm.local_abort(e.code());
   } catch (const std::bad_alloc&) {
-    report(comm, Error(ExitCode::io, "out of memory", "", "use more nodes or smaller batches"));
+    report(comm, record_folder, Error(ExitCode::io, "out of memory", "", "use more nodes or smaller batches"));
     comm.local_abort(ExitCode::io);
   } catch (const std::exception& e) {
-    report(comm, Error(ExitCode::bug, e.what(), "", "this is a bug in Tutti: please report it with this message"));
+    report(comm, record_folder,
+           Error(ExitCode::bug, e.what(), "", "this is a bug in Tutti: please report it with this message"));
     comm.local_abort(ExitCode::bug);
   }
 }
 
 }  // namespace
-
-std::span<const JobEntry> job_table() { return kJobs; }
-
 }  // namespace tutti
 
 int main(int argc, char** argv) {
@@ -218,6 +238,7 @@ int main(int argc, char** argv) {
   tutti::CommandLine line;
   if (const std::optional<int> code = tutti::parse(argc, argv, line)) return *code;
   tutti::install_stop_handlers();
+  tutti::survive_file_size_limit();
   try {
     tutti::Comm comm(&argc, &argv);
     tutti::log_start(comm.rank());

@@ -8,10 +8,10 @@
 #include "jobs/encoder_model.h"
 #include "kernels/vector/packed_vectors.h"
 #include "runtime/base/error.h"
+#include "runtime/data/model_file.h"
 #include "runtime/data/paths.h"
 #include "runtime/data/sequences.h"
 #include "runtime/data/split.h"
-#include "runtime/data/tokenizer.h"
 #include "runtime/data/utf8.h"
 #include "runtime/data/vector_file.h"
 
@@ -70,7 +70,7 @@ class TokenQueries : public QuerySource {
         block_(config.block),
         model_(load_encoder(comm_, config.model, config.dtype)) {
     comm_.attempt([&] {
-      const std::string built = index.metadata().value("model_digest", model_.manifest.digest);
+      const std::string built = index.dataset.manifest().metadata_text("model_digest", model_.manifest.digest);
       if (built != model_.manifest.digest)
         throw Error(
             ExitCode::usage,
@@ -175,8 +175,12 @@ class TextQueries : public TokenQueries {
       for (std::size_t i = 0; i < config.text.size(); ++i)
         questions.push_back({config.text[i], fmt::format("query.text, question {}", i + 1)});
       if (config.text.empty()) questions = read_questions(config.file);
-      const Tokenizer tokenizer =
-          Tokenizer::from_file(std::filesystem::path(config.model) / kTokenizerFile);
+      const Tokenizer tokenizer = load_tokenizer(config.model, model().manifest);
+      if (tokenizer.vocabulary() != model().encoder->shape().vocabulary)
+        throw Error(ExitCode::data,
+                    fmt::format("the model embeds {} tokens, its tokenizer has {}",
+                                model().encoder->shape().vocabulary, tokenizer.vocabulary()),
+                    config.model, "give a model that the train job wrote");
       for (const Question& question : questions) {
         if (utf8_prefix(question.text) < question.text.size())
           throw Error(ExitCode::data, "a query is no UTF-8 text", question.place,
@@ -201,7 +205,7 @@ class DocumentQueries : public TokenQueries {
         add_shard(*dataset, shard, config.split);
     });
     // Passages of another dataset than the index's have other numbers.
-    if (index.metadata().value("dataset_digest", "") != dataset->manifest().digest)
+    if (index.dataset.manifest().metadata_text("dataset_digest") != dataset->manifest().digest)
       own_passages.clear();
   }
 

@@ -237,9 +237,10 @@ class SearchRun {
   // The dataset whose passages are shown: the one that is named, or the one that was indexed, where
   // it still is.
   void open_passages() {
-    const std::string indexed = index_.metadata().value("dataset_digest", "");
+    const Manifest& index = index_.dataset.manifest();
+    const std::string indexed = index.metadata_text("dataset_digest");
     const std::string folder =
-        config_.dataset.empty() ? index_.metadata().value("dataset", "") : config_.dataset;
+        config_.dataset.empty() ? index.metadata_text("dataset") : config_.dataset;
     if (config_.dataset.empty() &&
         !std::filesystem::exists(std::filesystem::path(folder) / kManifestFile)) {
       log_warning(

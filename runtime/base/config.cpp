@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <toml++/toml.h>
 #include <utility>
 
@@ -65,6 +67,15 @@ std::string toml_string(const std::string& text) {
   return out + "\"";
 }
 
+// {value = "text"}. TOML is UTF-8, and what else the text may be could not be written back.
+toml::table bare_string(const std::string& text, const std::string& place) {
+  try {
+    return toml::parse("value = " + toml_string(text));
+  } catch (const toml::parse_error&) {
+    usage("the value is no UTF-8 text", place);
+  }
+}
+
 std::string listed(const std::vector<std::string>& values) {
   std::string text = "[";
   for (const std::string& v : values) text += (text.size() > 1 ? ", " : "") + toml_string(v);
@@ -100,6 +111,25 @@ bool split_number(const std::string& text, double* number, std::string* unit) {
   return true;
 }
 
+// A longer time overflows the clocks; nothing waits for a century.
+constexpr double kLongestSeconds = 3e9;
+
+// Seconds of "H:MM:SS": digits and colons, nothing else.
+std::optional<double> clock_seconds(const std::string& text) {
+  double seconds = 0;
+  std::size_t at = 0;
+  for (const std::size_t most : {std::size_t(5), std::size_t(2), std::size_t(2)}) {
+    if (at > 0 && (at >= text.size() || text[at++] != ':')) return std::nullopt;
+    unsigned part = 0;
+    const char* begin = text.data() + at;
+    const auto [end, error] = std::from_chars(begin, begin + std::min(most, text.size() - at), part);
+    if (error != std::errc() || (at > 0 && part > 59)) return std::nullopt;
+    at += std::size_t(end - begin);
+    seconds = seconds * 60 + part;
+  }
+  return at == text.size() ? std::optional(seconds) : std::nullopt;
+}
+
 }  // namespace
 
 double parse_duration(const std::string& text, const std::string& place) {
@@ -108,13 +138,10 @@ double parse_duration(const std::string& text, const std::string& place) {
   double number = 0;
   std::string rest;
   if (text.find(':') != std::string::npos) {
-    int h = 0, m = 0, s = 0, used = 0;
-    if (std::sscanf(text.c_str(), "%d:%2d:%2d%n", &h, &m, &s, &used) == 3 &&
-        used == int(text.size()) && h >= 0 && m >= 0 && m < 60 && s >= 0 && s < 60)
-      return h * 3600.0 + m * 60.0 + s;
+    if (const auto seconds = clock_seconds(text)) return *seconds;
   } else if (split_number(text, &number, &rest)) {
     for (const auto& [name, seconds] : units)
-      if (rest == name) return number * seconds;
+      if (rest == name && number * seconds <= kLongestSeconds) return number * seconds;
   }
   usage("\"" + text + "\" is not a duration", place, "write 90, \"90s\", \"5m\" or \"H:MM:SS\"");
 }
@@ -298,10 +325,10 @@ void Schema::set(const std::string& setting) {
   try {
     parsed = toml::parse("value = " + value);
   } catch (const toml::parse_error&) {
-    parsed.insert_or_assign("value", value);
   }
-  if (parsed["value"].is_date() || parsed["value"].is_time() || parsed["value"].is_date_time())
-    parsed.insert_or_assign("value", value);
+  // A line break in it would hold more than the one value; dates are none of ours.
+  if (parsed.size() != 1 || parsed["value"].is_date() || parsed["value"].is_time() || parsed["value"].is_date_time())
+    parsed = bare_string(value, place);
   assign(name, parsed.get("value"), place);
 }
 

@@ -28,19 +28,26 @@ LogState& state() {
   return s;
 }
 
+spdlog::sink_ptr file_sink(const std::filesystem::path& file) {
+  try {
+    auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
+    sink->set_pattern("%Y-%m-%d %H:%M:%S %v");
+    return sink;
+  } catch (const spdlog::spdlog_ex& e) {
+    throw Error(ExitCode::io, e.what(), file.string(), "check the folder's permissions");
+  }
+}
+
 }  // namespace
 
 void log_start(int rank) { state().rank = rank; }
 
 void log_to_file(const std::filesystem::path& file) {
-  if (state().rank != 0) return;
-  try {
-    auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
-    sink->set_pattern("%Y-%m-%d %H:%M:%S %v");
-    state().logger->sinks().push_back(std::move(sink));
-  } catch (const spdlog::spdlog_ex& e) {
-    throw Error(ExitCode::io, e.what(), file.string(), "check the folder's permissions");
-  }
+  if (state().rank == 0) state().logger->sinks().push_back(file_sink(file));
+}
+
+void append_to_log(const std::filesystem::path& file, const std::string& text) {
+  spdlog::logger("tutti", file_sink(file)).info(text);
 }
 
 void log_line(const std::string& text) {

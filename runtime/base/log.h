@@ -14,6 +14,9 @@ void log_start(int rank);
 // Appends what is shown on the root to this file too. Throws Error(io) where it cannot be opened.
 void log_to_file(const std::filesystem::path& file);
 
+// Writes one message to a log file, whoever this is. Throws Error(io) where the file cannot be opened.
+void append_to_log(const std::filesystem::path& file, const std::string& text);
+
 void log_line(const std::string& text);
 void log_warning_line(const std::string& text);
 

@@ -19,10 +19,6 @@
 namespace tutti {
 namespace {
 
-constexpr int kFormatVersion = 1;
-
-std::string dataset_of(const std::string& array) { return "/" + array; }
-
 // A copy by all threads: one would not fill the memory's bandwidth.
 void copy_bytes(std::span<const std::byte> from, std::byte* to) {
   constexpr std::int64_t kPiece = 1 << 20;
@@ -43,20 +39,20 @@ void copy_bytes(std::span<const std::byte> from, std::byte* to) {
 std::string differences(const nlohmann::json& ours, const nlohmann::json& theirs) {
   std::string names;
   for (const auto& [key, value] : ours.items())
-    if (theirs.value(key, nlohmann::json()) != value) names += (names.empty() ? "" : ", ") + key;
+    if (!theirs.is_object() || theirs.value(key, nlohmann::json()) != value) names += (names.empty() ? "" : ", ") + key;
   return names;
 }
 
-void require_same(std::int64_t generation, const nlohmann::json& manifest, const nlohmann::json& identity,
+void require_same(const CheckpointManifest& manifest, const nlohmann::json& identity,
                   std::span<const ArraySlice> wanted) {
-  const nlohmann::json theirs = manifest.at("state").value("identity", nlohmann::json());
+  const nlohmann::json theirs = manifest.state.value("identity", nlohmann::json());
   if (const std::string names = differences(identity, theirs); !names.empty())
-    refuse(fmt::format("checkpoint generation {} was written with another {}", generation, names));
+    refuse(fmt::format("checkpoint generation {} was written with another {}", manifest.generation, names));
   for (const ArraySlice& want : wanted) {
-    const nlohmann::json described = {{"name", want.name}, {"dtype", name_of(want.dtype)}, {"size", want.size}};
-    const auto& arrays = manifest.at("arrays");
-    if (std::find(arrays.begin(), arrays.end(), described) == arrays.end())
-      refuse(fmt::format("generation {} holds no array {}", generation, described.dump()));
+    const CheckpointArray array{want.name, want.dtype, want.size};
+    if (std::find(manifest.arrays.begin(), manifest.arrays.end(), array) == manifest.arrays.end())
+      refuse(fmt::format("generation {} holds no array {} of {} {}", manifest.generation, array.name, array.size,
+                         name_of(array.dtype)));
   }
 }
 
@@ -95,7 +91,7 @@ class Checkpointer::Writer {
   static std::vector<ColumnSpec> columns_of(std::span<const ArraySlice> slices) {
     std::vector<ColumnSpec> columns;
     for (const ArraySlice& s : slices)
-      columns.push_back({dataset_of(s.name), s.dtype, {s.range.size()}, {{"first_element", s.range.begin}}});
+      columns.push_back({checkpoint_dataset(s.name), s.dtype, {s.range.size()}, {{"first_element", s.range.begin}}});
     return columns;
   }
 
@@ -192,7 +188,7 @@ void Checkpointer::commit() {
     const std::vector<std::string> parts = comm_.all_gather_strings(mine.dump());
     comm_.attempt([&] {
       if (!comm_.is_root()) return;
-      nlohmann::json manifest = {{"kind", kCheckpointKind}, {"format_version", kFormatVersion},
+      nlohmann::json manifest = {{"kind", kCheckpointKind}, {"format_version", kCheckpointVersion},
                                  {"generation", generation_}, {"arrays", arrays_}, {"state", state_},
                                  {"parts", nlohmann::json::array()}};
       for (const std::string& part : parts) manifest["parts"].push_back(nlohmann::json::parse(part));
@@ -220,33 +216,36 @@ void Checkpointer::abandon() {
   }
 }
 
-nlohmann::json Checkpointer::read_manifest(std::int64_t generation) {
+CheckpointManifest Checkpointer::read_manifest(std::int64_t generation) {
+  const std::filesystem::path file = store_.manifest_of(generation);
   std::string text;
   comm_.attempt([&] {
-    if (comm_.is_root()) text = read_sealed_json(store_.manifest_of(generation)).dump();
+    if (comm_.is_root()) text = read_sealed_json(file).dump();
   });
-  nlohmann::json manifest = nlohmann::json::parse(comm_.broadcast_string(text));
-  if (manifest.value("kind", "") != kCheckpointKind || manifest.value("format_version", 0) > kFormatVersion)
-    refuse(fmt::format("generation {} was written by a newer version of Tutti", generation));
-  return manifest;
+  const nlohmann::json json = nlohmann::json::parse(comm_.broadcast_string(text));
+  try {
+    CheckpointManifest manifest = checkpoint_manifest_from_json(json, file.string());
+    if (manifest.generation != generation)
+      throw Error(ExitCode::data, fmt::format("it is of generation {}", manifest.generation), file.string());
+    return manifest;
+  } catch (const Error& e) {
+    throw e.as_agreed();  // every rank reads the same text
+  }
 }
 
-void Checkpointer::fill(std::int64_t generation, const nlohmann::json& manifest,
-                        std::span<const ArraySlice> wanted) const {
+void Checkpointer::fill(const CheckpointManifest& manifest, std::span<const ArraySlice> wanted) const {
   std::vector<std::int64_t> filled(wanted.size(), 0);
-  for (const auto& part : manifest.at("parts")) {
-    FileRecord record = file_record_from_json(part.at("file"), store_.manifest_of(generation).string());
-    const std::filesystem::path file = store_.generation_folder(generation) / record.name;
+  for (const CheckpointPart& part : manifest.parts) {
+    const std::filesystem::path file = store_.generation_folder(manifest.generation) / part.file.name;
     std::optional<ExtentReader> reader;
-    for (const auto& slice : part.at("slices")) {
-      const Range saved{slice.at("begin").get<std::int64_t>(), slice.at("end").get<std::int64_t>()};
+    for (const CheckpointSlice& slice : part.slices) {
       for (std::size_t w = 0; w < wanted.size(); ++w) {
         const ArraySlice& want = wanted[w];
-        const Range both{std::max(saved.begin, want.range.begin), std::min(saved.end, want.range.end)};
-        if (want.name != slice.at("array") || both.size() <= 0) continue;
-        if (!reader) reader.emplace(file, record);
+        const Range both{std::max(slice.range.begin, want.range.begin), std::min(slice.range.end, want.range.end)};
+        if (want.name != slice.array || both.size() <= 0) continue;
+        if (!reader) reader.emplace(file, part.file);
         const std::size_t width = size_of(want.dtype);
-        reader->read(std::size_t(record.find(dataset_of(want.name))), both.begin - saved.begin, both.size(),
+        reader->read(std::size_t(slice.extent), both.begin - slice.range.begin, both.size(),
                      want.bytes.subspan(std::size_t(both.begin - want.range.begin) * width,
                                         std::size_t(both.size()) * width));
         filled[w] += both.size();
@@ -256,7 +255,7 @@ void Checkpointer::fill(std::int64_t generation, const nlohmann::json& manifest,
   for (std::size_t w = 0; w < wanted.size(); ++w)
     if (filled[w] != wanted[w].range.size())
       throw Error(ExitCode::data, "the parts do not cover array " + wanted[w].name,
-                  store_.manifest_of(generation).string());
+                  store_.manifest_of(manifest.generation).string());
 }
 
 std::optional<nlohmann::json> Checkpointer::restore(const nlohmann::json& identity,
@@ -271,11 +270,11 @@ std::optional<nlohmann::json> Checkpointer::restore(const nlohmann::json& identi
   comm_.broadcast(std::span(generations));
   for (std::int64_t generation : generations) {
     try {
-      const nlohmann::json manifest = read_manifest(generation);
-      require_same(generation, manifest, identity, wanted);
-      comm_.attempt([&] { fill(generation, manifest, wanted); });
+      const CheckpointManifest manifest = read_manifest(generation);
+      require_same(manifest, identity, wanted);
+      comm_.attempt([&] { fill(manifest, wanted); });
       generation_ = generation;
-      return manifest.at("state");
+      return manifest.state;
     } catch (const Error& e) {
       if (e.code() != ExitCode::data) throw;
       log_warning("checkpoint generation {} is damaged and set aside; taking the one before: {}", generation, e.what());

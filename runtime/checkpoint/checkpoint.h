@@ -14,14 +14,12 @@
 #include <vector>
 
 #include "kernels/core/dtype.h"
+#include "runtime/checkpoint/manifest.h"
 #include "runtime/checkpoint/store.h"
 #include "runtime/comm/comm.h"
 #include "runtime/comm/partition.h"
 
 namespace tutti {
-
-// What a generation's manifest says it is.
-inline constexpr const char* kCheckpointKind = "checkpoint";
 
 // The part of a flat array that this rank has to save, or wants to be filled. Does not own its bytes.
 struct ArraySlice {
@@ -92,8 +90,8 @@ class Checkpointer {
  private:
   class Writer;
   bool local_due() const;
-  nlohmann::json read_manifest(std::int64_t generation);
-  void fill(std::int64_t generation, const nlohmann::json& manifest, std::span<const ArraySlice> wanted) const;
+  CheckpointManifest read_manifest(std::int64_t generation);
+  void fill(const CheckpointManifest& manifest, std::span<const ArraySlice> wanted) const;
   void abandon();
 
   Comm& comm_;

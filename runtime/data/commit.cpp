@@ -39,6 +39,7 @@ ArtefactParts gather_parts(Comm& comm, const ArtefactParts& mine) {
 
 Manifest assemble(const ArtefactPlan& plan, ArtefactParts parts) {
   Manifest manifest;
+  CHECK(plan.metadata.is_object(), plan.kind);
   manifest.kind = plan.kind;
   manifest.metadata = plan.metadata;
   for (const auto& table : plan.tables) manifest.tables.push_back({table, {}});

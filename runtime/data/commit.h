@@ -29,7 +29,7 @@ struct ArtefactParts {
 struct ArtefactPlan {
   std::string kind;
   std::vector<TableSchema> tables;
-  nlohmann::json metadata = nlohmann::json::object();
+  nlohmann::json metadata = nlohmann::json::object();  // an object
 };
 
 // Makes the folder, and makes room in it: removes the old manifest first, durably, so that nothing half-written ever

@@ -6,6 +6,7 @@
 #include "runtime/base/error.h"
 #include "runtime/data/paths.h"
 #include "runtime/io/digest.h"
+#include "runtime/io/json_integer.h"
 #include "runtime/io/sealed_json.h"
 
 namespace tutti {
@@ -25,7 +26,7 @@ json table_to_json(const TableEntry& table) {
 
 TableEntry table_from_json(const json& value, const std::string& place) {
   TableEntry table{table_schema_from_json(value, place),
-                   value.at("shard_rows").get<std::vector<std::int64_t>>()};
+                   integers_of(value.at("shard_rows"))};
   std::int64_t total = 0;
   for (std::int64_t rows : table.shard_rows)
     require(rows >= 0 && !__builtin_add_overflow(total, rows, &total),
@@ -75,6 +76,14 @@ const FileRecord* Manifest::find_file(std::string_view name) const {
   return at != files.end() && at->name == name ? &*at : nullptr;
 }
 
+std::string Manifest::metadata_text(const char* key, const std::string& otherwise) const {
+  if (!metadata.contains(key)) return otherwise;
+  if (!metadata[key].is_string())
+    throw Error(ExitCode::data, "its metadata hold no text as \"" + std::string(key) + "\"",
+                "manifest of kind " + kind);
+  return metadata[key];
+}
+
 std::string artefact_digest(const std::vector<FileRecord>& files) {
   Digest digest;
   for (const auto& file : files) digest.add(to_json(file).dump() + "\n");
@@ -91,7 +100,7 @@ json to_json(const Manifest& manifest) {
 
 Manifest manifest_from_json(const json& value, const std::string& place) {
   try {
-    const auto version = value.at("version").get<std::int64_t>();
+    const auto version = integer_of(value.at("version"));
     require(version == kManifestVersion,
             "it is of format version " + std::to_string(version) + ", this program reads version " +
                 std::to_string(kManifestVersion),
@@ -103,6 +112,7 @@ Manifest manifest_from_json(const json& value, const std::string& place) {
     for (const json& file : value.at("files"))
       manifest.files.push_back(file_record_from_json(file, place));
     manifest.metadata = value.at("metadata");
+    require(manifest.metadata.is_object(), "its metadata are no object", place);
     manifest.digest = value.at("digest").get<std::string>();
     check_consistent(manifest, place);
     return manifest;

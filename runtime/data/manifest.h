@@ -42,6 +42,8 @@ struct Manifest {
   // nullptr where there is none of that name.
   const TableEntry* find_table(std::string_view name) const;
   const FileRecord* find_file(std::string_view name) const;
+  // What the metadata say, or `otherwise` where they do not. Throws Error(data) where it is no text.
+  std::string metadata_text(const char* key, const std::string& otherwise = "") const;
   bool operator==(const Manifest&) const = default;
 };
 

@@ -51,4 +51,12 @@ void load_parameters(const std::filesystem::path& folder, const Manifest& manife
   }
 }
 
+Tokenizer load_tokenizer(const std::filesystem::path& folder, const Manifest& manifest) {
+  const std::filesystem::path file = folder / kTokenizerFile;
+  const FileRecord* record = manifest.find_file(kTokenizerFile);
+  if (!record) throw Error(ExitCode::data, "the manifest lists no tokenizer", file.string());
+  ExtentReader(file, *record).verify_all();
+  return Tokenizer::from_file(file);
+}
+
 }  // namespace tutti

@@ -9,6 +9,7 @@
 #include "kernels/core/arena.h"
 #include "runtime/comm/comm.h"
 #include "runtime/data/manifest.h"
+#include "runtime/data/tokenizer.h"
 
 namespace tutti {
 
@@ -23,5 +24,8 @@ Manifest save_model(Comm& comm, const std::filesystem::path& folder, const Arena
 // shape than in `layout`.
 void load_parameters(const std::filesystem::path& folder, const Manifest& manifest, const ArenaLayout& layout,
                      std::span<float> parameters);
+
+// The tokenizer in a model's folder, verified. Local. Throws Error(data) where it is missing or damaged.
+Tokenizer load_tokenizer(const std::filesystem::path& folder, const Manifest& manifest);
 
 }  // namespace tutti

@@ -28,7 +28,8 @@ PairLoader::PairLoader(const Dataset& dataset, PairOptions options)
       sampler_(std::max<std::int64_t>(1, std::int64_t(documents_.size())), options.seed) {
   if (documents_.empty())
     throw Error(ExitCode::data, "no training document has both a query (or title) and a passage",
-                dataset.folder().string(), "check fields.query and fields.text of the shard job");
+                dataset.folder().string(), "check fields.query and fields.text of the shard job")
+        .as_agreed();  // every rank looks at the same dataset
 }
 
 std::vector<PairLoader::Document> PairLoader::eligible(const Dataset& dataset) {

@@ -21,7 +21,8 @@ struct PairOptions {
 
 // The training documents of a text dataset: those of split "train" that have a query and a passage. A document's query
 // is its summary, or its title where it has none; its positive is one of its passages, drawn by (seed, epoch,
-// document). Local; reads only what a batch needs. Throws Error(data) where the dataset has no such documents.
+// document). Local; reads only what a batch needs. Throws Error(data), agreed, where the dataset has no such
+// documents.
 class PairLoader {
  public:
   // The dataset must outlive the loader.

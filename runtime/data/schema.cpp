@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "runtime/base/error.h"
+#include "runtime/io/json_integer.h"
 
 namespace tutti {
 namespace {
@@ -38,7 +39,7 @@ ColumnSchema column_from_json(const json& value, const std::string& place) {
     throw Error(ExitCode::data, "unknown element type '" + dtype + "'", place);
   }
   column.kind = kind_from_name(value.at("kind").get<std::string>(), place);
-  column.width = value.at("width").get<std::int64_t>();
+  column.width = integer_of(value.at("width"));
   if (column.width < 1 || (column.kind != ColumnKind::vector && column.width != 1))
     throw Error(ExitCode::data, "column " + column.name + " has an impossible width", place);
   return column;

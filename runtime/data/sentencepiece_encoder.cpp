@@ -1,5 +1,8 @@
 #include <sentencepiece_processor.h>
 
+#include <exception>
+#include <optional>
+
 #include "runtime/base/check.h"
 #include "runtime/base/error.h"
 #include "runtime/data/text_encoder.h"
@@ -7,12 +10,22 @@
 namespace tutti {
 namespace {
 
+// Why the bytes are no model, or nothing. Some damage the library reports, at some it throws.
+std::optional<std::string> load(sentencepiece::SentencePieceProcessor& processor, std::string_view model) {
+  try {
+    const auto status = processor.LoadFromSerializedProto(model);
+    if (!status.ok()) return status.message();
+    return processor.GetPieceSize() < 1 ? std::optional<std::string>("it has no pieces") : std::nullopt;
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+}
+
 class SentencePieceEncoder : public TextEncoder {
  public:
   SentencePieceEncoder(std::string_view model, const std::string& place) {
-    const auto status = processor_.LoadFromSerializedProto(model);
-    if (!status.ok() || processor_.GetPieceSize() < 1)
-      throw Error(ExitCode::data, std::string("not a SentencePiece model: ") + status.message(), place,
+    if (const auto problem = load(processor_, model))
+      throw Error(ExitCode::data, "not a SentencePiece model: " + *problem, place,
                   "give a .model file that SentencePiece wrote, or a tokenizer.json");
   }
 

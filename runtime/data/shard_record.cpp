@@ -2,6 +2,7 @@
 
 #include "runtime/data/paths.h"
 #include "runtime/io/extent_file.h"
+#include "runtime/io/json_integer.h"
 #include "runtime/io/sealed_json.h"
 
 namespace tutti {
@@ -22,7 +23,7 @@ std::optional<FinishedShard> load_shard_record(const std::filesystem::path& fold
     if (saved.at("key") != key) return std::nullopt;
     FinishedShard shard;
     shard.record.index = index;
-    shard.record.rows = saved.at("rows").get<std::vector<std::int64_t>>();
+    shard.record.rows = integers_of(saved.at("rows"));
     shard.record.file = file_record_from_json(saved.at("file"), path.string());
     shard.counts = ShardCounts::from(saved.at("counts").get<std::array<std::int64_t, ShardCounts::kSize>>());
     ExtentReader(folder / shard_file(index), shard.record.file).verify_all();

@@ -1,6 +1,7 @@
 #include "runtime/io/file.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,6 +47,7 @@ std::string_view remedy_for(int error_number) {
     case EACCES:
     case EPERM:
     case EROFS: return "check who may write and read there";
+    case ENOTDIR: return "a part of the path is a file: give another one";
     case EMFILE:
     case ENFILE: return "raise the limit on open files (ulimit -n)";
     default: return "";
@@ -184,5 +186,7 @@ void create_folders(const std::filesystem::path& folder) {
 void remove_file(const std::filesystem::path& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw_file_error("remove", path, errno);
 }
+
+void survive_file_size_limit() { ::signal(SIGXFSZ, SIG_IGN); }
 
 }  // namespace tutti

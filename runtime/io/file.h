@@ -65,4 +65,8 @@ void remove_file(const std::filesystem::path& path);
 // Throws the Error for a system call that failed with `error_number` (an errno value) while doing `what` ("write").
 [[noreturn]] void throw_file_error(std::string_view what, const std::filesystem::path& path, int error_number);
 
+// A write beyond the limit on file sizes (ulimit -f) fails like any other, instead of ending the process by a signal.
+// Call once, at the start.
+void survive_file_size_limit();
+
 }  // namespace tutti

@@ -6,6 +6,7 @@
 #include "runtime/base/error.h"
 #include "runtime/io/crc32c.h"
 #include "runtime/io/file.h"
+#include "runtime/io/json_integer.h"
 #include "runtime/io/page_buffer.h"
 
 namespace tutti {
@@ -48,12 +49,12 @@ ExtentRecord extent_from_json(const json& value, const std::string& place) {
   } catch (const std::invalid_argument&) {
     throw Error(ExitCode::data, "unknown element type " + value.at("dtype").dump(), at);
   }
-  extent.shape = value.at("shape").get<std::vector<std::int64_t>>();
-  extent.offset = value.at("offset").get<std::int64_t>();
-  extent.bytes = value.at("bytes").get<std::int64_t>();
+  extent.shape = integers_of(value.at("shape"));
+  extent.offset = integer_of(value.at("offset"));
+  extent.bytes = integer_of(value.at("bytes"));
   for (const json& crc : value.at("crc32c")) extent.crc32c.push_back(checksum_from_json(crc, at));
 
-  require(extent.bytes == bytes_of_shape(extent.shape, extent.dtype),
+  require(extent.bytes >= 0 && extent.bytes == bytes_of_shape(extent.shape, extent.dtype),
           "its size does not match its shape", at);
   const std::int64_t blocks = extent.bytes / kBlockBytes + (extent.bytes % kBlockBytes != 0);
   require(std::int64_t(extent.crc32c.size()) == blocks,
@@ -122,7 +123,7 @@ FileRecord file_record_from_json(const json& value, const std::string& place) {
                 record.name.find('/') == std::string::npos &&
                 record.name.find('\0') == std::string::npos,
             "not the name of a file in this folder: '" + record.name + "'", place);
-    record.bytes = value.at("bytes").get<std::int64_t>();
+    record.bytes = integer_of(value.at("bytes"));
     require(record.bytes >= 0, "its size is negative", at);
     record.header_crc32c = checksum_from_json(value.at("header_crc32c"), at);
     for (const json& extent : value.at("extents"))

@@ -8,6 +8,8 @@
 namespace tutti {
 namespace {
 
+using nlohmann::json;
+
 constexpr std::string_view kKey = "crc32c";
 constexpr std::string_view kPrefix = "{\"crc32c\":\"";
 constexpr std::string_view kZeros = "00000000";
@@ -24,6 +26,16 @@ std::string lay_out(const nlohmann::json& value) {
   for (const auto& element : value)
     text += (text.size() > 1 ? ",\n " : "\n ") + compact(element);
   return text + "]";
+}
+
+// Writing JSON goes as deep as its values are nested. Throws where that is deeper than any file of ours.
+json parse_shallow(std::string_view bytes, const std::string& place) {
+  constexpr int kDeepest = 64;
+  const auto check_depth = [&](int depth, json::parse_event_t, json&) {
+    if (depth > kDeepest) throw Error(ExitCode::data, "nested more than 64 levels deep", place);
+    return true;
+  };
+  return json::parse(bytes, check_depth, false);
 }
 
 std::uint32_t crc_with_zeros(std::string_view bytes) {
@@ -54,7 +66,7 @@ nlohmann::json unseal_json(std::string_view bytes, const std::string& place) {
     throw Error(ExitCode::data,
                 "damaged: its checksum says " + std::string(found) + ", its contents " + expected,
                 place, remedy);
-  nlohmann::json object = nlohmann::json::parse(bytes, nullptr, false);
+  json object = parse_shallow(bytes, place);
   if (!object.is_object()) throw Error(ExitCode::data, "not a JSON object", place, remedy);
   object.erase(std::string(kKey));
   return object;

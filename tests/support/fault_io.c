@@ -5,7 +5,7 @@
 
    OPERATION  write, pwrite, fsync, rename, mkdir, posix_fallocate, or any
    N          the Nth such call of the process fails, counted from 1; the others work
-   FAULT      ENOSPC, EIO, EDQUOT, EINTR, or SHORT (half of it is written), or KILL (the process dies there)
+   FAULT      ENOSPC, EIO, EDQUOT, EINTR, EROFS, or SHORT (half of it is written), or KILL (the process dies there)
    PATH       only calls on paths that contain this count
 
    Files in memory, pipes and devices do not count. */
@@ -36,6 +36,7 @@ static int fault_of(const char* name) {
   if (strcmp(name, "EIO") == 0) return EIO;
   if (strcmp(name, "EDQUOT") == 0) return EDQUOT;
   if (strcmp(name, "EINTR") == 0) return EINTR;
+  if (strcmp(name, "EROFS") == 0) return EROFS;
   if (strcmp(name, "SHORT") == 0) return kShort;
   if (strcmp(name, "KILL") == 0) return kKill;
   fprintf(stderr, "TUTTI_FAULT: unknown fault '%s'\n", name);

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -78,7 +79,13 @@ void Process::kill_all() {
 }
 
 void Process::signal_ranks(int signal_number) {
-  for (pid_t pid : tree_of(pid_, true)) kill(pid, signal_number);
+  for (pid_t pid : ranks()) kill(pid, signal_number);
+}
+
+std::vector<pid_t> Process::ranks() const {
+  std::vector<pid_t> leaves = tree_of(pid_, true);
+  std::sort(leaves.begin(), leaves.end());
+  return leaves;
 }
 
 }  // namespace tutti::testing

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 namespace tutti::testing {
 
@@ -24,6 +25,8 @@ class Process {
   void kill_all();
   // A signal to the innermost descendants: the ranks.
   void signal_ranks(int signal_number);
+  // Those, in the order in which they were started.
+  std::vector<pid_t> ranks() const;
 
  private:
   pid_t pid_;

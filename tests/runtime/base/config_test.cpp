@@ -98,6 +98,15 @@ TEST(Config, MistakesNameThePlaceAndTheNearestKey) {
   EXPECT_NE(message_of([&] { s.load_file(file); }).find("config_broken.toml:2"), std::string::npos);
 }
 
+TEST(Config, ASettingIsOneValueOfText) {
+  Values v;
+  Schema s;
+  v.describe(s);
+  s.set("input.name=1 # one\nother = 2");
+  EXPECT_EQ(v.name, "1 # one\nother = 2");
+  EXPECT_NE(message_of([&] { s.set("input.name=\xff"); }).find("UTF-8"), std::string::npos);
+}
+
 TEST(Config, RequiredKeysMustBeGiven) {
   Values v;
   Schema s;
@@ -113,7 +122,8 @@ TEST(Config, DurationsAndSizes) {
   EXPECT_EQ(parse_duration("1:02:03", ""), 3723);
   EXPECT_EQ(parse_duration("90", ""), 90);
   EXPECT_EQ(parse_duration("1.5h", ""), 5400);
-  for (const char* bad : {"", "x", "1:99:00", "5 parsecs", "-1", "1:2"})
+  for (const char* bad : {"", "x", "1:99:00", "5 parsecs", "-1", "1:2", "-1:00:00", "1:00:00:00", "1: 0: 0",
+                          "99999999999:00:00", "1e300d", "inf"})
     EXPECT_THROW(parse_duration(bad, "here"), Error) << bad;
   EXPECT_EQ(parse_bytes("512MiB", ""), 512 << 20);
   EXPECT_EQ(parse_bytes("1kB", ""), 1000);

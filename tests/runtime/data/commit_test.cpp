@@ -95,7 +95,7 @@ TEST(Commit, an_artefact_may_have_files_alone) {
     testing::write_text(folder.path() / kTokenizerFile, "words");
     mine.files.push_back(record_plain_file(folder.path() / kTokenizerFile));
   }
-  const Manifest manifest = commit_artefact(world(), folder.path(), {kModelKind, {}, {}}, mine);
+  const Manifest manifest = commit_artefact(world(), folder.path(), {kModelKind, {}}, mine);
   EXPECT_EQ(manifest.shards(), 0);
   ASSERT_EQ(manifest.files.size(), 1u);
   EXPECT_EQ(manifest.files[0].name, kTokenizerFile);

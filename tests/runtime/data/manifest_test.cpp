@@ -72,6 +72,8 @@ TEST(Manifest, inconsistent_ones_are_bad_data) {
   const std::vector<std::pair<std::string, json>> changes = {
       {"/version", kManifestVersion + 1},
       {"/kind", 4},
+      {"/metadata", json::array({1})},
+      {"/files/0/bytes", 1e300},
       {"/tables/0/shard_rows", {1, -2}},
       {"/tables/0/shard_rows", {std::int64_t(1) << 62, std::int64_t(1) << 62}},
       {"/tables/0/shard_rows", {1, 2, 3}},
@@ -87,6 +89,14 @@ TEST(Manifest, inconsistent_ones_are_bad_data) {
   json twice = to_json(example());
   twice["tables"].push_back(twice["tables"][0]);
   EXPECT_THROW(manifest_from_json(twice, "here"), Error);
+}
+
+TEST(Manifest, metadata_are_text_or_an_error) {
+  Manifest manifest = example();
+  manifest.metadata["metric"] = "cosine";
+  EXPECT_EQ(manifest.metadata_text("metric", "l2"), "cosine");
+  EXPECT_EQ(manifest.metadata_text("model", "none"), "none");
+  EXPECT_THROW(manifest.metadata_text("seed"), Error);
 }
 
 TEST(Manifest, the_digest_is_that_of_the_contents) {

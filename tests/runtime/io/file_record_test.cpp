@@ -45,6 +45,9 @@ TEST(FileRecord, inconsistent_records_are_bad_data) {
       {"/bytes", -1},
       {"/bytes", 4404095},
       {"/bytes", "many"},
+      {"/bytes", 4404096.5},
+      {"/bytes", 1e300},
+      {"/extents/0/shape", {1e300}},
       {"/header_crc32c", "1234567"},
       {"/extents", 7},
       {"/extents/0/dtype", "f64"},
@@ -70,6 +73,9 @@ TEST(FileRecord, inconsistent_records_are_bad_data) {
       EXPECT_NE(std::string(error.what()).find("here"), std::string::npos);
     }
   }
+  json neither = good;  // a size that is none does not match a shape that is none
+  neither["extents"][0].update({{"shape", {-1}}, {"bytes", -1}, {"crc32c", {"00000001"}}});
+  EXPECT_THROW(file_record_from_json(neither, "here"), Error);
   for (const char* key : {"name", "bytes", "header_crc32c", "extents"}) {
     json bad = good;
     bad.erase(key);

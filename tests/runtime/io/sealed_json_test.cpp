@@ -70,5 +70,13 @@ TEST(SealedJson, its_own_key_is_not_for_others) {
   EXPECT_THROW(seal_json(json::array()), Bug);
 }
 
+TEST(SealedJson, nothing_is_nested_deeper_than_it_can_be_written) {
+  nlohmann::json deep = 1;
+  for (int i = 0; i < 50; ++i) deep = {{"a", deep}};
+  EXPECT_EQ(unseal_json(seal_json(deep), "here"), deep);
+  for (int i = 0; i < 50; ++i) deep = {{"a", deep}};
+  EXPECT_THROW(unseal_json(seal_json(deep), "here"), Error);
+}
+
 }  // namespace
 }  // namespace tutti
