@@ -56,7 +56,8 @@ class BpeModel : public WordModel {
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;  // look-ups make no string
   };
-  std::unordered_map<std::string, std::int32_t, Hash, std::equal_to<>> words_;  // the pieces as bytes, where merges may be ignored
+  std::unordered_map<std::string, std::int32_t, Hash, std::equal_to<>>
+      words_;  // the pieces as bytes, where merges may be ignored
 };
 
 }  // namespace tutti

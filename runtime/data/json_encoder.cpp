@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/data/utf8.h"
+
 namespace tutti {
 namespace {
 
@@ -115,7 +117,7 @@ void JsonEncoder::encode_word(const MappedView& section, std::string_view word, 
     if (out.ids)
       out.ids->push_back(id);
     else
-      out.tokens->push_back({id, out.latest = std::max(out.latest, section.origin(at))});
+      out.tokens->push_back({id, out.latest = std::max(out.latest, section.origin(utf8_floor(section.text, at)))});
     at += bytes;
   };
   if (known) {

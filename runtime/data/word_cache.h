@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -52,6 +53,9 @@ class WordCache {
  private:
   static constexpr std::size_t kSlots = 1 << 15;
 
+  // A whole key is read where the text goes on that far, and what is behind the word cleared: on machines that put the
+  // first byte lowest.
+  static_assert(std::endian::native == std::endian::little);
   static Key key_of(std::string_view word, std::size_t readable) {
     Key key{};
     if (readable < kKeyBytes) {
