@@ -54,7 +54,7 @@ struct ShardConfig {
     s.key("shards", &shards, "shards", "files that the dataset is cut into, whatever the number of ranks");
     s.key("split.heldout", &sharding.heldout, "", "share of documents that is held out of training");
     s.key("split.seed", &split_seed, "", "another seed holds out other documents");
-    s.key("tokenizer.model", &tokenizer_model, "SentencePiece model to use; \"\": train one on the input");
+    s.key("tokenizer.model", &tokenizer_model, "SentencePiece model or tokenizer.json to use; \"\": train one");
     s.key("tokenizer.vocabulary", &tokenizer.vocabulary, "pieces", "size of a trained tokenizer, at the most");
     s.bytes("tokenizer.sample", &tokenizer.sample_bytes, "text to train the tokenizer on");
     s.choice("tokenizer.normalization", &tokenizer.normalization, tokenizer_normalizations(),

@@ -45,7 +45,7 @@ BpeModel::BpeModel(const Vocabulary& vocabulary, const std::vector<BpeMerge>& me
 void BpeModel::encode(std::string_view word, WordScratch& scratch) const {
   scratch.tokens.clear();
   if (options_.ignore_merges) {
-    const auto it = words_.find(std::string(word));
+    const auto it = words_.find(word);
     if (it != words_.end()) return scratch.tokens.push_back({it->second, std::uint32_t(word.size())});
   }
   put_symbols(word, scratch.tokens);

@@ -3,8 +3,10 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
-#include <utility>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "runtime/data/flat_table.h"
@@ -51,7 +53,11 @@ class BpeModel : public WordModel {
   std::array<std::int32_t, 256> byte_ids_;  // of single bytes; of ASCII characters where not byte-level
   std::array<std::int32_t, 256> fallback_;  // of <0x00> to <0xFF>
   FlatTable<Merge> merges_;
-  std::unordered_map<std::string, std::int32_t> words_;  // the pieces as bytes, where merges may be ignored
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;  // look-ups make no string
+  };
+  std::unordered_map<std::string, std::int32_t, Hash, std::equal_to<>>
+      words_;  // the pieces as bytes, where merges may be ignored
 };
 
 }  // namespace tutti

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/data/utf8.h"
+
 namespace tutti {
 namespace {
 
@@ -105,22 +107,26 @@ MappedView JsonEncoder::prefixed(const MappedView& section, bool is_first, bool 
 
 void JsonEncoder::encode_word(const MappedView& section, std::string_view word, Scratch& scratch, Output& out) const {
   const auto begin = std::size_t(word.data() - section.text.data());
-  if (out.ids) {
-    const bool is_known = scratch.cache.find(word, section.text.size() - begin, [&](const WordCache::Slot& slot) {
-      out.ids->insert(out.ids->end(), slot.ids, slot.ids + slot.count);
-    });
-    if (is_known) return;
+  const WordCache::Slot* known = scratch.cache.find(word, section.text.size() - begin);
+  if (known && out.ids) {
+    out.ids->insert(out.ids->end(), known->ids, known->ids + known->count);
+    return;
+  }
+  std::size_t at = begin;
+  const auto put = [&](std::int32_t id, std::size_t bytes) {
+    if (out.ids)
+      out.ids->push_back(id);
+    else
+      out.tokens->push_back({id, out.latest = std::max(out.latest, section.origin(utf8_floor(section.text, at)))});
+    at += bytes;
+  };
+  if (known) {
+    for (std::size_t i = 0; i < known->count; ++i) put(known->ids[i], known->bytes[i]);
+    return;
   }
   parts_.words->encode(word, scratch.words);
   scratch.cache.put(word, scratch.words.tokens);
-  std::size_t at = begin;
-  for (const WordToken& token : scratch.words.tokens) {
-    if (out.ids)
-      out.ids->push_back(token.id);
-    else
-      out.tokens->push_back({token.id, out.latest = std::max(out.latest, section.origin(at))});
-    at += token.bytes;
-  }
+  for (const WordToken& token : scratch.words.tokens) put(token.id, token.bytes);
 }
 
 std::string JsonEncoder::decode(std::span<const std::int32_t> ids, bool skip_special) const {

@@ -55,7 +55,7 @@ class JsonEncoder : public TextEncoder {
     WordScratch words;
     WordCache cache;
   };
-  // Where tokens go: `ids`, or `tokens` with their places.
+  // Where tokens go: `ids`, or `tokens` with their places. Bytes of one character begin where it does.
   struct Output {
     std::vector<std::int32_t>* ids = nullptr;
     std::vector<Token>* tokens = nullptr;

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/data/utf8.h"
+
 namespace tutti {
 
 // A view of a text with the origin of each byte: `origins[i]`, or `base + i` where `origins` is null.
@@ -31,7 +33,6 @@ class MappedText {
     origins_.clear();
     with_origins_ = with_origins;
   }
-  bool with_origins() const { return with_origins_; }
 
   // All of `bytes` came from one place.
   void append(std::string_view bytes, std::int64_t origin) {
@@ -43,7 +44,10 @@ class MappedText {
     if (with_origins_)
       for (std::size_t i = 0; i < part.text.size(); ++i) origins_.push_back(part.origin(i));
   }
-  void append_character(char32_t code, std::int64_t origin);
+  void append_character(char32_t code, std::int64_t origin) {
+    append_utf8(code, text_);
+    if (with_origins_) origins_.resize(text_.size(), origin);
+  }
 
   MappedView view() const { return {text_, 0, with_origins_ ? origins_.data() : nullptr}; }
 

@@ -160,11 +160,6 @@ void apply(const NormalizerStep& step, const MappedView& in, NormalizerScratch& 
 
 }  // namespace
 
-void MappedText::append_character(char32_t code, std::int64_t origin) {
-  append_utf8(code, text_);
-  if (with_origins_) origins_.resize(text_.size(), origin);
-}
-
 TextNormalizer::TextNormalizer(std::vector<NormalizerStep> steps) : steps_(std::move(steps)) {}
 
 MappedView TextNormalizer::normalize(MappedView text, bool with_origins, NormalizerScratch& scratch) const {

@@ -7,7 +7,8 @@
 namespace tutti {
 namespace {
 
-constexpr int kDeepest = 8;  // sequences within sequences
+constexpr int kDeepest = 8;          // sequences within sequences
+constexpr std::size_t kGrowth = 64;  // times that Replace may make a text longer: a file must not eat the memory
 
 // Calls `read(step)` for each step of what may be a sequence, whose members are called `name`.
 void each_step(const JsonNode& node, const std::string& name, const std::function<void(const JsonNode&)>& read,
@@ -107,14 +108,21 @@ void read_pre_tokenizer_step(const JsonNode& step, WordSplitting& result) {
   result.splits.push_back(WordSplit::punctuation);
 }
 
+DecoderStep read_shortening(const JsonNode& step) {
+  DecoderStep result{.kind = DecoderStep::Kind::replace};
+  result.text = read_literal(step);
+  result.replacement = step.at("content").text();
+  if (result.replacement.size() > result.text.size()) step.refuse("the decoder Replace with a longer text");
+  return result;
+}
+
 DecoderStep read_decoder_step(const JsonNode& step) {
   using Kind = DecoderStep::Kind;
   const std::string& type = step.at("type").text();
   if (type == "ByteLevel") return {.kind = Kind::byte_level};
   if (type == "ByteFallback") return {.kind = Kind::byte_fallback};
   if (type == "Fuse") return {.kind = Kind::fuse};
-  if (type == "Replace")
-    return {.kind = Kind::replace, .text = read_literal(step), .replacement = step.at("content").text()};
+  if (type == "Replace") return read_shortening(step);
   if (type == "WordPiece")
     return {
         .kind = Kind::word_piece, .text = step.text_or("prefix", "##"), .cleanup = step.boolean_or("cleanup", true)};
@@ -178,9 +186,15 @@ void read_post_processor_step(const JsonNode& step, const Vocabulary& vocabulary
 
 std::vector<NormalizerStep> read_normalizer(const JsonNode& root) {
   std::vector<NormalizerStep> steps;
-  if (root.has("normalizer"))
-    each_step(root.at("normalizer"), "normalizers",
-              [&](const JsonNode& step) { steps.push_back(read_normalizer_step(step)); });
+  std::size_t growth = 1;
+  const auto read = [&](const JsonNode& step) {
+    steps.push_back(read_normalizer_step(step));
+    if (steps.back().kind != NormalizerStep::Kind::replace) return;
+    const std::size_t from = steps.back().text.size(), to = steps.back().replacement.size();
+    growth *= std::max<std::size_t>(1, (to + from - 1) / from);
+    if (growth > kGrowth) step.refuse("a normalizer that makes text much longer");
+  };
+  if (root.has("normalizer")) each_step(root.at("normalizer"), "normalizers", read);
   return steps;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -15,18 +16,25 @@ namespace tutti {
 // A fixed number of places, one for each hash; a later word takes the place of an earlier one. For one thread.
 class WordCache {
  public:
+  static constexpr std::size_t kKeyBytes = 16, kTokens = 8;  // longer words and more tokens are not kept
+  using Key = std::array<std::uint64_t, 2>;                  // the bytes of a word, zeros behind
+
+  struct alignas(64) Slot {  // a line of the processor's cache
+    Key key{};
+    std::int32_t ids[kTokens];
+    std::uint8_t bytes[kTokens];
+    std::uint8_t key_bytes = 0, count = 0;
+  };
+
   WordCache() : slots_(kSlots) {}
 
-  // Calls `use(tokens)` and returns true where the word is there; `tokens` hold during the call. `readable`: bytes
-  // that may be read from the word's first on.
-  template <class Use>
-  bool find(std::string_view word, std::size_t readable, Use&& use) const {
-    if (word.size() > kKeyBytes) return false;
+  // The word's place, up to the next put; null where the word is not there. `readable`: bytes that may be read from
+  // its first on.
+  const Slot* find(std::string_view word, std::size_t readable) const {
+    if (word.size() > kKeyBytes) return nullptr;
     const Key key = key_of(word, readable);
     const Slot& slot = slots_[place_of(key)];
-    if (slot.key != key || slot.key_bytes != word.size()) return false;
-    use(slot);
-    return true;
+    return slot.key == key && slot.key_bytes == word.size() ? &slot : nullptr;
   }
 
   void put(std::string_view word, std::span<const WordToken> tokens) {
@@ -42,21 +50,12 @@ class WordCache {
     }
   }
 
-  static constexpr std::size_t kKeyBytes = 16, kTokens = 8;
-
  private:
-  using Key = std::array<std::uint64_t, 2>;  // the bytes of a word, zeros behind
   static constexpr std::size_t kSlots = 1 << 15;
 
- public:
-  struct alignas(64) Slot {  // a line of the processor's cache
-    Key key{};
-    std::int32_t ids[kTokens];
-    std::uint8_t bytes[kTokens];
-    std::uint8_t key_bytes = 0, count = 0;
-  };
-
- private:
+  // A whole key is read where the text goes on that far, and what is behind the word cleared: on machines that put the
+  // first byte lowest.
+  static_assert(std::endian::native == std::endian::little);
   static Key key_of(std::string_view word, std::size_t readable) {
     Key key{};
     if (readable < kKeyBytes) {

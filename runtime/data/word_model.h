@@ -22,8 +22,8 @@ struct MergeCandidate {
 // Memory of one thread, kept from word to word.
 struct WordScratch {
   std::vector<WordToken> tokens;
-  std::vector<std::uint32_t> ranks, next, previous;
-  std::vector<std::int32_t> merged;
+  // Of a long word: the neighbours of each symbol, and the pairs that may be merged.
+  std::vector<std::uint32_t> next, previous;
   std::vector<MergeCandidate> queue;
 };
 

@@ -4,6 +4,8 @@
 
 #include <cctype>
 #include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "runtime/data/tokenizer_training.h"
@@ -115,6 +117,16 @@ TEST(Passages, WithALlamaTokenizer) {
   const std::string text = testing::read_text(corpus).substr(0, 100000);
   expect_sound(text, 96, tokenizer, false);
   expect_sound("code:\n\n    if (x)\n        return  世界;\n\n\n", 8, tokenizer, false);
+}
+
+TEST(Passages, WithATokenizerJson) {
+  std::string text = "code:\n\n    if (x)\n        return  世界\U0001F600\U0001F680;\n\n\n";
+  for (const std::string& s : testing::example_sentences(50)) text += s + "\n\n" + "naïve 世界 \U0001F600 ";
+  for (const char* name : {"gpt2", "llama3", "qwen2", "llama2", "roberta", "bert"}) {
+    const auto file = std::filesystem::path(TUTTI_GOLDEN) / (std::string(name) + ".json");
+    const Tokenizer tokenizer(nlohmann::json::parse(testing::read_text(file))["tokenizer"].dump(), name);
+    for (const int limit : {8, 32, 96}) expect_sound(text, limit, tokenizer, false);
+  }
 }
 
 }  // namespace

@@ -1,11 +1,12 @@
-#include <gtest/gtest.h>
-
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <thread>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "runtime/base/error.h"
 #include "runtime/data/tokenizer.h"
+#include "runtime/data/utf8.h"
 #include "runtime/io/file.h"
 
 namespace tutti {
@@ -69,7 +70,8 @@ TEST_P(Golden, TokensKnowWhereTheyBegin) {
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       ids.push_back(tokens[i].id);
       EXPECT_GE(tokens[i].begin, i > 0 ? tokens[i - 1].begin : 1000);
-      EXPECT_LE(tokens[i].begin, 1000 + std::int64_t(text.size()));
+      const auto begin = std::size_t(tokens[i].begin - 1000);
+      EXPECT_EQ(utf8_floor(text, begin), begin) << "no character is cut";
     }
     EXPECT_EQ(json(ids), c["ids"]) << c["text"];
   }
@@ -151,6 +153,9 @@ TEST(TokenizerJson, RefusesByName) {
   expect_refusal(with("/added_tokens/0/content", "ab"), "the id 3, but 2");
   expect_refusal(with("/added_tokens/1", {{"id", 3}, {"content", "<s>"}}), "twice");
   expect_refusal(with("/normalizer", {{"type", "Nmt"}}), "the normalizer Nmt is not supported");
+  const json longer = {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(60, 'a')}};
+  expect_refusal(with("/normalizer", {{"type", "Sequence"}, {"normalizers", {longer, longer}}}), "much longer");
+  expect_refusal(with("/decoder", longer), "longer");
   expect_refusal(with("/pre_tokenizer", {{"type", "UnicodeScripts"}}), "the pre-tokenizer UnicodeScripts");
   expect_refusal(with("/pre_tokenizer", {{"type", "Split"}, {"pattern", {{"Regex", "a+"}}}, {"behavior", "Isolated"}}),
                  "the regular expression a+");
