@@ -8,18 +8,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <deque>
-#include <map>
-#include <memory>
 #include <span>
 #include <string>
-#include <tuple>
-#include <unordered_map>
 #include <vector>
 
-#include <oneapi/dnnl/dnnl.hpp>
-
 #include "bench/claim.h"
+#include "bench/products.h"
 #include "kernels/core/arena.h"
 #include "kernels/core/parallel.h"
 #include "kernels/core/random.h"
@@ -186,78 +180,21 @@ class Trainer {
   AlignedBuffer<double> norms_;
 };
 
-// The products of a step, by oneDNN alone.
-class Products {
- public:
-  Products(const Data& data, const Encoder& encoder)
-      : type_(encoder.compute() == DType::bf16 ? dnnl::memory::data_type::bf16
-                                               : dnnl::memory::data_type::f32) {
-    for (const auto* side : {&data.queries, &data.passages})
-      for (const Sequences& s : *side) {
-        const auto tokens = static_cast<std::int64_t>(s.tokens.size());
-        add(encoder.forward_products(tokens), 2);  // GradCache runs forward twice
-        add(encoder.backward_products(tokens), 1);
-      }
-  }
-
-  void run() {
-    for (const Plan* plan : items_) plan->matmul.execute(stream_, plan->arguments);
-    stream_.wait();
-  }
-
- private:
-  using memory = dnnl::memory;
-  struct Plan {
-    dnnl::matmul matmul;
-    std::unordered_map<int, memory> arguments;
-  };
-
-  void add(const std::vector<ProductSize>& products, int times) {
-    for (const ProductSize& product : products)
-      items_.insert(items_.end(), times * product.count, &plan_of(product));
-  }
-
-  Plan& plan_of(const ProductSize& p) {
-    std::unique_ptr<Plan>& plan = plans_[{p.kind, p.m, p.n, p.k}];
-    if (!plan) plan = std::make_unique<Plan>(make(p));
-    return *plan;
-  }
-
-  Plan make(const ProductSize& p) {
-    const bool weights = p.kind == ProductSize::Kind::backward_weights;
-    const memory::desc x({p.m, p.k}, type_, weights ? memory::dims{1, p.m} : memory::dims{p.k, 1});
-    const memory::desc w = weights ? memory::desc({p.k, p.n}, type_, memory::dims{p.n, 1})
-                                   : memory::desc({p.k, p.n}, type_, memory::format_tag::any);
-    const memory::desc y({p.m, p.n}, memory::data_type::f32, memory::dims{p.n, 1});
-    const dnnl::matmul::primitive_desc description({x, w, y}, engine_);
-    return {dnnl::matmul(description),
-            {{DNNL_ARG_SRC, filled(description.src_desc())},
-             {DNNL_ARG_WEIGHTS, filled(description.weights_desc())},
-             {DNNL_ARG_DST, filled(description.dst_desc())}}};
-  }
-
-  // In memory of the kind that the step's activations have, so that neither side has better pages.
-  memory filled(const memory::desc& description) {
-    auto& buffer = memory_.emplace_back(static_cast<std::int64_t>(description.get_size()));
-    // 0.75 in either type, give or take what stands in the lower half of a float.
-    std::fill_n(reinterpret_cast<std::uint16_t*>(buffer.data()), buffer.size() / 2, 0x3f40);
-    return {description, engine_, buffer.data()};
-  }
-
-  dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
-  dnnl::stream stream_{engine_};
-  memory::data_type type_;
-  std::map<std::tuple<ProductSize::Kind, std::int64_t, std::int64_t, std::int64_t>,
-           std::unique_ptr<Plan>>
-      plans_;
-  std::vector<Plan*> items_;
-  std::deque<AlignedBuffer<std::byte>> memory_;
-};
+// The products of a step.
+void add_products(Products& products, const Data& data, const Encoder& encoder) {
+  for (const auto* side : {&data.queries, &data.passages})
+    for (const Sequences& s : *side) {
+      const auto tokens = static_cast<std::int64_t>(s.tokens.size());
+      products.add(encoder.forward_products(tokens), 2);  // GradCache runs forward twice
+      products.add(encoder.backward_products(tokens), 1);
+    }
+}
 
 void run() {
   const Data data;
   Trainer trainer(data);
-  Products products(data, trainer.encoder());
+  Products products(trainer.encoder().compute());
+  add_products(products, data, trainer.encoder());
   trainer.step();
   products.run();
   std::vector<double> steps, limits;

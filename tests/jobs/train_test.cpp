@@ -155,7 +155,7 @@ TEST_F(TrainLanguageModel, MistakesEndWithTheirCode) {
   expect("--set data.separator=nothing", 64, "data.separator");
   expect("--set batch.leaf=3", 64, "batch.leaf");
   expect("--set model.max_tokens=1000000", 65, "less than one sequence");
-  expect("--set model.max_tokens=500", 64, "batch.global");
+  expect("--set batch.global=8000", 64, "batch.global");
   expect("--set model.kv_heads=3", 64, "model.kv_heads");
 }
 
