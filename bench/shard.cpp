@@ -2,11 +2,10 @@
 //
 //   bench_shard text|vectors [FOLDER]       (FOLDER, default here, is on the disk to measure)
 //
-// shard.text: the job, from JSONL to a committed dataset, one thread a rank, against one SentencePiece encoder a rank
-// that does nothing but encode the same documents. shard.vectors: the job, from an fbin file in the page cache to a
-// committed dataset, against dd writing as many bytes with direct I/O.
-
-#include <fmt/format.h>
+// shard.text: the job, from JSONL to a committed dataset, one thread a rank, against one
+// SentencePiece encoder a rank that does nothing but encode the same documents. shard.vectors: the
+// job, from an fbin file in the page cache to a committed dataset, against dd writing as many bytes
+// with direct I/O.
 
 #include <cmath>
 #include <cstdio>
@@ -16,6 +15,8 @@
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include "bench/claim.h"
 #include "jobs/job.h"
@@ -45,7 +46,8 @@ std::string document_text(std::int64_t document) {
     const double u = random_uniform(1, std::uint64_t(document), std::uint64_t(i));
     const auto word = std::uint64_t(std::pow(double(kWords), u));
     const std::uint64_t letters = random_u64(2, 0, word);
-    for (std::uint64_t k = 0; k < 2 + letters % 8; ++k) text += "etaoinshrdlucmfw"[(letters >> (4 + 4 * k)) % 16];
+    for (std::uint64_t k = 0; k < 2 + letters % 8; ++k)
+      text += "etaoinshrdlucmfw"[(letters >> (4 + 4 * k)) % 16];
     text += i % 120 == 119 ? ".\n\n" : i % 17 == 16 ? ". " : " ";
   }
   return text;
@@ -54,7 +56,10 @@ std::string document_text(std::int64_t document) {
 void write_documents(const fs::path& path) {
   std::ofstream out(path);
   for (std::int64_t d = 0; d < kDocuments; ++d)
-    out << nlohmann::json{{"id", std::to_string(d)}, {"title", "document"}, {"text", document_text(d)}} << "\n";
+    out << nlohmann::json{{"id", std::to_string(d)},
+                          {"title", "document"},
+                          {"text", document_text(d)}}
+        << "\n";
 }
 
 void write_vectors(const fs::path& path) {
@@ -64,7 +69,8 @@ void write_vectors(const fs::path& path) {
   std::vector<float> row(kDimension);
   for (std::uint32_t i = 0; i < kVectors; ++i) {
     for (std::uint32_t k = 0; k < kDimension; ++k) row[k] = float(i + k);
-    out.write(reinterpret_cast<const char*>(row.data()), std::streamsize(row.size() * sizeof(float)));
+    out.write(reinterpret_cast<const char*>(row.data()),
+              std::streamsize(row.size() * sizeof(float)));
   }
 }
 
@@ -113,7 +119,8 @@ class Bench {
     }
     const double megabytes = double(comm_.all_reduce_sum(bytes_of(texts))) / 1e6;
     claim("shard.text", 0.50, ours, encoder, megabytes,
-          "the job, {:.1f} MB/s; one SentencePiece encoder a rank alone, {:.1f} MB/s; {} ranks, {:.0f} MB of text");
+          "the job, {:.1f} MB/s; one SentencePiece encoder a rank alone, {:.1f} MB/s; {} ranks, "
+          "{:.0f} MB of text");
   }
 
   void vectors() {
@@ -146,8 +153,9 @@ class Bench {
 
   std::string dd() const {
     const std::string out = (folder_ / "dd.out").string();
-    return "rm -f '" + out + "' && dd if=/dev/zero of='" + out + "' bs=4M count=" +
-           std::to_string((std::int64_t(kVectors) * kDimension * 4) >> 22) + " oflag=direct 2>/dev/null";
+    return "rm -f '" + out + "' && dd if=/dev/zero of='" + out +
+           "' bs=4M count=" + std::to_string((std::int64_t(kVectors) * kDimension * 4) >> 22) +
+           " oflag=direct 2>/dev/null";
   }
 
   // Seconds of the job on this input, into a folder of its own each time.
@@ -170,12 +178,12 @@ class Bench {
   }
 
   // `detail` takes our rate, the limit's, the ranks and the megabytes.
-  void claim(const char* name, double target, const std::vector<double>& ours, const std::vector<double>& limit,
-             double megabytes, const char* detail) const {
+  void claim(const char* name, double target, const std::vector<double>& ours,
+             const std::vector<double>& limit, double megabytes, const char* detail) const {
     if (!comm_.is_root()) return;
     print_claim(name, median(limit) / median(ours), target,
-                fmt::format(fmt::runtime(detail), megabytes / median(ours), megabytes / median(limit), comm_.size(),
-                            megabytes));
+                fmt::format(fmt::runtime(detail), megabytes / median(ours),
+                            megabytes / median(limit), comm_.size(), megabytes));
   }
 
   Comm& comm_;

@@ -1,9 +1,11 @@
-// Claim tokenize.bpe.vs_hf: text to ids by a byte-level BPE of 32768 pieces, two threads, against Hugging Face's
-// tokenizers with two threads:
+// Claim tokenize.bpe.vs_hf: text to ids by a byte-level BPE of 32768 pieces, two threads, against
+// Hugging Face's tokenizers with two threads:
 //
-//   bench_tokenize_bpe [FOLDER]       (FOLDER keeps texts and tokenizer from run to run; default: beside the program)
+//   bench_tokenize_bpe [FOLDER]       (FOLDER keeps texts and tokenizer from run to run; default:
+//   beside the program)
 //
-// The peer is the Python package `tokenizers`; the variable TUTTI_PYTHON names the python3 that has it.
+// The peer is the Python package `tokenizers`; the variable TUTTI_PYTHON names the python3 that has
+// it.
 
 #include <atomic>
 #include <cstdio>
@@ -56,7 +58,8 @@ std::string run_peer(const std::string& arguments) {
 Result theirs(const fs::path& folder) {
   const std::string output = run_peer("'" TUTTI_BENCH_PEER "' encode '" + folder.string() + "'");
   Result result;
-  if (!(std::istringstream(output) >> result.seconds >> result.tokens >> result.sum >> result.version))
+  if (!(std::istringstream(output) >> result.seconds >> result.tokens >> result.sum >>
+        result.version))
     throw Error(ExitCode::unavailable, "the peer failed", TUTTI_BENCH_PEER);
   return result;
 }
@@ -109,15 +112,18 @@ void run(const fs::path& folder) {
   for (int round = 0; round < kRounds; ++round) {
     const Result a = theirs(folder), b = ours(tokenizer, texts);
     if (a.tokens != b.tokens || a.sum != b.sum)
-      throw Error(ExitCode::bug, fmt::format("{} tokens, but the peer has {}", b.tokens, a.tokens), kClaim);
+      throw Error(ExitCode::bug, fmt::format("{} tokens, but the peer has {}", b.tokens, a.tokens),
+                  kClaim);
     peer.push_back(a.seconds);
     mine.push_back(b.seconds);
     version = a.version;
   }
-  print_claim(kClaim, median(peer) / median(mine), kTarget,
-              fmt::format("ours, {:.1f} MB/s; tokenizers {}, {:.1f} MB/s; {} threads, {:.1f} MB of text, {} pieces",
-                          megabytes / median(mine), version, megabytes / median(peer), kThreads, megabytes,
-                          tokenizer.vocabulary()));
+  print_claim(
+      kClaim, median(peer) / median(mine), kTarget,
+      fmt::format(
+          "ours, {:.1f} MB/s; tokenizers {}, {:.1f} MB/s; {} threads, {:.1f} MB of text, {} pieces",
+          megabytes / median(mine), version, megabytes / median(peer), kThreads, megabytes,
+          tokenizer.vocabulary()));
 }
 
 }  // namespace
@@ -127,7 +133,9 @@ int main(int argc, char** argv) {
   using namespace tutti::bench;
   try {
     if (run_peer("-c 'import tokenizers; print(1)' 2>/dev/null").empty()) {
-      print_skipped(kClaim, python() + " has no package tokenizers; install it, or name another by TUTTI_PYTHON");
+      print_skipped(
+          kClaim,
+          python() + " has no package tokenizers; install it, or name another by TUTTI_PYTHON");
       return 0;
     }
     run(argc > 1 ? fs::path(argv[1]) : fs::absolute(argv[0]).parent_path() / "tokenize_bpe.cache");

@@ -1,8 +1,10 @@
-// Claim train.gpt2_124m.roofline: a full training step of GPT-2 124M against its matrix products alone.
+// Claim train.gpt2_124m.roofline: a full training step of GPT-2 124M against its matrix products
+// alone.
 //
-// The step is what the train job does: forward and backward over 16 sequences of 1024 tokens, one at a time, their
-// gradients accumulated in two pieces of the fixed-order sum, gradient norm, AdamW, packing of the new weights. The
-// limit is the list of products with weight matrices in that step.
+// The step is what the train job does: forward and backward over 16 sequences of 1024 tokens, one
+// at a time, their gradients accumulated in two pieces of the fixed-order sum, gradient norm,
+// AdamW, packing of the new weights. The limit is the list of products with weight matrices in that
+// step.
 
 #include <algorithm>
 #include <cmath>
@@ -29,7 +31,8 @@ class Trainer {
  public:
   Trainer() : decoder_(gpt2_shape(50257, 768, 12, 12, kLength)) {
     const std::int64_t size = decoder_.layout().padded_size();
-    for (auto* arena : {&parameters_, &gradients_, &piece_gradients_, &first_, &second_}) arena->grow(size);
+    for (auto* arena : {&parameters_, &gradients_, &piece_gradients_, &first_, &second_})
+      arena->grow(size);
     decoder_.initialize(parameters_.span(), 1);
     decoder_.load_parameters(parameters_.span());
     norms_.grow(decoder_.layout().block_count());
@@ -63,12 +66,14 @@ class Trainer {
   }
   void add_piece() {
     each_block([&](std::int64_t first) {
-      for (std::int64_t i = first; i < first + kArenaBlock; ++i) gradients_.data()[i] += piece_gradients_.data()[i];
+      for (std::int64_t i = first; i < first + kArenaBlock; ++i)
+        gradients_.data()[i] += piece_gradients_.data()[i];
     });
   }
   template <class Work>
   void each_block(Work&& work) {
-    parallel_for(decoder_.layout().block_count(), [&](std::int64_t block) { work(block * kArenaBlock); });
+    parallel_for(decoder_.layout().block_count(),
+                 [&](std::int64_t block) { work(block * kArenaBlock); });
   }
   void update() {
     block_square_sums(gradients_.span(), norms_.span());
@@ -105,10 +110,11 @@ void run() {
   const auto tokens = double(kLength * kSequences);
   char detail[256];
   std::snprintf(detail, sizeof(detail),
-                "%s, %.0f tokens/s, %.1f s a step, %.1f s its weight products in oneDNN (%.2f TFLOP/s), %d threads, loss %.3f",
-                std::string(name_of(trainer.decoder().compute())).c_str(), tokens / step, step, limit,
-                double(trainer.decoder().product_flops(kLength * kSequences)) / limit / 1e12, thread_count(),
-                trainer.loss());
+                "%s, %.0f tokens/s, %.1f s a step, %.1f s its weight products in oneDNN (%.2f "
+                "TFLOP/s), %d threads, loss %.3f",
+                std::string(name_of(trainer.decoder().compute())).c_str(), tokens / step, step,
+                limit, double(trainer.decoder().product_flops(kLength * kSequences)) / limit / 1e12,
+                thread_count(), trainer.loss());
   print_claim("train.gpt2_124m.roofline", limit / step, 0.70, detail);
 }
 

@@ -177,7 +177,8 @@ bool CentroidTrainer::boundary() {
 
 ExitCode CentroidTrainer::run() {
   checkpoints_.on_commit([&](std::int64_t generation, const nlohmann::json& state) {
-    context_.events.write("checkpoint", {{"generation", generation}, {"iteration", state.at("iteration")}});
+    context_.events.write("checkpoint",
+                          {{"generation", generation}, {"iteration", state.at("iteration")}});
   });
   restore();
   const std::int64_t first = iteration_;

@@ -11,12 +11,13 @@ namespace {
 
 TokenBatch batch_of(const Sequences& sequences) { return {sequences.tokens, sequences.offsets}; }
 
-MatrixView<float> rows_of(std::vector<float>& matrix, std::int64_t first, std::int64_t count, std::int64_t width) {
+MatrixView<float> rows_of(std::vector<float>& matrix, std::int64_t first, std::int64_t count,
+                          std::int64_t width) {
   return {matrix.data() + first * width, count, width, width};
 }
 
-MatrixView<const float> const_rows_of(const std::vector<float>& matrix, std::int64_t first, std::int64_t count,
-                                      std::int64_t width) {
+MatrixView<const float> const_rows_of(const std::vector<float>& matrix, std::int64_t first,
+                                      std::int64_t count, std::int64_t width) {
   return {matrix.data() + first * width, count, width, width};
 }
 
@@ -70,15 +71,17 @@ void ContrastiveTrainer::embed_all(std::span<const Sequences> micro_batches) {
   const auto timed = phases_.measure("reduce");
   std::vector<std::int64_t> bytes;
   for (int r = 0; r < comm_.size(); ++r)
-    bytes.push_back(part_of(leaves(), comm_.size(), r).size() * m * width * std::int64_t(sizeof(float)));
+    bytes.push_back(part_of(leaves(), comm_.size(), r).size() * m * width *
+                    std::int64_t(sizeof(float)));
   for (std::vector<float>* all : {&queries_, &passages_})
-    comm_.all_gather_bytes(
-        std::as_bytes(std::span(all->data() + leaves_.begin * m * width, std::size_t(leaves_.size() * m * width))),
-        std::as_writable_bytes(std::span(*all)), bytes);
+    comm_.all_gather_bytes(std::as_bytes(std::span(all->data() + leaves_.begin * m * width,
+                                                   std::size_t(leaves_.size() * m * width))),
+                           std::as_writable_bytes(std::span(*all)), bytes);
 }
 
 double ContrastiveTrainer::losses_and_gradients() {
-  const std::int64_t width = encoder_.shape().width, m = options_.micro_batch, all = options_.global_batch;
+  const std::int64_t width = encoder_.shape().width, m = options_.micro_batch,
+                     all = options_.global_batch;
   const float scale = 1 / options_.temperature;
   const std::size_t mine = std::size_t(leaves_.size() * m);
   std::vector<float> log_sum_exp(mine), losses(mine);
@@ -87,11 +90,13 @@ double ContrastiveTrainer::losses_and_gradients() {
   {
     const auto timed = phases_.measure("loss");
     for (std::int64_t i = 0; i < leaves_.size(); ++i) {
-      const std::span<float> row_losses = std::span(losses).subspan(std::size_t(i * m), std::size_t(m));
+      const std::span<float> row_losses =
+          std::span(losses).subspan(std::size_t(i * m), std::size_t(m));
       const std::int64_t first = (leaves_.begin + i) * m;
-      loss.query_pass(const_rows_of(queries_, first, m, width), const_rows_of(passages_, 0, all, width), scale, first,
-                      std::span(log_sum_exp).subspan(std::size_t(i * m), std::size_t(m)), row_losses,
-                      rows_of(query_gradients_, i * m, m, width));
+      loss.query_pass(const_rows_of(queries_, first, m, width),
+                      const_rows_of(passages_, 0, all, width), scale, first,
+                      std::span(log_sum_exp).subspan(std::size_t(i * m), std::size_t(m)),
+                      row_losses, rows_of(query_gradients_, i * m, m, width));
       double sum = 0;
       for (float value : row_losses) sum += double(value);
       leaf_losses.push_back(sum);
@@ -107,8 +112,9 @@ double ContrastiveTrainer::losses_and_gradients() {
   const auto timed = phases_.measure("loss");
   for (std::int64_t i = 0; i < leaves_.size(); ++i) {
     const std::int64_t first = (leaves_.begin + i) * m;
-    loss.passage_pass(const_rows_of(passages_, first, m, width), const_rows_of(queries_, 0, all, width), scale, first,
-                      all_log_sum_exp, rows_of(passage_gradients_, i * m, m, width));
+    loss.passage_pass(const_rows_of(passages_, first, m, width),
+                      const_rows_of(queries_, 0, all, width), scale, first, all_log_sum_exp,
+                      rows_of(passage_gradients_, i * m, m, width));
   }
   return total / double(all);
 }
@@ -125,7 +131,8 @@ void ContrastiveTrainer::backward_all(std::span<const Sequences> micro_batches) 
     }
     const auto timed = phases_.measure("backward");
     std::copy_n(query_gradients_.data() + std::int64_t(i) * m * width, m * width, gradients.data());
-    std::copy_n(passage_gradients_.data() + std::int64_t(i) * m * width, m * width, gradients.data() + m * width);
+    std::copy_n(passage_gradients_.data() + std::int64_t(i) * m * width, m * width,
+                gradients.data() + m * width);
     encoder_.backward(batch, gradients, optimizer_.next_leaf());
     optimizer_.push_leaf();
   }

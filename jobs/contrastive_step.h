@@ -1,4 +1,5 @@
-// One optimizer update of contrastive training over all ranks, the same bytes however many there are.
+// One optimizer update of contrastive training over all ranks, the same bytes however many there
+// are.
 #pragma once
 
 #include <cstdint>
@@ -22,17 +23,18 @@ struct ContrastiveOptions {
   float temperature = 0.05f;
 };
 
-// Large batches follow Gao et al., 2021 (GradCache): all micro-batches are embedded first, the loss is taken over the
-// global batch, then each micro-batch runs once more with its own gradient, so that memory does not grow with the batch.
-// Collective.
+// Large batches follow Gao et al., 2021 (GradCache): all micro-batches are embedded first, the loss
+// is taken over the global batch, then each micro-batch runs once more with its own gradient, so
+// that memory does not grow with the batch. Collective.
 class ContrastiveTrainer {
  public:
-  ContrastiveTrainer(Comm& comm, Encoder& encoder, ShardedOptimizer& optimizer, const ContrastiveOptions& options,
-                     PhaseTimer& phases);
+  ContrastiveTrainer(Comm& comm, Encoder& encoder, ShardedOptimizer& optimizer,
+                     const ContrastiveOptions& options, PhaseTimer& phases);
 
-  // One update from this rank's micro-batches (one a leaf of the optimizer, each micro_batch queries followed by as many
-  // passages). `step` counts from 0.
-  StepResult step(std::span<const Sequences> micro_batches, std::int64_t step, double learning_rate);
+  // One update from this rank's micro-batches (one a leaf of the optimizer, each micro_batch
+  // queries followed by as many passages). `step` counts from 0.
+  StepResult step(std::span<const Sequences> micro_batches, std::int64_t step,
+                  double learning_rate);
 
  private:
   std::int64_t leaves() const { return optimizer_.leaves(); }

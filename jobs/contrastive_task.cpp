@@ -7,28 +7,33 @@ namespace {
 
 class ContrastiveTask : public TrainTask {
  public:
-  ContrastiveTask(Comm& comm, const TrainConfig& config, const Dataset& dataset, DType compute, PhaseTimer& phases)
+  ContrastiveTask(Comm& comm, const TrainConfig& config, const Dataset& dataset, DType compute,
+                  PhaseTimer& phases)
       : comm_(comm),
         config_(config),
         dataset_(dataset),
         phases_(phases),
         loader_(dataset, {std::uint64_t(config.seed), config.model.max_tokens, config.span_share}),
         encoder_(config.model.encoder(vocabulary_of(dataset)), compute),
-        optimizer_(comm, encoder_.layout(), config.global_batch / config.micro_batch, config.optimizer_options(), phases),
-        trainer_(comm, encoder_, optimizer_, {config.global_batch, config.micro_batch, float(config.temperature)},
-                 phases) {
+        optimizer_(comm, encoder_.layout(), config.global_batch / config.micro_batch,
+                   config.optimizer_options(), phases),
+        trainer_(comm, encoder_, optimizer_,
+                 {config.global_batch, config.micro_batch, float(config.temperature)}, phases) {
     if (config.steps > 0 && loader_.documents() < config.global_batch)
-      throw Error(ExitCode::usage,
-                  fmt::format("a batch of {} pairs needs as many documents; the dataset has {} to train on",
-                              config.global_batch, loader_.documents()),
-                  "batch.global", "lower batch.global, or shard more documents")
+      throw Error(
+          ExitCode::usage,
+          fmt::format("a batch of {} pairs needs as many documents; the dataset has {} to train on",
+                      config.global_batch, loader_.documents()),
+          "batch.global", "lower batch.global, or shard more documents")
           .as_agreed();
   }
 
   const ArenaLayout& layout() const override { return encoder_.layout(); }
   ShardedOptimizer& optimizer() override { return optimizer_; }
   DType compute() const override { return encoder_.compute(); }
-  void initialize() override { encoder_.initialize(optimizer_.parameters(), std::uint64_t(config_.seed)); }
+  void initialize() override {
+    encoder_.initialize(optimizer_.parameters(), std::uint64_t(config_.seed));
+  }
   void parameters_changed() override { encoder_.load_parameters(optimizer_.parameters()); }
 
   StepResult step(std::int64_t step, double learning_rate) override {
@@ -39,7 +44,8 @@ class ContrastiveTask : public TrainTask {
       const std::int64_t m = config_.micro_batch;
       comm_.attempt([&] {
         for (std::int64_t leaf = leaves.begin; leaf < leaves.end; ++leaf)
-          micro_batches.push_back(loader_.load(step, config_.global_batch, {leaf * m, (leaf + 1) * m}));
+          micro_batches.push_back(
+              loader_.load(step, config_.global_batch, {leaf * m, (leaf + 1) * m}));
       });
     }
     return trainer_.step(micro_batches, step, learning_rate);
@@ -55,7 +61,8 @@ class ContrastiveTask : public TrainTask {
   nlohmann::json model_metadata() const override {
     return {{"architecture", "encoder"}, {"shape", encoder_metadata(encoder_.shape())}};
   }
-  // The first forward pass, a third of what product_flops() counts, comes on top of the second with its backward pass.
+  // The first forward pass, a third of what product_flops() counts, comes on top of the second with
+  // its backward pass.
   double product_flops(std::int64_t tokens) const override {
     return 4.0 / 3 * double(encoder_.product_flops(tokens));
   }
@@ -73,8 +80,9 @@ class ContrastiveTask : public TrainTask {
 
 }  // namespace
 
-std::unique_ptr<TrainTask> make_contrastive_task(Comm& comm, const TrainConfig& config, const Dataset& dataset,
-                                                 DType compute, PhaseTimer& phases) {
+std::unique_ptr<TrainTask> make_contrastive_task(Comm& comm, const TrainConfig& config,
+                                                 const Dataset& dataset, DType compute,
+                                                 PhaseTimer& phases) {
   return std::make_unique<ContrastiveTask>(comm, config, dataset, compute, phases);
 }
 

@@ -11,9 +11,10 @@
 
 namespace tutti {
 
-// Throws Error(usage) on all ranks where the dataset has fewer documents than a batch needs. Dataset and configuration
-// outlive the task.
-std::unique_ptr<TrainTask> make_contrastive_task(Comm& comm, const TrainConfig& config, const Dataset& dataset,
-                                                 DType compute, PhaseTimer& phases);
+// Throws Error(usage) on all ranks where the dataset has fewer documents than a batch needs.
+// Dataset and configuration outlive the task.
+std::unique_ptr<TrainTask> make_contrastive_task(Comm& comm, const TrainConfig& config,
+                                                 const Dataset& dataset, DType compute,
+                                                 PhaseTimer& phases);
 
 }  // namespace tutti

@@ -9,14 +9,18 @@ using Body = TransformerShape;
 
 const char* name_of(RopeShape::Scaling scaling) {
   switch (scaling) {
-    case RopeShape::Scaling::linear: return "linear";
-    case RopeShape::Scaling::llama3: return "llama3";
-    default: return "none";
+    case RopeShape::Scaling::linear:
+      return "linear";
+    case RopeShape::Scaling::llama3:
+      return "llama3";
+    default:
+      return "none";
   }
 }
 
 RopeShape::Scaling scaling_of(const std::string& name) {
-  for (const auto scaling : {RopeShape::Scaling::none, RopeShape::Scaling::linear, RopeShape::Scaling::llama3})
+  for (const auto scaling :
+       {RopeShape::Scaling::none, RopeShape::Scaling::linear, RopeShape::Scaling::llama3})
     if (name == name_of(scaling)) return scaling;
   throw std::invalid_argument("an unknown scaling of rotary positions, " + name);
 }
@@ -25,22 +29,23 @@ RopeShape::Scaling scaling_of(const std::string& name) {
 
 nlohmann::json decoder_metadata(const DecoderShape& s) {
   const Body& b = s.body;
-  nlohmann::json json = {{"vocabulary", b.vocabulary},
-                         {"width", b.width},
-                         {"layers", b.layers},
-                         {"heads", b.heads},
-                         {"kv_heads", b.kv_heads},
-                         {"head_size", b.head_size},
-                         {"feed_forward", b.feed_forward},
-                         {"max_tokens", b.max_tokens},
-                         {"window", b.window},
-                         {"feed_forward_kind", b.feed_forward_kind == Body::FeedForward::gelu ? "gelu" : "swiglu"},
-                         {"norm", b.norm == NormKind::layer ? "layer" : "root_mean_square"},
-                         {"norm_epsilon", b.norm_epsilon},
-                         {"positions", b.learned_positions ? "learned" : "rotary"},
-                         {"qkv_bias", b.qkv_bias},
-                         {"linear_bias", b.linear_bias},
-                         {"tied_head", s.tied_head}};
+  nlohmann::json json = {
+      {"vocabulary", b.vocabulary},
+      {"width", b.width},
+      {"layers", b.layers},
+      {"heads", b.heads},
+      {"kv_heads", b.kv_heads},
+      {"head_size", b.head_size},
+      {"feed_forward", b.feed_forward},
+      {"max_tokens", b.max_tokens},
+      {"window", b.window},
+      {"feed_forward_kind", b.feed_forward_kind == Body::FeedForward::gelu ? "gelu" : "swiglu"},
+      {"norm", b.norm == NormKind::layer ? "layer" : "root_mean_square"},
+      {"norm_epsilon", b.norm_epsilon},
+      {"positions", b.learned_positions ? "learned" : "rotary"},
+      {"qkv_bias", b.qkv_bias},
+      {"linear_bias", b.linear_bias},
+      {"tied_head", s.tied_head}};
   if (!b.learned_positions)
     json["rope"] = {{"theta", b.rope.theta},
                     {"scaling", name_of(b.rope.scaling)},
@@ -54,12 +59,18 @@ nlohmann::json decoder_metadata(const DecoderShape& s) {
 DecoderShape decoder_shape(const nlohmann::json& m) {
   DecoderShape s;
   Body& b = s.body;
-  for (const auto& [key, value] :
-       {std::pair{"vocabulary", &b.vocabulary}, {"width", &b.width}, {"layers", &b.layers}, {"heads", &b.heads},
-        {"kv_heads", &b.kv_heads}, {"head_size", &b.head_size}, {"feed_forward", &b.feed_forward},
-        {"max_tokens", &b.max_tokens}, {"window", &b.window}})
+  for (const auto& [key, value] : {std::pair{"vocabulary", &b.vocabulary},
+                                   {"width", &b.width},
+                                   {"layers", &b.layers},
+                                   {"heads", &b.heads},
+                                   {"kv_heads", &b.kv_heads},
+                                   {"head_size", &b.head_size},
+                                   {"feed_forward", &b.feed_forward},
+                                   {"max_tokens", &b.max_tokens},
+                                   {"window", &b.window}})
     *value = m.at(key).get<std::int64_t>();
-  b.feed_forward_kind = m.at("feed_forward_kind") == "gelu" ? Body::FeedForward::gelu : Body::FeedForward::swiglu;
+  b.feed_forward_kind =
+      m.at("feed_forward_kind") == "gelu" ? Body::FeedForward::gelu : Body::FeedForward::swiglu;
   b.norm = m.at("norm") == "layer" ? NormKind::layer : NormKind::root_mean_square;
   b.norm_epsilon = m.at("norm_epsilon");
   b.learned_positions = m.at("positions") == "learned";

@@ -29,7 +29,8 @@ struct EmbedConfig {
 
 class EmbedRun {
  public:
-  EmbedRun(JobContext& context, const EmbedConfig& config, const Dataset& dataset, LoadedEncoder model)
+  EmbedRun(JobContext& context, const EmbedConfig& config, const Dataset& dataset,
+           LoadedEncoder model)
       : context_(context),
         comm_(context.comm),
         config_(config),
@@ -45,16 +46,19 @@ class EmbedRun {
     const Range mine = part_of(dataset_.manifest().shards(), comm_.size(), comm_.rank());
     ArtefactParts parts;
     comm_.attempt([&] {
-      for (std::int64_t shard = mine.begin; shard < mine.end; ++shard) parts.shards.push_back(embed_shard(shard));
+      for (std::int64_t shard = mine.begin; shard < mine.end; ++shard)
+        parts.shards.push_back(embed_shard(shard));
     });
     const double seconds = context_.phases.total_seconds();
-    const nlohmann::json metadata = {{"metric", "cosine"},
-                                     {"dimension", model_.encoder->shape().width},
-                                     {"dataset", std::filesystem::absolute(config_.dataset).lexically_normal().string()},
-                                     {"dataset_digest", dataset_.manifest().digest},
-                                     {"model_digest", model_.manifest.digest}};
+    const nlohmann::json metadata = {
+        {"metric", "cosine"},
+        {"dimension", model_.encoder->shape().width},
+        {"dataset", std::filesystem::absolute(config_.dataset).lexically_normal().string()},
+        {"dataset_digest", dataset_.manifest().digest},
+        {"model_digest", model_.manifest.digest}};
     const auto timed = context_.phases.measure("commit");
-    const Manifest vectors = commit_artefact(comm_, context_.run_folder, {kVectorsKind, {table_}, metadata}, parts);
+    const Manifest vectors =
+        commit_artefact(comm_, context_.run_folder, {kVectorsKind, {table_}, metadata}, parts);
     const std::int64_t tokens = comm_.all_reduce_sum(embedded_tokens_);
     context_.result.update({{"vectors", dataset_.rows("passages")},
                             {"tokens", tokens},
@@ -66,11 +70,13 @@ class EmbedRun {
   }
 
  private:
-  // Blocks start anew in every shard: a vector's bytes follow from its shard alone, never from who embeds it.
+  // Blocks start anew in every shard: a vector's bytes follow from its shard alone, never from who
+  // embeds it.
   ShardRecord embed_shard(std::int64_t shard) {
     const Range rows = dataset_.shard_rows("passages", shard);
     ShardWriter writer(context_.run_folder, shard, {table_}, {rows.size()});
-    const std::size_t vector = writer.column("vectors", "vector"), id = writer.column("vectors", "id");
+    const std::size_t vector = writer.column("vectors", "vector"),
+                      id = writer.column("vectors", "id");
     for (std::int64_t row = rows.begin; row < rows.end; row += config_.block)
       embed_block({row, std::min(rows.end, row + config_.block)}, writer, vector, id);
     const auto timed = context_.phases.measure("write");
@@ -103,7 +109,8 @@ class EmbedRun {
     next_line_ = context_.phases.total_seconds() + 10;
     const Range shards = part_of(dataset_.manifest().shards(), comm_.size(), comm_.rank());
     std::int64_t all = 0;
-    for (std::int64_t s = shards.begin; s < shards.end; ++s) all += dataset_.shard_rows("passages", s).size();
+    for (std::int64_t s = shards.begin; s < shards.end; ++s)
+      all += dataset_.shard_rows("passages", s).size();
     log_info("embedded {} of this rank's {} passages, {:.0f} tokens/s a rank", done_, all,
              double(embedded_tokens_) / context_.phases.total_seconds());
   }
@@ -126,7 +133,8 @@ class EmbedJob : public Job {
   ExitCode run(JobContext& context) override {
     std::optional<Dataset> dataset;
     context.comm.attempt([&] {
-      if (config_.block < 1) throw Error(ExitCode::usage, "a block is at least one passage", "embed.block");
+      if (config_.block < 1)
+        throw Error(ExitCode::usage, "a block is at least one passage", "embed.block");
       dataset.emplace(Dataset::open(config_.dataset, kDatasetKind));
     });
     LoadedEncoder model = load_encoder(context.comm, config_.model, config_.dtype);

@@ -1,11 +1,13 @@
-// What the jobs share about the text encoder: its keys, its place in a model's metadata, and loading it.
+// What the jobs share about the text encoder: its keys, its place in a model's metadata, and
+// loading it.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
+
+#include <nlohmann/json.hpp>
 
 #include "kernels/model/encoder.h"
 #include "runtime/base/config.h"
@@ -29,12 +31,12 @@ std::int64_t vocabulary_of(const Dataset& dataset);
 
 nlohmann::json encoder_metadata(const EncoderShape& shape);
 
-// The shape that a model's manifest describes. Throws Error(data) naming `place` where it describes none, or one that
-// its file cannot hold. Local.
+// The shape that a model's manifest describes. Throws Error(data) naming `place` where it describes
+// none, or one that its file cannot hold. Local.
 EncoderShape encoder_shape_of(const Manifest& model, const std::string& place);
 
-// The type in which all ranks multiply: "bf16", "f32", or for "auto" bf16 where every rank's processor has it.
-// Collective.
+// The type in which all ranks multiply: "bf16", "f32", or for "auto" bf16 where every rank's
+// processor has it. Collective.
 DType compute_type(Comm& comm, const std::string& name);
 
 // An encoder with a model's parameters, ready to embed.
@@ -43,11 +45,14 @@ struct LoadedEncoder {
   AlignedBuffer<float> parameters;  // the encoder refers to them
   std::unique_ptr<Encoder> encoder;
 };
-// Collective: `dtype` as for compute_type. Throws Error on all ranks where the folder holds no such model.
-LoadedEncoder load_encoder(Comm& comm, const std::filesystem::path& folder, const std::string& dtype);
+// Collective: `dtype` as for compute_type. Throws Error on all ranks where the folder holds no such
+// model.
+LoadedEncoder load_encoder(Comm& comm, const std::filesystem::path& folder,
+                           const std::string& dtype);
 
-// Throws Error(usage) on all ranks where a model and a dataset were made with different tokenizers: the ids of one mean
-// nothing to the other. Error(data) where the model does not have their number of entries. Collective.
+// Throws Error(usage) on all ranks where a model and a dataset were made with different tokenizers:
+// the ids of one mean nothing to the other. Error(data) where the model does not have their number
+// of entries. Collective.
 void check_tokenizer(Comm& comm, const Manifest& model, const Manifest& dataset);
 
 }  // namespace tutti

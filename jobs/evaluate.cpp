@@ -1,8 +1,9 @@
-// evaluate: how often a held-out document's own query finds it, by the model, the untrained model, and BM25.
-#include <fmt/format.h>
-
+// evaluate: how often a held-out document's own query finds it, by the model, the untrained model,
+// and BM25.
 #include <algorithm>
 #include <optional>
+
+#include <fmt/format.h>
 
 #include "jobs/encoder_model.h"
 #include "jobs/job.h"
@@ -28,14 +29,20 @@ struct EvaluateConfig {
     s.require("dataset");
     s.key("model", &model, "folder of a model");
     s.require("model");
-    s.key("vectors", &vectors, "folder of the dataset's passages embedded by the model; \"\": embed them here");
-    s.key("evaluate.k", &k, "passages", "a query finds its document where one of so many best passages is the document's");
-    s.key("evaluate.queries", &queries, "queries", "at most so many held-out documents' queries; 0: all");
+    s.key("vectors", &vectors,
+          "folder of the dataset's passages embedded by the model; \"\": embed them here");
+    s.key("evaluate.k", &k, "passages",
+          "a query finds its document where one of so many best passages is the document's");
+    s.key("evaluate.queries", &queries, "queries",
+          "at most so many held-out documents' queries; 0: all");
     s.key("evaluate.passages", &passages, "passages",
-          "search in about so many: those of the held-out documents, filled up with whole training documents; 0: in all");
-    s.key("evaluate.untrained", &untrained, "also measure a model of the same shape before any training");
+          "search in about so many: those of the held-out documents, filled up with whole training "
+          "documents; 0: in all");
+    s.key("evaluate.untrained", &untrained,
+          "also measure a model of the same shape before any training");
     s.key("evaluate.bm25", &bm25, "also measure BM25, a search by words");
-    s.key("evaluate.seed", &seed, "", "chooses queries, filling documents and the untrained parameters");
+    s.key("evaluate.seed", &seed, "",
+          "chooses queries, filling documents and the untrained parameters");
     s.choice("evaluate.dtype", &dtype, {"auto", "bf16", "f32"}, "type of the products");
     s.key("embed.block", &block, "passages", "passages that run at a time");
   }
@@ -59,15 +66,17 @@ class EvaluateRun {
   void run() {
     LoadedEncoder model = load_encoder(comm_, config_.model, config_.dtype);
     check_tokenizer(comm_, model.manifest, dataset_.manifest());
-    log_info("{} queries of held-out documents, {} documents of {} passages to find them in", queries_.size(),
-             pool_.size(), owner_.size());
+    log_info("{} queries of held-out documents, {} documents of {} passages to find them in",
+             queries_.size(), pool_.size(), owner_.size());
     nlohmann::json& result = context_.result;
     result["queries"] = queries_.size();
     result["documents"] = pool_.size();
     result["passages"] = owner_.size();
     result["k"] = config_.k;
     result["model_digest"] = model.manifest.digest;
-    tell("trained", by_model(*model.encoder, config_.vectors.empty() ? std::nullopt : open_vectors(model.manifest)));
+    tell("trained",
+         by_model(*model.encoder,
+                  config_.vectors.empty() ? std::nullopt : open_vectors(model.manifest)));
     if (config_.untrained) {
       model.encoder->initialize(model.parameters.span(), std::uint64_t(config_.seed));
       model.encoder->load_parameters(model.parameters.span());
@@ -80,11 +89,13 @@ class EvaluateRun {
   void tell(const std::string& name, double share) {
     context_.result[name + "_recall"] = share;
     context_.events.write("recall", {{"of", name}, {"recall", share}, {"k", config_.k}});
-    log_info("{:<10} finds {:5.1f} % of the documents among the {} best passages", name, 100 * share, config_.k);
+    log_info("{:<10} finds {:5.1f} % of the documents among the {} best passages", name,
+             100 * share, config_.k);
   }
 
   void choose_pool() {
-    const auto split = dataset_.column("documents", "split"), first = dataset_.column("documents", "first_passage"),
+    const auto split = dataset_.column("documents", "split"),
+               first = dataset_.column("documents", "first_passage"),
                count = dataset_.column("documents", "passages");
     std::vector<PoolDocument> filling;
     std::int64_t passages = 0;
@@ -101,19 +112,22 @@ class EvaluateRun {
         for (std::size_t i = 0; i < splits.size(); ++i) {
           if (counts[i] == 0) continue;
           const Range mine{base + firsts[i], base + firsts[i] + counts[i]};
-          (splits[i] == kHeldOut ? pool_ : filling).push_back({rows.begin + std::int64_t(i), mine, splits[i] == kHeldOut});
+          (splits[i] == kHeldOut ? pool_ : filling)
+              .push_back({rows.begin + std::int64_t(i), mine, splits[i] == kHeldOut});
         }
       }
     });
     for (const PoolDocument& d : pool_) passages += d.passages.size();
-    const Sampler order(std::max<std::int64_t>(1, std::int64_t(filling.size())), std::uint64_t(config_.seed));
+    const Sampler order(std::max<std::int64_t>(1, std::int64_t(filling.size())),
+                        std::uint64_t(config_.seed));
     for (std::size_t i = 0; i < filling.size(); ++i) {
       const PoolDocument& d = filling[std::size_t(order.at(0, std::int64_t(i)))];
       if (config_.passages > 0 && passages + d.passages.size() > config_.passages) continue;
       pool_.push_back(d);
       passages += d.passages.size();
     }
-    std::sort(pool_.begin(), pool_.end(), [](const auto& a, const auto& b) { return a.row < b.row; });
+    std::sort(pool_.begin(), pool_.end(),
+              [](const auto& a, const auto& b) { return a.row < b.row; });
     for (std::size_t d = 0; d < pool_.size(); ++d)
       for (std::int64_t p = 0; p < pool_[d].passages.size(); ++p) {
         owner_.push_back(std::int64_t(d));
@@ -133,17 +147,19 @@ class EvaluateRun {
         if (offsets[1] > 0) candidates.push_back(std::int64_t(d));
       }
       if (candidates.empty())
-        throw Error(ExitCode::data, "no held-out document has both a query and a passage", config_.dataset,
-                    "raise split.heldout of the shard job");
+        throw Error(ExitCode::data, "no held-out document has both a query and a passage",
+                    config_.dataset, "raise split.heldout of the shard job");
     });
     const Sampler order(std::int64_t(candidates.size()), std::uint64_t(config_.seed));
     for (std::int64_t i = 0; i < order.count(); ++i)
-      if (config_.queries == 0 || i < config_.queries) queries_.push_back(candidates[std::size_t(order.at(0, i))]);
+      if (config_.queries == 0 || i < config_.queries)
+        queries_.push_back(candidates[std::size_t(order.at(0, i))]);
   }
 
-  // Embeds rows [mine.begin, mine.end) of a list of rows of a column of tokens, block by block of the whole list.
-  std::vector<float> embed(Encoder& encoder, const Dataset::Column& column, const std::vector<std::int64_t>& rows,
-                           Range mine) const {
+  // Embeds rows [mine.begin, mine.end) of a list of rows of a column of tokens, block by block of
+  // the whole list.
+  std::vector<float> embed(Encoder& encoder, const Dataset::Column& column,
+                           const std::vector<std::int64_t>& rows, Range mine) const {
     const std::int64_t width = encoder.shape().width;
     std::vector<float> vectors(std::size_t(mine.size() * width));
     for (std::int64_t at = mine.begin; at < mine.end; at += config_.block) {
@@ -154,14 +170,16 @@ class EvaluateRun {
         append_rows(dataset_, column, {row, row + 1}, encoder.shape().max_tokens, sequences);
       }
       encoder.embed({sequences.tokens, sequences.offsets},
-                    std::span(vectors).subspan(std::size_t((at - mine.begin) * width), std::size_t((end - at) * width)));
+                    std::span(vectors).subspan(std::size_t((at - mine.begin) * width),
+                                               std::size_t((end - at) * width)));
     }
     return vectors;
   }
 
   // Ranks take whole blocks, so that what runs together does not depend on their number.
   Range my_blocks(std::size_t rows) const {
-    const std::int64_t count = std::int64_t(rows), blocks = (count + config_.block - 1) / config_.block;
+    const std::int64_t count = std::int64_t(rows),
+                       blocks = (count + config_.block - 1) / config_.block;
     const Range mine = part_of(blocks, comm_.size(), comm_.rank());
     return {std::min(count, mine.begin * config_.block), std::min(count, mine.end * config_.block)};
   }
@@ -179,13 +197,15 @@ class EvaluateRun {
     return vectors;
   }
 
-  // Vectors of the pool's passages [mine.begin, mine.end) as the embed job left them: row for row the passages.
+  // Vectors of the pool's passages [mine.begin, mine.end) as the embed job left them: row for row
+  // the passages.
   std::vector<float> stored(const Dataset& vectors, Range mine, std::int64_t width) const {
     const auto column = vectors.column("vectors", "vector");
     std::vector<float> values(std::size_t(mine.size() * width));
     for (std::int64_t i = mine.begin; i < mine.end; ++i)
-      vectors.read(column, passage_rows_[std::size_t(i)], 1,
-                   std::span(values).subspan(std::size_t((i - mine.begin) * width), std::size_t(width)));
+      vectors.read(
+          column, passage_rows_[std::size_t(i)], 1,
+          std::span(values).subspan(std::size_t((i - mine.begin) * width), std::size_t(width)));
     return values;
   }
 
@@ -198,17 +218,19 @@ class EvaluateRun {
     {
       const auto timed = context_.phases.measure("embed");
       comm_.attempt([&] {
-        queries = embed(encoder, dataset_.column("documents", "query"), query_rows, my_blocks(query_rows.size()));
-        passages = vectors ? stored(*vectors, mine, width)
-                           : embed(encoder, dataset_.column("passages", "tokens"), passage_rows_, mine);
+        queries = embed(encoder, dataset_.column("documents", "query"), query_rows,
+                        my_blocks(query_rows.size()));
+        passages = vectors
+                       ? stored(*vectors, mine, width)
+                       : embed(encoder, dataset_.column("passages", "tokens"), passage_rows_, mine);
       });
     }
     const auto timed = context_.phases.measure("scan");
     queries = comm_.all_gather(std::span<const float>(queries));
     std::vector<TopK> nearest(queries_.size(), TopK(config_.k));
     scan(ConstMatrixView<float>(queries.data(), std::int64_t(queries_.size()), width),
-         VectorRows(ConstMatrixView<float>(passages.data(), mine.size(), width)), VectorIds(mine.begin), Metric::cosine,
-         nearest);
+         VectorRows(ConstMatrixView<float>(passages.data(), mine.size(), width)),
+         VectorIds(mine.begin), Metric::cosine, nearest);
     return share_found(merge(nearest));
   }
 
@@ -216,14 +238,16 @@ class EvaluateRun {
   std::vector<std::vector<std::int64_t>> merge(std::span<const TopK> nearest) {
     std::vector<Neighbor> mine(nearest.size() * std::size_t(config_.k));
     for (std::size_t q = 0; q < nearest.size(); ++q)
-      nearest[q].write_sorted(std::span(mine).subspan(q * std::size_t(config_.k), std::size_t(config_.k)));
+      nearest[q].write_sorted(
+          std::span(mine).subspan(q * std::size_t(config_.k), std::size_t(config_.k)));
     const std::vector<Neighbor> all = comm_.all_gather(std::span<const Neighbor>(mine));
     std::vector<std::vector<std::int64_t>> found(nearest.size());
     std::vector<Neighbor> best(std::size_t(config_.k));
     for (std::size_t q = 0; q < nearest.size(); ++q) {
       TopK merged(config_.k);
       for (std::size_t r = 0; r < std::size_t(comm_.size()); ++r)
-        for (std::size_t i = 0; i < best.size(); ++i) merged.push(all[r * mine.size() + q * best.size() + i]);
+        for (std::size_t i = 0; i < best.size(); ++i)
+          merged.push(all[r * mine.size() + q * best.size() + i]);
       merged.write_sorted(best);
       for (const Neighbor& n : best)
         if (n.id >= 0) found[q].push_back(n.id);
@@ -234,8 +258,9 @@ class EvaluateRun {
   double share_found(const std::vector<std::vector<std::int64_t>>& found) const {
     std::int64_t hits = 0;
     for (std::size_t q = 0; q < found.size(); ++q)
-      hits += std::any_of(found[q].begin(), found[q].end(),
-                          [&](std::int64_t entry) { return owner_[std::size_t(entry)] == queries_[q]; });
+      hits += std::any_of(found[q].begin(), found[q].end(), [&](std::int64_t entry) {
+        return owner_[std::size_t(entry)] == queries_[q];
+      });
     return double(hits) / double(found.size());
   }
 
@@ -252,13 +277,15 @@ class EvaluateRun {
     std::int64_t hits = 0;
     comm_.attempt([&] {
       Bm25 words;
-      for (std::int64_t row : passage_rows_) words.add(text_of(dataset_.column("passages", "text"), row));
+      for (std::int64_t row : passage_rows_)
+        words.add(text_of(dataset_.column("passages", "text"), row));
       const auto query = dataset_.column("documents", "query_text");
       for (std::int64_t q = mine.begin; q < mine.end; ++q) {
         const std::int64_t document = queries_[std::size_t(q)];
         const auto best = words.best(text_of(query, pool_[std::size_t(document)].row), config_.k);
-        hits += std::any_of(best.begin(), best.end(),
-                            [&](std::int64_t entry) { return owner_[std::size_t(entry)] == document; });
+        hits += std::any_of(best.begin(), best.end(), [&](std::int64_t entry) {
+          return owner_[std::size_t(entry)] == document;
+        });
       }
     });
     return double(comm_.all_reduce_sum(hits)) / double(queries_.size());
@@ -268,10 +295,10 @@ class EvaluateRun {
   Comm& comm_;
   const EvaluateConfig& config_;
   const Dataset& dataset_;
-  std::vector<PoolDocument> pool_;           // in order of row
-  std::vector<std::int64_t> passage_rows_;   // of the pool's passages, one after another
-  std::vector<std::int64_t> owner_;          // their documents: places in pool_
-  std::vector<std::int64_t> queries_;        // the documents that are looked for: places in pool_
+  std::vector<PoolDocument> pool_;          // in order of row
+  std::vector<std::int64_t> passage_rows_;  // of the pool's passages, one after another
+  std::vector<std::int64_t> owner_;         // their documents: places in pool_
+  std::vector<std::int64_t> queries_;       // the documents that are looked for: places in pool_
 };
 
 class EvaluateJob : public Job {
@@ -282,7 +309,8 @@ class EvaluateJob : public Job {
     std::optional<Dataset> dataset;
     context.comm.attempt([&] {
       if (config_.k < 1 || config_.block < 1 || config_.queries < 0 || config_.passages < 0)
-        throw Error(ExitCode::usage, "a count is too small", "evaluate.*", "see tutti evaluate --help");
+        throw Error(ExitCode::usage, "a count is too small", "evaluate.*",
+                    "see tutti evaluate --help");
       dataset.emplace(Dataset::open(config_.dataset, kDatasetKind));
     });
     if (!context.dry_run) EvaluateRun(context, config_, *dataset).run();

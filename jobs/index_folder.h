@@ -1,4 +1,5 @@
-// The index artefact: its tables and its centroids, as runtime/data/FORMAT.md describes them, and opening one.
+// The index artefact: its tables and its centroids, as runtime/data/FORMAT.md describes them, and
+// opening one.
 #pragma once
 
 #include <cstdint>

@@ -1,12 +1,12 @@
 #include "jobs/inspect.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "runtime/checkpoint/manifest.h"
 #include "runtime/comm/partition.h"
@@ -136,13 +136,15 @@ std::string to_text(const std::filesystem::path& folder, const Manifest& manifes
   for (const auto& table : manifest.tables) text += table_text(table);
   if (!manifest.metadata.empty()) text += "metadata\n";
   for (const auto& [key, value] : manifest.metadata.items())
-    text += fmt::format("  {}: {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+    text +=
+        fmt::format("  {}: {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
   return text + (damage.empty() ? "every checksum is right\n" : "");
 }
 
 [[noreturn]] void throw_damage(const std::filesystem::path& folder,
                                const std::vector<Damage>& damage) {
-  std::string problem = fmt::format("{} damaged {}:", damage.size(), damage.size() == 1 ? "place" : "places");
+  std::string problem =
+      fmt::format("{} damaged {}:", damage.size(), damage.size() == 1 ? "place" : "places");
   for (std::size_t i = 0; i < std::min(damage.size(), kMostDamage); ++i)
     problem += fmt::format("\n  {}: {}", damage[i].place, damage[i].problem);
   if (damage.size() > kMostDamage)

@@ -3,8 +3,9 @@
 
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
+
+#include <nlohmann/json.hpp>
 
 #include "runtime/base/config.h"
 #include "runtime/base/error.h"
@@ -25,7 +26,8 @@ struct JobContext {
   nlohmann::json result;             // the root's figures for result.json, units in the names
 };
 
-// A job binds its keys, then runs. run() is collective; it returns `done` or `stopped` and throws otherwise.
+// A job binds its keys, then runs. run() is collective; it returns `done` or `stopped` and throws
+// otherwise.
 class Job {
  public:
   virtual ~Job() = default;

@@ -1,9 +1,9 @@
 #include "jobs/language_task.h"
 
-#include <fmt/format.h>
-
 #include <cmath>
 #include <optional>
+
+#include <fmt/format.h>
 
 #include "jobs/decoder_model.h"
 #include "jobs/encoder_model.h"
@@ -20,19 +20,22 @@ std::int32_t separator_of(const Dataset& dataset, const std::string& piece) {
   const Tokenizer tokenizer = Tokenizer::from_file(dataset.folder() / kTokenizerFile);
   const auto id = tokenizer.id_of(piece);
   if (!id)
-    throw Error(ExitCode::usage, fmt::format("the dataset's tokenizer has no piece \"{}\"", piece), "data.separator",
+    throw Error(ExitCode::usage, fmt::format("the dataset's tokenizer has no piece \"{}\"", piece),
+                "data.separator",
                 "name the piece that stands between documents, such as </s> or <|endoftext|>");
   return *id;
 }
 
 class LanguageTask : public TrainTask {
  public:
-  LanguageTask(Comm& comm, const TrainConfig& config, const Dataset& dataset, DType compute, PhaseTimer& phases)
+  LanguageTask(Comm& comm, const TrainConfig& config, const Dataset& dataset, DType compute,
+               PhaseTimer& phases)
       : comm_(comm),
         config_(config),
         phases_(phases),
         decoder_(config.model.decoder(vocabulary_of(dataset)), compute),
-        optimizer_(comm, decoder_.layout(), config.global_batch / config.leaf(), config.optimizer_options(), phases) {
+        optimizer_(comm, decoder_.layout(), config.global_batch / config.leaf(),
+                   config.optimizer_options(), phases) {
     comm.attempt([&] {
       separator_ = separator_of(dataset, config.separator);
       stream_.emplace(dataset, TokenStreamOptions{.seed = std::uint64_t(config.seed),
@@ -40,16 +43,20 @@ class LanguageTask : public TrainTask {
                                                   .separator = separator_});
       if (config.steps > 0 && stream_->sequences() < config.global_batch)
         throw Error(ExitCode::usage,
-                    fmt::format("a batch of {} sequences of {} tokens is more than the {} sequences that the dataset has",
+                    fmt::format("a batch of {} sequences of {} tokens is more than the {} "
+                                "sequences that the dataset has",
                                 config.global_batch, config.model.max_tokens, stream_->sequences()),
-                    "batch.global", "lower batch.global or model.max_tokens, or shard more documents");
+                    "batch.global",
+                    "lower batch.global or model.max_tokens, or shard more documents");
     });
   }
 
   const ArenaLayout& layout() const override { return decoder_.layout(); }
   ShardedOptimizer& optimizer() override { return optimizer_; }
   DType compute() const override { return decoder_.compute(); }
-  void initialize() override { decoder_.initialize(optimizer_.parameters(), std::uint64_t(config_.seed)); }
+  void initialize() override {
+    decoder_.initialize(optimizer_.parameters(), std::uint64_t(config_.seed));
+  }
   void parameters_changed() override { decoder_.load_parameters(optimizer_.parameters()); }
 
   StepResult step(std::int64_t step, double learning_rate) override {
@@ -78,13 +85,17 @@ class LanguageTask : public TrainTask {
             {"train.z_loss", config_.z_loss}};
   }
   nlohmann::json model_metadata() const override {
-    return {{"architecture", "decoder"}, {"shape", decoder_metadata(decoder_.shape())}, {"separator", separator_}};
+    return {{"architecture", "decoder"},
+            {"shape", decoder_metadata(decoder_.shape())},
+            {"separator", separator_}};
   }
-  double product_flops(std::int64_t tokens) const override { return double(decoder_.product_flops(tokens)); }
+  double product_flops(std::int64_t tokens) const override {
+    return double(decoder_.product_flops(tokens));
+  }
 
  private:
-  // The gradients of this rank's leaves, each over its micro-batches one after another. Returns the sum of the losses of
-  // all ranks.
+  // The gradients of this rank's leaves, each over its micro-batches one after another. Returns the
+  // sum of the losses of all ranks.
   double add_gradients(std::int64_t step) {
     const std::int64_t leaf_size = config_.leaf(), m = config_.micro_batch;
     const CrossEntropyOptions options{float(config_.label_smoothing), float(config_.z_loss)};
@@ -127,8 +138,9 @@ class LanguageTask : public TrainTask {
 
 }  // namespace
 
-std::unique_ptr<TrainTask> make_language_task(Comm& comm, const TrainConfig& config, const Dataset& dataset,
-                                              DType compute, PhaseTimer& phases) {
+std::unique_ptr<TrainTask> make_language_task(Comm& comm, const TrainConfig& config,
+                                              const Dataset& dataset, DType compute,
+                                              PhaseTimer& phases) {
   return std::make_unique<LanguageTask>(comm, config, dataset, compute, phases);
 }
 

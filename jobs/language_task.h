@@ -9,8 +9,10 @@
 
 namespace tutti {
 
-// Throws Error on all ranks where the dataset does not do. Dataset and configuration outlive the task.
-std::unique_ptr<TrainTask> make_language_task(Comm& comm, const TrainConfig& config, const Dataset& dataset,
-                                              DType compute, PhaseTimer& phases);
+// Throws Error on all ranks where the dataset does not do. Dataset and configuration outlive the
+// task.
+std::unique_ptr<TrainTask> make_language_task(Comm& comm, const TrainConfig& config,
+                                              const Dataset& dataset, DType compute,
+                                              PhaseTimer& phases);
 
 }  // namespace tutti

@@ -1,9 +1,10 @@
 // The command line, the command table, and the one place where errors end.
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <iostream>
+
+#include <CLI/CLI.hpp>
 
 #include "jobs/inspect.h"
 #include "jobs/job.h"
@@ -43,7 +44,8 @@ struct CommonConfig {
 
   void describe(Schema& schema) {
     schema.choice("device", &device, {"cpu", "cuda"}, "where the mathematics runs");
-    schema.key("threads", &threads, "threads", "threads of a rank; 0: the cores it is bound to, shared fairly");
+    schema.key("threads", &threads, "threads",
+               "threads of a rank; 0: the cores it is bound to, shared fairly");
     schema.duration("comm.timeout", &comm_timeout,
                     "a collective that waits longer is a hang (exit code 76); 0: never");
   }
@@ -51,14 +53,17 @@ struct CommonConfig {
 
 void add_job(CLI::App& app, const JobEntry& entry, CommandLine& line) {
   CLI::App* sub = app.add_subcommand(entry.name, entry.summary);
-  sub->add_option("config", line.config_file, "configuration file (TOML)")->type_name("CONFIG.toml");
+  sub->add_option("config", line.config_file, "configuration file (TOML)")
+      ->type_name("CONFIG.toml");
   sub->add_option("--set", line.settings, "set a configuration key; wins over file and environment")
       ->type_name("a.b=value")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  sub->add_option("--run", line.run_folder, "the run's folder (default: the configuration file's name without .toml)")
+  sub->add_option("--run", line.run_folder,
+                  "the run's folder (default: the configuration file's name without .toml)")
       ->type_name("DIR");
-  sub->add_option("--max-time", line.max_time, "stop with a checkpoint and exit code 75 after this time")
+  sub->add_option("--max-time", line.max_time,
+                  "stop with a checkpoint and exit code 75 after this time")
       ->type_name("H:MM:SS");
   sub->add_flag("--dry-run", line.dry_run, "check everything, write nothing");
   sub->add_flag("--json", line.json, "print the result as JSON");
@@ -82,8 +87,10 @@ std::optional<int> parse(int argc, char** argv, CommandLine& line) {
   app.set_version_flag("--version", version_text);
   app.require_subcommand(1);
   for (const JobEntry& entry : kJobs) add_job(app, entry, line);
-  CLI::App* inspect = app.add_subcommand("inspect", "say what an artefact is and verify every checksum");
-  inspect->add_option("path", line.inspect_path, "a dataset, vectors, index, model or run folder")->required();
+  CLI::App* inspect =
+      app.add_subcommand("inspect", "say what an artefact is and verify every checksum");
+  inspect->add_option("path", line.inspect_path, "a dataset, vectors, index, model or run folder")
+      ->required();
   inspect->add_flag("--json", line.json, "print as JSON");
   try {
     app.parse(argc, argv);
@@ -96,7 +103,8 @@ std::optional<int> parse(int argc, char** argv, CommandLine& line) {
 std::filesystem::path run_folder_of(const CommandLine& line) {
   if (!line.run_folder.empty()) return line.run_folder;
   if (line.config_file.empty())
-    throw Error(ExitCode::usage, "no run folder", "command line", "give a configuration file or --run DIR");
+    throw Error(ExitCode::usage, "no run folder", "command line",
+                "give a configuration file or --run DIR");
   return std::filesystem::path(line.config_file).replace_extension();
 }
 
@@ -108,7 +116,8 @@ void configure(Schema& schema, const CommandLine& line) {
   schema.check_required();
 }
 
-// The time this job may take: --max-time, or the allocation's own end less a minute, whichever comes first.
+// The time this job may take: --max-time, or the allocation's own end less a minute, whichever
+// comes first.
 double time_limit(const CommandLine& line) {
   double limit = line.max_time.empty() ? 0 : parse_duration(line.max_time, "--max-time");
   if (const char* end = std::getenv("SLURM_JOB_END_TIME")) {
@@ -119,15 +128,16 @@ double time_limit(const CommandLine& line) {
 }
 
 void report_hardware(Comm& comm, const Hardware& hardware, int threads) {
-  log_info("{} on {} rank{} x {} thread{}: {} ({}), {} of {} cores, {:.0f} GiB", "tutti", comm.size(),
-           comm.size() == 1 ? "" : "s", threads, threads == 1 ? "" : "s", hardware.processor, hardware.vector_units,
-           hardware.cores, hardware.machine_cores, hardware.memory_gib);
+  log_info("{} on {} rank{} x {} thread{}: {} ({}), {} of {} cores, {:.0f} GiB", "tutti",
+           comm.size(), comm.size() == 1 ? "" : "s", threads, threads == 1 ? "" : "s",
+           hardware.processor, hardware.vector_units, hardware.cores, hardware.machine_cores,
+           hardware.memory_gib);
 }
 
 void require_device(const std::string& device) {
   if (device == "cuda")
-    throw Error(ExitCode::unavailable, "device = \"cuda\", but this binary was built without CUDA", "device",
-                "use device = \"cpu\": there is no CUDA backend yet");
+    throw Error(ExitCode::unavailable, "device = \"cuda\", but this binary was built without CUDA",
+                "device", "use device = \"cpu\": there is no CUDA backend yet");
 }
 
 // Shares the node's cores out fairly where the launcher bound several ranks to the same ones.
@@ -139,7 +149,8 @@ int choose_threads(Comm& comm, const Hardware& hardware, std::int64_t configured
 }
 
 // Takes the configuration and puts into effect what every job has. Returns the run's folder.
-std::filesystem::path prepare(Comm& comm, const CommandLine& line, const CommonConfig& common, Schema& schema) {
+std::filesystem::path prepare(Comm& comm, const CommandLine& line, const CommonConfig& common,
+                              Schema& schema) {
   std::filesystem::path folder;
   comm.attempt([&] {
     configure(schema, line);
@@ -152,7 +163,8 @@ std::filesystem::path prepare(Comm& comm, const CommandLine& line, const CommonC
 }
 
 // `record_folder` becomes the run's folder once this job holds it.
-ExitCode run_job(Comm& comm, const CommandLine& line, PhaseTimer& phases, std::filesystem::path& record_folder) {
+ExitCode run_job(Comm& comm, const CommandLine& line, PhaseTimer& phases,
+                 std::filesystem::path& record_folder) {
   const std::unique_ptr<Job> job = line.job->make();
   CommonConfig common;
   Schema schema;
@@ -174,8 +186,11 @@ ExitCode run_job(Comm& comm, const CommandLine& line, PhaseTimer& phases, std::f
   EventLog no_events;
   std::optional<EventLog> events;
   if (records) events.emplace(folder / kEventsFile);
-  JobContext context{comm, folder, events ? *events : no_events, phases, line.dry_run, line.json, {}};
-  context.events.write("start", {{"job", line.job->name}, {"ranks", comm.size()}, {"threads", threads},
+  JobContext context{comm,      folder, events ? *events : no_events, phases, line.dry_run,
+                     line.json, {}};
+  context.events.write("start", {{"job", line.job->name},
+                                 {"ranks", comm.size()},
+                                 {"threads", threads},
                                  {"version", kVersion}});
   const ExitCode code = job->run(context);
   const std::string table = phases.table(comm);
@@ -190,27 +205,34 @@ ExitCode run_job(Comm& comm, const CommandLine& line, PhaseTimer& phases, std::f
   return code;
 }
 
-// For who looks into the run's folder later. Any rank's business: the root may not know of another's error.
+// For who looks into the run's folder later. Any rank's business: the root may not know of
+// another's error.
 void local_record(const Comm& comm, const std::filesystem::path& folder, const Error& e) {
   try {
-    append_to_log(folder / kLogFile, fmt::format("error: {}\n  on rank {}, host {}, exit code {}", e.what(),
-                                                 comm.rank(), comm.host(), int(e.code())));
+    append_to_log(folder / kLogFile,
+                  fmt::format("error: {}\n  on rank {}, host {}, exit code {}", e.what(),
+                              comm.rank(), comm.host(), int(e.code())));
     EventLog(folder / kEventsFile)
-        .write("error", {{"code", int(e.code())}, {"what", e.problem()}, {"where", e.place()}, {"fix", e.remedy()},
-                         {"rank", comm.rank()}, {"host", comm.host()}});
+        .write("error", {{"code", int(e.code())},
+                         {"what", e.problem()},
+                         {"where", e.place()},
+                         {"fix", e.remedy()},
+                         {"rank", comm.rank()},
+                         {"host", comm.host()}});
   } catch (const Error&) {  // the folder's disk may be what failed, and the error has been told
   }
 }
 
 int report(const Comm& comm, const std::filesystem::path& record_folder, const Error& e) {
-  std::fprintf(stderr, "tutti: error: %s\n  on rank %d, host %s, exit code %d\n", e.what(), comm.rank(),
-               comm.host().c_str(), int(e.code()));
+  std::fprintf(stderr, "tutti: error: %s\n  on rank %d, host %s, exit code %d\n", e.what(),
+               comm.rank(), comm.host().c_str(), int(e.code()));
   std::fflush(stderr);
   if (!record_folder.empty()) local_record(comm, record_folder, e);
   return int(e.code());
 }
 
-// Runs the command on every rank; an error that all ranks agree on is told once, any other ends the whole job.
+// Runs the command on every rank; an error that all ranks agree on is told once, any other ends the
+// whole job.
 int run(Comm& comm, const CommandLine& line, PhaseTimer& phases) {
   std::filesystem::path record_folder;
   try {
@@ -221,11 +243,13 @@ int run(Comm& comm, const CommandLine& line, PhaseTimer& phases) {
     report(comm, record_folder, e);
     comm.local_abort(e.code());
   } catch (const std::bad_alloc&) {
-    report(comm, record_folder, Error(ExitCode::io, "out of memory", "", "use more nodes or smaller batches"));
+    report(comm, record_folder,
+           Error(ExitCode::io, "out of memory", "", "use more nodes or smaller batches"));
     comm.local_abort(ExitCode::io);
   } catch (const std::exception& e) {
     report(comm, record_folder,
-           Error(ExitCode::bug, e.what(), "", "this is a bug in Tutti: please report it with this message"));
+           Error(ExitCode::bug, e.what(), "",
+                 "this is a bug in Tutti: please report it with this message"));
     comm.local_abort(ExitCode::bug);
   }
 }

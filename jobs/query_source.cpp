@@ -70,7 +70,8 @@ class TokenQueries : public QuerySource {
         block_(config.block),
         model_(load_encoder(comm_, config.model, config.dtype)) {
     comm_.attempt([&] {
-      const std::string built = index.dataset.manifest().metadata_text("model_digest", model_.manifest.digest);
+      const std::string built =
+          index.dataset.manifest().metadata_text("model_digest", model_.manifest.digest);
       if (built != model_.manifest.digest)
         throw Error(
             ExitCode::usage,

@@ -12,8 +12,13 @@ namespace tutti {
 double measure_product_rate(DType type) {
   using Clock = std::chrono::steady_clock;
   constexpr std::int64_t kRows = 256, kInner = 512, kOuter = 512, kPanels = 8;
-  const auto product = make_packed_product(
-      {.rows = kRows, .inner = kInner, .outer = kOuter, .x_stride = kInner, .y_stride = kOuter, .b_stride = kInner, .in = type});
+  const auto product = make_packed_product({.rows = kRows,
+                                            .inner = kInner,
+                                            .outer = kOuter,
+                                            .x_stride = kInner,
+                                            .y_stride = kOuter,
+                                            .b_stride = kInner,
+                                            .in = type});
   AlignedBuffer<float> weights(kOuter * kInner), y(kPanels * kRows * kOuter);
   AlignedBuffer<std::byte> x(kPanels * kRows * kInner * std::int64_t(sizeof(float)));
   product->pack(weights.data());
@@ -21,8 +26,8 @@ double measure_product_rate(DType type) {
   AlignedBuffer<std::byte> scratch(scratch_bytes * kPanels);
   const auto pass = [&] {
     parallel_for(kPanels, [&](std::int64_t p) {
-      product->run(x.data() + std::size_t(p * kRows * kInner) * size_of(type), y.data() + p * kRows * kOuter,
-                   scratch.data() + p * scratch_bytes);
+      product->run(x.data() + std::size_t(p * kRows * kInner) * size_of(type),
+                   y.data() + p * kRows * kOuter, scratch.data() + p * scratch_bytes);
     });
   };
   pass();

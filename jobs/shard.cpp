@@ -1,10 +1,10 @@
 // shard: documents or vectors into a dataset of HDF5 shards.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <chrono>
 #include <memory>
 #include <optional>
+
+#include <fmt/format.h>
 
 #include "jobs/job.h"
 #include "runtime/base/log.h"
@@ -28,7 +28,8 @@ using nlohmann::json;
 constexpr int kShardingVersion = 1;
 // Ranks meet after so many seconds: a failure or a wish to stop on one reaches all.
 constexpr double kRoundSeconds = 3;
-// The longest record may take this share of a rank's memory: it is there as a line, as a document and as passages.
+// The longest record may take this share of a rank's memory: it is there as a line, as a document
+// and as passages.
 constexpr std::int64_t kRecordShare = 8;
 
 struct ShardConfig {
@@ -43,26 +44,36 @@ struct ShardConfig {
   void describe(Schema& s) {
     s.key("input.paths", &paths, "files, folders (with their sub-folders) and globs to read");
     s.require("input.paths");
-    s.choice("input.format", &format, input_formats(), "auto: by the files' endings; text: a file is a document");
+    s.choice("input.format", &format, input_formats(),
+             "auto: by the files' endings; text: a file is a document");
     s.key("input.dataset", &dataset, "of HDF5 files of vectors: the dataset to read");
     s.bytes("input.longest_record", &text.longest_record, "longest line or text file to take");
-    s.key("fields.id", &text.fields.id, "JSONL field that names a document; \"\": file name and byte");
-    s.key("fields.title", &text.fields.title, "JSONL field with the title; may be missing in a record");
-    s.key("fields.query", &text.fields.query, "JSONL field with the question or summary; may be missing in a record");
+    s.key("fields.id", &text.fields.id,
+          "JSONL field that names a document; \"\": file name and byte");
+    s.key("fields.title", &text.fields.title,
+          "JSONL field with the title; may be missing in a record");
+    s.key("fields.query", &text.fields.query,
+          "JSONL field with the question or summary; may be missing in a record");
     s.key("fields.text", &text.fields.text, "JSONL field with the text");
-    s.choice("on_bad_record", &on_bad_record, {"fail", "skip"}, "skip: leave bad records out, count and report them");
-    s.key("shards", &shards, "shards", "files that the dataset is cut into, whatever the number of ranks");
-    s.key("split.heldout", &sharding.heldout, "", "share of documents that is held out of training");
+    s.choice("on_bad_record", &on_bad_record, {"fail", "skip"},
+             "skip: leave bad records out, count and report them");
+    s.key("shards", &shards, "shards",
+          "files that the dataset is cut into, whatever the number of ranks");
+    s.key("split.heldout", &sharding.heldout, "",
+          "share of documents that is held out of training");
     s.key("split.seed", &split_seed, "", "another seed holds out other documents");
-    s.key("tokenizer.model", &tokenizer_model, "SentencePiece model or tokenizer.json to use; \"\": train one");
-    s.key("tokenizer.vocabulary", &tokenizer.vocabulary, "pieces", "size of a trained tokenizer, at the most");
+    s.key("tokenizer.model", &tokenizer_model,
+          "SentencePiece model or tokenizer.json to use; \"\": train one");
+    s.key("tokenizer.vocabulary", &tokenizer.vocabulary, "pieces",
+          "size of a trained tokenizer, at the most");
     s.bytes("tokenizer.sample", &tokenizer.sample_bytes, "text to train the tokenizer on");
     s.choice("tokenizer.normalization", &tokenizer.normalization, tokenizer_normalizations(),
              "how a trained tokenizer unifies characters; those ending in _cf ignore case");
     s.key("passage.tokens", &sharding.passage.tokens, "tokens", "longest passage");
     s.key("passage.per_document", &sharding.passage.per_document, "passages",
           "passages after which the rest of a document is left out; 0: no limit");
-    s.key("query.tokens", &sharding.query_tokens, "tokens", "longest question, summary or title; the rest is cut off");
+    s.key("query.tokens", &sharding.query_tokens, "tokens",
+          "longest question, summary or title; the rest is cut off");
     s.bytes("memory_limit", &memory_limit, "memory of a rank for the data in flight");
   }
 
@@ -72,16 +83,21 @@ struct ShardConfig {
     };
     if (paths.empty()) wrong("no input", "input.paths", "name files, folders or globs");
     if (shards < 1 || shards > kMaxShards) wrong("expected 1 to 100000 shards", "shards", "");
-    if (!(sharding.heldout >= 0 && sharding.heldout < 1)) wrong("expected a share below 1", "split.heldout", "");
+    if (!(sharding.heldout >= 0 && sharding.heldout < 1))
+      wrong("expected a share below 1", "split.heldout", "");
     if (sharding.passage.tokens < 8) wrong("a passage has at least 8 tokens", "passage.tokens", "");
-    if (sharding.passage.per_document < 0) wrong("a negative count", "passage.per_document", "0 is no limit");
+    if (sharding.passage.per_document < 0)
+      wrong("a negative count", "passage.per_document", "0 is no limit");
     if (sharding.query_tokens < 1) wrong("a question has at least 1 token", "query.tokens", "");
     if (text.fields.text.empty()) wrong("the text must be in some field", "fields.text", "");
     if (tokenizer.vocabulary < 300 || tokenizer.vocabulary > 1 << 20)
-      wrong("expected 300 to 1048576 pieces", "tokenizer.vocabulary", "256 of them stand for single bytes");
-    if (tokenizer.sample_bytes < 1) wrong("no text to train on", "tokenizer.sample", "\"4MiB\" is usual");
+      wrong("expected 300 to 1048576 pieces", "tokenizer.vocabulary",
+            "256 of them stand for single bytes");
+    if (tokenizer.sample_bytes < 1)
+      wrong("no text to train on", "tokenizer.sample", "\"4MiB\" is usual");
     if (text.longest_record < 1 || memory_limit / kRecordShare < text.longest_record)
-      wrong("memory_limit must be at least 8 times input.longest_record", "memory_limit", "raise it, or lower the other");
+      wrong("memory_limit must be at least 8 times input.longest_record", "memory_limit",
+            "raise it, or lower the other");
     text.skip_bad = on_bad_record == "skip";
     sharding.shards = shards;
     sharding.split_seed = std::uint64_t(split_seed);
@@ -90,10 +106,16 @@ struct ShardConfig {
 
   // All that the shards follow from, but for the files' contents.
   json identity(const InputFiles& input, const std::string& tokenizer_digest) const {
-    return {{"version", kShardingVersion}, {"input", to_json(input)}, {"dataset", dataset},
+    return {{"version", kShardingVersion},
+            {"input", to_json(input)},
+            {"dataset", dataset},
             {"fields", {text.fields.id, text.fields.title, text.fields.query, text.fields.text}},
-            {"longest_record", text.longest_record}, {"on_bad_record", on_bad_record}, {"shards", shards},
-            {"heldout", sharding.heldout}, {"split_seed", split_seed}, {"tokenizer", tokenizer_digest},
+            {"longest_record", text.longest_record},
+            {"on_bad_record", on_bad_record},
+            {"shards", shards},
+            {"heldout", sharding.heldout},
+            {"split_seed", split_seed},
+            {"tokenizer", tokenizer_digest},
             {"passage", {sharding.passage.tokens, sharding.passage.per_document}},
             {"query_tokens", sharding.query_tokens}};
   }
@@ -102,8 +124,12 @@ struct ShardConfig {
 class ShardRun {
  public:
   ShardRun(JobContext& context, const ShardConfig& config)
-      : context_(context), comm_(context.comm), config_(config), mine_(part_of(config.shards, comm_.size(), comm_.rank())) {
-    for (const char* phase : {"input", "tokenizer", "resume", "read", "tokenize", "write", "commit"})
+      : context_(context),
+        comm_(context.comm),
+        config_(config),
+        mine_(part_of(config.shards, comm_.size(), comm_.rank())) {
+    for (const char* phase :
+         {"input", "tokenizer", "resume", "read", "tokenize", "write", "commit"})
       (void)context.phases.measure(phase);  // ranks without shards must know them too
   }
 
@@ -128,9 +154,12 @@ class ShardRun {
       if (comm_.is_root()) json::to_cbor(to_json(find_input(config_.paths, config_.format)), found);
     });
     input_ = input_files_from_json(json::from_cbor(comm_.broadcast_string(found)));
-    log_info("{} file{} of {}, {:.1f} MB, into {} shards", input_.files.size(), input_.files.size() == 1 ? "" : "s",
-             !is_text() ? "vectors" : input_.kind == InputKind::jsonl ? "JSONL" : "text", double(input_.bytes()) / 1e6,
-             config_.shards);
+    log_info("{} file{} of {}, {:.1f} MB, into {} shards", input_.files.size(),
+             input_.files.size() == 1 ? "" : "s",
+             !is_text()                        ? "vectors"
+             : input_.kind == InputKind::jsonl ? "JSONL"
+                                               : "text",
+             double(input_.bytes()) / 1e6, config_.shards);
   }
 
   void open() {
@@ -139,7 +168,8 @@ class ShardRun {
       open_tokenizer();
     } else {
       comm_.attempt([&] { vectors_.emplace(input_, config_.dataset); });
-      log_info("{} vectors of {} x {}", vectors_->rows(), vectors_->dimension(), name_of(vectors_->dtype()));
+      log_info("{} vectors of {} x {}", vectors_->rows(), vectors_->dimension(),
+               name_of(vectors_->dtype()));
     }
     std::string identity;
     json::to_cbor(config_.identity(input_, tokenizer_ ? tokenizer_->digest() : ""), identity);
@@ -150,15 +180,17 @@ class ShardRun {
     const auto timed = context_.phases.measure("tokenizer");
     std::string model;
     comm_.attempt([&] {
-      if (comm_.is_root()) model = config_.tokenizer_model.empty() ? train() : read_file(config_.tokenizer_model);
+      if (comm_.is_root())
+        model = config_.tokenizer_model.empty() ? train() : read_file(config_.tokenizer_model);
     });
     model = comm_.broadcast_string(model);
     if (model.empty()) return;  // a dry run trains none
     comm_.attempt([&] { tokenizer_.emplace(std::move(model), config_.tokenizer_model); });
     log_info("tokenizer: {} pieces, digest {}", tokenizer_->vocabulary(), tokenizer_->digest());
     if (config_.tokenizer_model.empty() && tokenizer_->vocabulary() < config_.tokenizer.vocabulary)
-      log_info("the input carries no more than these pieces of the {} asked for (tokenizer.vocabulary)",
-               config_.tokenizer.vocabulary);
+      log_info(
+          "the input carries no more than these pieces of the {} asked for (tokenizer.vocabulary)",
+          config_.tokenizer.vocabulary);
   }
 
   std::string train() {
@@ -174,7 +206,8 @@ class ShardRun {
     const auto timed = context_.phases.measure("resume");
     comm_.attempt([&] {
       for (std::int64_t shard = mine_.begin; shard < mine_.end; ++shard)
-        if (auto finished = load_shard_record(context_.run_folder, shard, key_)) finished_.push_back(std::move(*finished));
+        if (auto finished = load_shard_record(context_.run_folder, shard, key_))
+          finished_.push_back(std::move(*finished));
     });
     std::vector<std::int64_t> kept;
     for (const FinishedShard& f : finished_) kept.push_back(f.record.index);
@@ -185,7 +218,8 @@ class ShardRun {
       names.push_back(shard_record_file(shard));
     }
     begin_artefact(comm_, context_.run_folder, names);
-    if (!kept.empty()) log_info("{} of {} shards are finished already", kept.size(), config_.shards);
+    if (!kept.empty())
+      log_info("{} of {} shards are finished already", kept.size(), config_.shards);
     kept_ = std::int64_t(finished_.size());
   }
 
@@ -215,15 +249,17 @@ class ShardRun {
 
   bool start_next() {
     const auto is_finished = [&](std::int64_t shard) {
-      return std::any_of(finished_.begin(), finished_.end(), [&](const auto& f) { return f.record.index == shard; });
+      return std::any_of(finished_.begin(), finished_.end(),
+                         [&](const auto& f) { return f.record.index == shard; });
     };
     while (next_ < mine_.end && is_finished(next_)) ++next_;
     if (next_ >= mine_.end) return false;
     if (is_text()) {
-      sharder_ = std::make_unique<TextSharder>(context_.run_folder, next_, *source_, *tokenizer_, config_.sharding);
+      sharder_ = std::make_unique<TextSharder>(context_.run_folder, next_, *source_, *tokenizer_,
+                                               config_.sharding);
     } else {
-      sharder_ = std::make_unique<VectorSharder>(context_.run_folder, next_, config_.shards, *vectors_,
-                                                 config_.text.skip_bad);
+      sharder_ = std::make_unique<VectorSharder>(context_.run_folder, next_, config_.shards,
+                                                 *vectors_, config_.text.skip_bad);
     }
     ++next_;
     return true;
@@ -260,7 +296,8 @@ class ShardRun {
       const auto values = counts.values();
       for (std::size_t i = 0; i < values.size(); ++i) sum[i] += values[i];
     };
-    for (std::size_t i = with_kept ? 0 : std::size_t(kept_); i < finished_.size(); ++i) add(finished_[i].counts);
+    for (std::size_t i = with_kept ? 0 : std::size_t(kept_); i < finished_.size(); ++i)
+      add(finished_[i].counts);
     if (sharder_) add(sharder_->counts());
     comm_.all_reduce_sum(std::span(sum));
     return ShardCounts::from(sum);
@@ -270,16 +307,19 @@ class ShardRun {
     if (seconds_ < next_report_) return;
     next_report_ = seconds_ + 10;
     const ShardCounts done = total(false);
-    log_info("{} {}, {:.1f} MB: {:.0f}/s, {:.1f} MB/s", done.records, is_text() ? "documents" : "vectors",
-             double(done.bytes) / 1e6, double(done.records) / seconds_, double(done.bytes) / 1e6 / seconds_);
-    context_.events.write("progress", {{"records", done.records}, {"bytes", done.bytes}, {"seconds", seconds_}});
+    log_info("{} {}, {:.1f} MB: {:.0f}/s, {:.1f} MB/s", done.records,
+             is_text() ? "documents" : "vectors", double(done.bytes) / 1e6,
+             double(done.records) / seconds_, double(done.bytes) / 1e6 / seconds_);
+    context_.events.write(
+        "progress", {{"records", done.records}, {"bytes", done.bytes}, {"seconds", seconds_}});
   }
 
   void commit() {
     const auto timed = context_.phases.measure("commit");
     const ShardCounts all = total(true), made = total(false);
     if (is_text() && all.passages == 0)
-      throw Error(ExitCode::data, "the input has no text", input_.files.front().path, "check input.* and fields.*")
+      throw Error(ExitCode::data, "the input has no text", input_.files.front().path,
+                  "check input.* and fields.*")
           .as_agreed();
     ArtefactParts parts;
     for (const FinishedShard& shard : finished_) parts.shards.push_back(shard.record);
@@ -288,8 +328,9 @@ class ShardRun {
       atomic_replace(context_.run_folder / kTokenizerFile, tokenizer_->model());
       parts.files.push_back(record_plain_file(context_.run_folder / kTokenizerFile));
     });
-    const ArtefactPlan plan = is_text() ? ArtefactPlan{kDatasetKind, text_tables(), text_metadata(all)}
-                                        : ArtefactPlan{kVectorsKind, vector_tables(*vectors_), vector_metadata(all)};
+    const ArtefactPlan plan =
+        is_text() ? ArtefactPlan{kDatasetKind, text_tables(), text_metadata(all)}
+                  : ArtefactPlan{kVectorsKind, vector_tables(*vectors_), vector_metadata(all)};
     const Manifest manifest = commit_artefact(comm_, context_.run_folder, plan, parts);
     comm_.attempt([&] {
       for (const FinishedShard& shard : finished_)
@@ -315,7 +356,9 @@ class ShardRun {
   }
 
   json vector_metadata(const ShardCounts& all) const {
-    return {{"dimension", vectors_->dimension()}, {"vectors", all.records}, {"skipped_records", all.skipped}};
+    return {{"dimension", vectors_->dimension()},
+            {"vectors", all.records},
+            {"skipped_records", all.skipped}};
   }
 
   void report(const ShardCounts& all, const ShardCounts& made, const std::string& digest) {
@@ -324,7 +367,8 @@ class ShardRun {
                             {"skipped_records", all.skipped},
                             {"dataset_digest", digest},
                             {"sharding_seconds", seconds_},
-                            {is_text() ? "documents_per_second" : "vectors_per_second", double(made.records) / seconds},
+                            {is_text() ? "documents_per_second" : "vectors_per_second",
+                             double(made.records) / seconds},
                             {"megabytes_per_second", double(made.bytes) / 1e6 / seconds}});
     if (is_text())
       context_.result.update({{"heldout_documents", all.heldout},
@@ -334,8 +378,9 @@ class ShardRun {
                               {"vocabulary", tokenizer_->vocabulary()},
                               {"tokenizer_digest", tokenizer_->digest()}});
     if (all.skipped) log_warning("{} bad records were skipped", all.skipped);
-    log_info("{} {}, {} passages, {} tokens; {:.1f} MB/s; digest {}", all.records, is_text() ? "documents" : "vectors",
-             all.passages, all.tokens, double(made.bytes) / 1e6 / seconds, digest);
+    log_info("{} {}, {} passages, {} tokens; {:.1f} MB/s; digest {}", all.records,
+             is_text() ? "documents" : "vectors", all.passages, all.tokens,
+             double(made.bytes) / 1e6 / seconds, digest);
   }
 
   JobContext& context_;

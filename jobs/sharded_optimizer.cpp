@@ -37,7 +37,8 @@ ShardedOptimizer::ShardedOptimizer(Comm& comm, const ArenaLayout& layout, std::i
 std::vector<ArraySlice> ShardedOptimizer::slices(Range parameters) {
   const std::int64_t size = layout_.padded_size();
   return {slice_of("parameters", size, parameters,
-                   parameters_.span().subspan(std::size_t(parameters.begin), std::size_t(parameters.size()))),
+                   parameters_.span().subspan(std::size_t(parameters.begin),
+                                              std::size_t(parameters.size()))),
           slice_of("first_moment", size, my_slice(), my_part(first_moment_)),
           slice_of("second_moment", size, my_slice(), my_part(second_moment_))};
 }
@@ -64,8 +65,9 @@ void ShardedOptimizer::update(std::int64_t step, double learning_rate) {
     const float scale = float(scale_ * clip_scale(norm_, options_.clip_norm));
     // More ranks than arena blocks leave some without any.
     if (slice.size() > 0)
-      adamw_update(layout_, adamw, step + 1, scale,
-                   {slice.begin, mine, my_part(gradient_), my_part(first_moment_), my_part(second_moment_)});
+      adamw_update(
+          layout_, adamw, step + 1, scale,
+          {slice.begin, mine, my_part(gradient_), my_part(first_moment_), my_part(second_moment_)});
   }
   const auto timed = phases_.measure("reduce");
   std::vector<std::int64_t> bytes;

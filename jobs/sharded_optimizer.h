@@ -20,14 +20,15 @@ struct OptimizerOptions {
   double clip_norm = 1.0;  // of the whole gradient; 0: no clipping
 };
 
-// Parameters stand whole on every rank, moments in slices of whole arena blocks (ZeRO-1, Rajbhandari et al., 2020). The
-// gradient is a fixed-order sum over leaves, of which each rank has a contiguous range, so that neither it nor its norm
-// depends on the number of ranks. Collective but for what returns a view.
+// Parameters stand whole on every rank, moments in slices of whole arena blocks (ZeRO-1,
+// Rajbhandari et al., 2020). The gradient is a fixed-order sum over leaves, of which each rank has
+// a contiguous range, so that neither it nor its norm depends on the number of ranks. Collective
+// but for what returns a view.
 class ShardedOptimizer {
  public:
   // `layout` outlives the optimizer. `leaves` are the pieces of the global batch.
-  ShardedOptimizer(Comm& comm, const ArenaLayout& layout, std::int64_t leaves, const OptimizerOptions& options,
-                   PhaseTimer& phases);
+  ShardedOptimizer(Comm& comm, const ArenaLayout& layout, std::int64_t leaves,
+                   const OptimizerOptions& options, PhaseTimer& phases);
 
   std::int64_t leaves() const { return gradient_sum_.leaves(); }
   Range my_leaves() const { return my_leaves_; }
@@ -38,18 +39,18 @@ class ShardedOptimizer {
   std::vector<ArraySlice> my_slices() { return slices(my_slice()); }
   std::vector<ArraySlice> all_slices() { return slices({0, layout_.padded_size()}); }
 
-  // This rank's leaves, one after another: forget() the last step's, then for each leaf add its gradient to
-  // next_leaf(), which is zero, and push_leaf().
+  // This rank's leaves, one after another: forget() the last step's, then for each leaf add its
+  // gradient to next_leaf(), which is zero, and push_leaf().
   void forget() { gradient_sum_.reset(); }
   std::span<float> next_leaf() { return gradient_sum_.next(); }
   void push_leaf() { gradient_sum_.push(); }
 
-  // Sums the leaves up and scatters the sum. Returns its norm, times `scale`, which is what the sum is to be
-  // multiplied by (one over the number of samples, where leaves hold sums over samples).
+  // Sums the leaves up and scatters the sum. Returns its norm, times `scale`, which is what the sum
+  // is to be multiplied by (one over the number of samples, where leaves hold sums over samples).
   double reduce(double scale = 1);
 
-  // AdamW on this rank's slice, with clipping by the norm that reduce() returned; parameters are then whole again on
-  // all ranks. `step` counts from 0.
+  // AdamW on this rank's slice, with clipping by the norm that reduce() returned; parameters are
+  // then whole again on all ranks. `step` counts from 0.
   void update(std::int64_t step, double learning_rate);
 
  private:

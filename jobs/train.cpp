@@ -1,11 +1,11 @@
 // train: an encoder or a language model on a dataset of documents.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <memory>
 #include <optional>
+
+#include <fmt/format.h>
 
 #include "jobs/contrastive_task.h"
 #include "jobs/job.h"
@@ -22,9 +22,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
-// With a budget, the number of steps follows from the time that these took; caches are warm after the first ones.
+// With a budget, the number of steps follows from the time that these took; caches are warm after
+// the first ones.
 constexpr std::int64_t kFirstTimedStep = 2, kLastTimedStep = 8;
 
 class TrainRun {
@@ -34,8 +37,9 @@ class TrainRun {
         comm_(context.comm),
         config_(config),
         dataset_(dataset),
-        task_(config.model.is_decoder() ? make_language_task(comm_, config, dataset, compute, context.phases)
-                                        : make_contrastive_task(comm_, config, dataset, compute, context.phases)),
+        task_(config.model.is_decoder()
+                  ? make_language_task(comm_, config, dataset, compute, context.phases)
+                  : make_contrastive_task(comm_, config, dataset, compute, context.phases)),
         checkpoints_(comm_, context.run_folder / kCheckpointFolder, config.checkpoint),
         total_steps_(config.steps) {
     // Ranks without samples must know them, too.
@@ -52,7 +56,8 @@ class TrainRun {
     context_.result["seconds_to_first_step"] = context_.phases.total_seconds();
     while (step_ < total_steps_) {
       if (boundary()) {
-        log_info("checkpoint generation {} at step {} of {}", checkpoints_.generation(), step_, total_steps_);
+        log_info("checkpoint generation {} at step {} of {}", checkpoints_.generation(), step_,
+                 total_steps_);
         return ExitCode::stopped;
       }
       one_step();
@@ -65,16 +70,17 @@ class TrainRun {
   // What the trajectory follows from: a checkpoint is only good for the same.
   nlohmann::json identity() const {
     const TrainConfig& c = config_;
-    nlohmann::json all = {{"dataset", dataset_.manifest().digest},
-                          {"model", task_->model_metadata()},
-                          {"train.dtype", name_of(task_->compute())},
-                          {"train.steps", c.steps},
-                          {"train.seed", c.seed},
-                          {"batch.global", c.global_batch},
-                          {"batch.micro", c.micro_batch},
-                          {"optimizer", {c.schedule, c.learning_rate, c.final_rate, c.decay_share,
-                                         double(c.warmup_steps), c.beta1, c.beta2, c.epsilon, c.weight_decay,
-                                         c.clip_norm}}};
+    nlohmann::json all = {
+        {"dataset", dataset_.manifest().digest},
+        {"model", task_->model_metadata()},
+        {"train.dtype", name_of(task_->compute())},
+        {"train.steps", c.steps},
+        {"train.seed", c.seed},
+        {"batch.global", c.global_batch},
+        {"batch.micro", c.micro_batch},
+        {"optimizer",
+         {c.schedule, c.learning_rate, c.final_rate, c.decay_share, double(c.warmup_steps), c.beta1,
+          c.beta2, c.epsilon, c.weight_decay, c.clip_norm}}};
     all.update(task_->identity());
     return all;
   }
@@ -85,13 +91,16 @@ class TrainRun {
       step_ = state->at("step");
       total_steps_ = state->at("total_steps");
       steps_fixed_ = state->at("steps_fixed");
-      log_info("resumed from checkpoint generation {} at step {} of {}", checkpoints_.generation(), step_, total_steps_);
-      context_.events.write("restore", {{"generation", checkpoints_.generation()}, {"step", step_}});
+      log_info("resumed from checkpoint generation {} at step {} of {}", checkpoints_.generation(),
+               step_, total_steps_);
+      context_.events.write("restore",
+                            {{"generation", checkpoints_.generation()}, {"step", step_}});
     } else {
       task_->initialize();
     }
     task_->parameters_changed();
-    if (step_ < total_steps_) roofline_ = double(comm_.size()) * measure_product_rate(task_->compute());
+    if (step_ < total_steps_)
+      roofline_ = double(comm_.size()) * measure_product_rate(task_->compute());
   }
 
   Snapshot snapshot() {
@@ -112,21 +121,24 @@ class TrainRun {
     const StepResult result = task_->step(step_, config_.learning_rate_at(step_, total_steps_));
     ++step_;
     ++steps_here_;
-    if (result.applied) skipped_in_a_row_ = 0;
-    else skip(result);
+    if (result.applied)
+      skipped_in_a_row_ = 0;
+    else
+      skip(result);
     report(result, seconds_since(start));
     fix_steps();
   }
 
   void skip(const StepResult& result) {
     ++skipped_;
-    log_info("step {} skipped: loss {} or gradient norm {} is not finite", step_ - 1, result.loss, result.gradient_norm);
-    context_.events.write("skipped", {{"step", step_ - 1},
-                                      {"samples", task_->samples(step_ - 1)}});
+    log_info("step {} skipped: loss {} or gradient norm {} is not finite", step_ - 1, result.loss,
+             result.gradient_norm);
+    context_.events.write("skipped", {{"step", step_ - 1}, {"samples", task_->samples(step_ - 1)}});
     if (++skipped_in_a_row_ < config_.give_up_after) return;
     throw Error(ExitCode::data, fmt::format("{} steps in a row were not finite", skipped_in_a_row_),
                 fmt::format("step {}", step_ - 1),
-                "lower optimizer.learning_rate; the samples are in events.jsonl, the last checkpoint is from before")
+                "lower optimizer.learning_rate; the samples are in events.jsonl, the last "
+                "checkpoint is from before")
         .as_agreed();
   }
 
@@ -141,17 +153,22 @@ class TrainRun {
                                    {"gradient_norm", result.gradient_norm},
                                    {"tokens_per_second", std::round(rate)},
                                    {"roofline_share", std::round(share * 1000) / 1000}});
-    if (steps_here_ > 1 && step_ < total_steps_ && seconds_since(last_line_) < config_.log_every) return;
+    if (steps_here_ > 1 && step_ < total_steps_ && seconds_since(last_line_) < config_.log_every)
+      return;
     last_line_ = Clock::now();
     const bool open_end = config_.budget_seconds > 0 && !steps_fixed_;
-    const double left = open_end ? std::max(0.0, config_.budget_seconds - seconds_since(start_))
-                                 : double(total_steps_ - step_) * seconds_since(start_) / double(steps_here_);
-    log_info("step {}/{}  loss {:.4f}  gradient norm {:.3f}  {:.0f} tokens/s  {:.0f}% of the roofline  {:.0f} s left",
-             step_, open_end ? "?" : std::to_string(total_steps_), result.loss, result.gradient_norm, rate, 100 * share,
-             left);
+    const double left =
+        open_end ? std::max(0.0, config_.budget_seconds - seconds_since(start_))
+                 : double(total_steps_ - step_) * seconds_since(start_) / double(steps_here_);
+    log_info(
+        "step {}/{}  loss {:.4f}  gradient norm {:.3f}  {:.0f} tokens/s  {:.0f}% of the roofline  "
+        "{:.0f} s left",
+        step_, open_end ? "?" : std::to_string(total_steps_), result.loss, result.gradient_norm,
+        rate, 100 * share, left);
   }
 
-  // Once enough steps are timed, lowers the number of steps to what the budget allows, for all ranks and restarts.
+  // Once enough steps are timed, lowers the number of steps to what the budget allows, for all
+  // ranks and restarts.
   void fix_steps() {
     if (config_.budget_seconds <= 0 || steps_fixed_) return;
     if (steps_here_ == kFirstTimedStep) timed_from_ = Clock::now();
@@ -163,7 +180,8 @@ class TrainRun {
     comm_.broadcast(std::span(&steps, 1));
     total_steps_ = steps;
     steps_fixed_ = true;
-    log_info("{:.2f} s a step: {} steps fit the budget of {:.0f} s", each, total_steps_, config_.budget_seconds);
+    log_info("{:.2f} s a step: {} steps fit the budget of {:.0f} s", each, total_steps_,
+             config_.budget_seconds);
   }
 
   void finish() {
@@ -174,8 +192,9 @@ class TrainRun {
     const auto timed = context_.phases.measure("save");
     nlohmann::json metadata = task_->model_metadata();
     metadata.update({{"steps", total_steps_}, {"dataset_digest", dataset_.manifest().digest}});
-    const Manifest model = save_model(comm_, context_.run_folder, task_->layout(), task_->optimizer().parameters(),
-                                      dataset_.folder() / kTokenizerFile, metadata);
+    const Manifest model =
+        save_model(comm_, context_.run_folder, task_->layout(), task_->optimizer().parameters(),
+                   dataset_.folder() / kTokenizerFile, metadata);
     context_.result.update({{"model_digest", model.digest},
                             {"steps", total_steps_},
                             {"loss", last_loss_},
@@ -211,8 +230,8 @@ class TrainJob : public Job {
     context.comm.attempt([&] { dataset.emplace(Dataset::open(config_.dataset, kDatasetKind)); });
     const DType compute = compute_type(context.comm, config_.dtype);
     if (context.dry_run) {
-      log_info("{} documents; {} steps of {} samples in {}", dataset->rows("documents"), config_.steps,
-               config_.global_batch, name_of(compute));
+      log_info("{} documents; {} steps of {} samples in {}", dataset->rows("documents"),
+               config_.steps, config_.global_batch, name_of(compute));
       return ExitCode::done;
     }
     return TrainRun(context, config_, *dataset, compute).run();

@@ -20,7 +20,8 @@ void ModelConfig::describe(Schema& s) {
   s.choice("model.kind", &kind, {"encoder", "gpt2", "llama"},
            "encoder: of texts, for search; gpt2, llama: language models of these families");
   EncoderConfig::describe(s);
-  s.key("model.kv_heads", &kv_heads, "", "llama: heads that keys and values have; divides model.heads; 0: as many");
+  s.key("model.kv_heads", &kv_heads, "",
+        "llama: heads that keys and values have; divides model.heads; 0: as many");
   s.key("model.rope_theta", &rope_theta, "", "llama: base of the rotary positions");
   s.key("model.norm_epsilon", &norm_epsilon, "", "gpt2, llama: added to the variance in norms");
   s.key("model.tied_head", &tied_head, "llama: the token embedding is the head as well");
@@ -30,9 +31,11 @@ void ModelConfig::check() {
   if (feed_forward == 0) feed_forward = kind == "llama" ? llama_feed_forward(width) : 4 * width;
   EncoderConfig::check();
   if (kv_heads == 0) kv_heads = heads;
-  if (kv_heads < 1 || heads % kv_heads) wrong("model.kv_heads does not divide model.heads", "model.kv_heads", "");
+  if (kv_heads < 1 || heads % kv_heads)
+    wrong("model.kv_heads does not divide model.heads", "model.kv_heads", "");
   if (kind == "llama" && width / heads % 2)
-    wrong("rotary positions need an even size of a head", "model.heads", "choose model.width / model.heads even");
+    wrong("rotary positions need an even size of a head", "model.heads",
+          "choose model.width / model.heads even");
   if (rope_theta <= 1 || norm_epsilon <= 0) wrong("expected a positive number", "model.*", "");
 }
 
@@ -55,35 +58,46 @@ void TrainConfig::describe(Schema& s) {
   s.key("dataset", &dataset, "folder of a text dataset, as the shard job leaves it");
   s.require("dataset");
   model.describe(s);
-  s.key("data.separator", &separator, "language models: the tokenizer's piece in front of each document");
+  s.key("data.separator", &separator,
+        "language models: the tokenizer's piece in front of each document");
   s.key("train.steps", &steps, "steps", "optimizer updates; 0 leaves an untrained model");
   s.duration("train.budget", &budget_seconds,
-             "time to train for: lowers train.steps, once, after the first steps have been timed; 0: no limit");
+             "time to train for: lowers train.steps, once, after the first steps have been timed; "
+             "0: no limit");
   s.key("train.seed", &seed, "", "all randomness follows from it");
   s.choice("train.dtype", &dtype, {"auto", "bf16", "f32"},
            "type of the products; auto: bf16 where the processor multiplies it, else f32");
   s.key("train.temperature", &temperature, "", "encoder: divides the similarities in the loss");
   s.key("train.span_share", &span_share, "",
-        "encoder: share of pairs whose query is a run of words out of another passage of the document");
-  s.key("train.label_smoothing", &label_smoothing, "", "language models: share of the target spread over all tokens");
-  s.key("train.z_loss", &z_loss, "", "language models: weight of the squared logarithm of the softmax's sum");
-  s.key("train.give_up_after", &give_up_after, "steps", "end with code 65 after so many non-finite steps in a row");
+        "encoder: share of pairs whose query is a run of words out of another passage of the "
+        "document");
+  s.key("train.label_smoothing", &label_smoothing, "",
+        "language models: share of the target spread over all tokens");
+  s.key("train.z_loss", &z_loss, "",
+        "language models: weight of the squared logarithm of the softmax's sum");
+  s.key("train.give_up_after", &give_up_after, "steps",
+        "end with code 65 after so many non-finite steps in a row");
   s.key("batch.global", &global_batch, "samples",
         "pairs or sequences of an update; to a pair, every other passage of them is a negative");
   s.key("batch.micro", &micro_batch, "samples", "samples that run at a time");
   s.key("batch.leaf", &leaf_size, "samples",
-        "language models: the piece in which sums are ordered, a multiple of batch.micro; 0: batch.micro");
+        "language models: the piece in which sums are ordered, a multiple of batch.micro; 0: "
+        "batch.micro");
   s.choice("optimizer.schedule", &schedule, {"constant", "linear", "cosine", "wsd"},
-           "of the learning rate after the warm-up; wsd: constant, then linear over the last optimizer.decay_share");
+           "of the learning rate after the warm-up; wsd: constant, then linear over the last "
+           "optimizer.decay_share");
   s.key("optimizer.learning_rate", &learning_rate, "", "the highest, after the warm-up");
-  s.key("optimizer.final_rate", &final_rate, "", "the last learning rate, as a share of the highest");
-  s.key("optimizer.decay_share", &decay_share, "", "wsd: share of the steps in which the rate falls");
+  s.key("optimizer.final_rate", &final_rate, "",
+        "the last learning rate, as a share of the highest");
+  s.key("optimizer.decay_share", &decay_share, "",
+        "wsd: share of the steps in which the rate falls");
   s.key("optimizer.warmup_steps", &warmup_steps, "steps", "steps of linear warm-up");
   s.key("optimizer.beta1", &beta1, "", "decay of AdamW's first moment");
   s.key("optimizer.beta2", &beta2, "", "decay of AdamW's second moment");
   s.key("optimizer.epsilon", &epsilon, "", "AdamW's epsilon");
   s.key("optimizer.weight_decay", &weight_decay, "", "decoupled weight decay of matrices");
-  s.key("optimizer.clip_norm", &clip_norm, "", "largest norm of the whole gradient; 0: no clipping");
+  s.key("optimizer.clip_norm", &clip_norm, "",
+        "largest norm of the whole gradient; 0: no clipping");
   s.duration("checkpoint.every", &checkpoint.every_seconds, "time between checkpoints");
   s.key("checkpoint.keep", &checkpoint.keep, "generations", "newest checkpoints to keep");
   s.duration("log.every", &log_every, "time between progress lines");
@@ -96,15 +110,20 @@ void TrainConfig::check() {
   if (global_batch % micro_batch)
     wrong("batch.global is no multiple of batch.micro", "batch.global", "choose a multiple");
   if (!model.is_decoder() && leaf_size != 0)
-    wrong("only language models have pieces of several micro-batches", "batch.leaf", "leave it out");
+    wrong("only language models have pieces of several micro-batches", "batch.leaf",
+          "leave it out");
   if (leaf() % micro_batch || global_batch % leaf())
-    wrong("batch.leaf is no multiple of batch.micro, or does not divide batch.global", "batch.leaf", "");
-  if (temperature <= 0) wrong("the temperature must be positive", "train.temperature", "0.05 is usual");
+    wrong("batch.leaf is no multiple of batch.micro, or does not divide batch.global", "batch.leaf",
+          "");
+  if (temperature <= 0)
+    wrong("the temperature must be positive", "train.temperature", "0.05 is usual");
   if (span_share < 0 || span_share > 1) wrong("a share is between 0 and 1", "train.span_share", "");
   if (label_smoothing < 0 || label_smoothing >= 1 || z_loss < 0)
     wrong("expected 0 or more, and a smoothing below 1", "train.label_smoothing, train.z_loss", "");
-  if (decay_share < 0 || decay_share > 1) wrong("a share is between 0 and 1", "optimizer.decay_share", "");
-  if (warmup_steps < 0 || give_up_after < 1 || checkpoint.keep < 1) wrong("a count is too small", "configuration", "");
+  if (decay_share < 0 || decay_share > 1)
+    wrong("a share is between 0 and 1", "optimizer.decay_share", "");
+  if (warmup_steps < 0 || give_up_after < 1 || checkpoint.keep < 1)
+    wrong("a count is too small", "configuration", "");
   model.check();
 }
 
@@ -126,7 +145,8 @@ double TrainConfig::learning_rate_at(std::int64_t step, std::int64_t total) cons
   if (schedule == "linear") share = 1 - done;
   if (schedule == "cosine") share = 0.5 * (1 + std::cos(std::numbers::pi * done));
   if (schedule == "wsd") {
-    const double left = double(total - step), decay = std::max(1.0, std::ceil(decay_share * double(total)));
+    const double left = double(total - step),
+                 decay = std::max(1.0, std::ceil(decay_share * double(total)));
     share = std::min(1.0, left / decay);
   }
   return learning_rate * (final_rate + (1 - final_rate) * share);

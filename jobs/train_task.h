@@ -2,9 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "jobs/sharded_optimizer.h"
 #include "kernels/core/arena.h"
@@ -18,8 +19,9 @@ struct StepResult {
   bool applied = false;      // false where loss or gradient were not finite: nothing has changed
 };
 
-// Collective but for what returns a figure. The state that an update changes stands in the optimizer; all else follows
-// from the configuration and the step, so that any step may follow any other.
+// Collective but for what returns a figure. The state that an update changes stands in the
+// optimizer; all else follows from the configuration and the step, so that any step may follow any
+// other.
 class TrainTask {
  public:
   virtual ~TrainTask() = default;

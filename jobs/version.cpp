@@ -19,8 +19,8 @@ std::string version_text() {
       "products    {}, in {} on this machine\n"
       "processor   {} ({})\n"
       "CUDA        built without CUDA",
-      kVersion, __VERSION__, mpi_library(), hdf5_library(), product_library(), name_of(preferred_compute_dtype()),
-      hardware.processor, hardware.vector_units);
+      kVersion, __VERSION__, mpi_library(), hdf5_library(), product_library(),
+      name_of(preferred_compute_dtype()), hardware.processor, hardware.vector_units);
 }
 
 }  // namespace tutti

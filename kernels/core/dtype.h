@@ -26,11 +26,13 @@ struct bf16 {
 
   bf16() = default;
   explicit constexpr bf16(float value) {
-    // Arithmetic throughout: with a branch for NaN, loops that convert would not become vector code.
+    // Arithmetic throughout: with a branch for NaN, loops that convert would not become vector
+    // code.
     const auto word = std::bit_cast<std::uint32_t>(value);
     const std::uint32_t rounded = (word + 0x7fffu + ((word >> 16) & 1u)) >> 16;
     const std::uint32_t quiet = (word >> 16) | 0x40u;
-    const std::uint32_t is_nan = 0u - ((0x7f800000u - (word & 0x7fffffffu)) >> 31);  // all ones, or zero
+    const std::uint32_t is_nan =
+        0u - ((0x7f800000u - (word & 0x7fffffffu)) >> 31);  // all ones, or zero
     bits = static_cast<std::uint16_t>((quiet & is_nan) | (rounded & ~is_nan));
   }
   explicit constexpr operator float() const {
@@ -44,8 +46,8 @@ struct bf16 {
   friend constexpr bool operator==(bf16 a, bf16 b) { return float(a) == float(b); }
 };
 
-// to = value, rounded to T (float or bf16). A loop over arrays stores a bf16 in this way, because GCC's vectoriser takes
-// the assignment of a class for a copy of memory that it cannot widen.
+// to = value, rounded to T (float or bf16). A loop over arrays stores a bf16 in this way, because
+// GCC's vectoriser takes the assignment of a class for a copy of memory that it cannot widen.
 template <class T>
 constexpr void store(T& to, float value) {
   if constexpr (requires { to.bits; })

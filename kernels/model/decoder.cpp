@@ -45,7 +45,8 @@ class Decoder::Pass {
     places_ = add_transformer(layout_, shape.body);
     head_ = places_.token;
     if (!shape.tied_head)
-      head_ = add_parameter(layout_, "head.weight", {shape.body.vocabulary, shape.body.width}, true);
+      head_ =
+          add_parameter(layout_, "head.weight", {shape.body.vocabulary, shape.body.width}, true);
   }
   virtual ~Pass() = default;
 
@@ -76,7 +77,7 @@ class Decoder::Pass {
   ParameterPlace head_;
   bool loaded_ = false;
   std::int64_t kept_tokens_ = -1;  // of the last forward(), -1 where backward() has nothing
-  std::vector<float> losses_;  // of the last batch
+  std::vector<float> losses_;      // of the last batch
 };
 
 template <class T>
@@ -141,7 +142,8 @@ void Decoder::initialize(std::span<float> parameters, std::uint64_t seed) const 
 }
 
 void Decoder::load_parameters(std::span<const float> parameters) {
-  require(std::ssize(parameters) == layout().padded_size(), "decoder: the arena has the wrong size");
+  require(std::ssize(parameters) == layout().padded_size(),
+          "decoder: the arena has the wrong size");
   pass_->loaded_ = true;
   pass_->kept_tokens_ = -1;
   pass_->load(parameters);

@@ -43,7 +43,8 @@ void DecoderHead<T>::load(const float* weights) {
 
 template <class T>
 void DecoderHead<T>::start(std::int64_t tokens) {
-  const std::int64_t rows = std::min((tokens + panel_rows_ - 1) / panel_rows_, chunk_panels_) * panel_rows_;
+  const std::int64_t rows =
+      std::min((tokens + panel_rows_ - 1) / panel_rows_, chunk_panels_) * panel_rows_;
   hidden_.grow(rows);
   logits_.grow(rows);
   scratch_.prepare();

@@ -27,7 +27,7 @@ struct TransformerShape {
   std::int64_t width = 0;
   std::int64_t layers = 0;
   std::int64_t heads = 0;
-  std::int64_t kv_heads = 0;   // keys and values; divides heads
+  std::int64_t kv_heads = 0;  // keys and values; divides heads
   std::int64_t head_size = 0;
   std::int64_t feed_forward = 0;
   std::int64_t max_tokens = 0;  // in a sequence

@@ -45,8 +45,10 @@ void TransformerPass<T>::start_backward(const TokenBatch& batch) {
   d_context_.grow(rows_ + kAttentionStep);
   d_qkv_.grow(rows_);
   partials_.grow(panels_);
-  if (causal()) causal_->prepare(batch.offsets, true);
-  else bidirectional_->prepare(batch.offsets, true);
+  if (causal())
+    causal_->prepare(batch.offsets, true);
+  else
+    bidirectional_->prepare(batch.offsets, true);
   scratch_.prepare();
   zero_rows(d_in_.wide.rows(tokens_, rows_ - tokens_));
   zero_rows(d_qkv_.rows(tokens_, rows_ - tokens_));
@@ -153,8 +155,7 @@ void TransformerPass<T>::back_qkv(std::int64_t index, std::int64_t panel) {
   Layer& l = layer(index);
   if (!shape_.learned_positions)
     rope_.inverse<T>(panel_of(d_qkv_, panel), shape_.heads + shape_.kv_heads, positions_of(panel));
-  if (shape_.qkv_bias)
-    column_sums<T>(panel_of(d_qkv_, panel), partial(panel, columns_.qkv_bias));
+  if (shape_.qkv_bias) column_sums<T>(panel_of(d_qkv_, panel), partial(panel, columns_.qkv_bias));
   const MatrixView<float> d_h = scratch_panel<float>(kWide, shape_.width);
   const Linear& linear = packed_[index].qkv;
   linear.backward(panel_of(d_qkv_, panel).data, d_h.data, product_scratch(linear));
@@ -193,8 +194,7 @@ void TransformerPass<T>::add_weight_gradients(std::int64_t index, std::span<floa
 
 template <class T>
 void TransformerPass<T>::add_vector_gradients(
-    const std::vector<std::pair<ParameterPlace, std::int64_t>>& parts,
-    std::span<float> gradients) {
+    const std::vector<std::pair<ParameterPlace, std::int64_t>>& parts, std::span<float> gradients) {
   std::vector<SumTarget> targets;
   for (const auto& [part, column] : parts)
     if (part.size > 0) targets.push_back({column, part.size, gradients.data() + part.offset});

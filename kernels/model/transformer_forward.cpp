@@ -121,7 +121,7 @@ const NormPlaces& TransformerPass<T>::norm_after(std::int64_t layer) const {
 
 template <class T>
 MatrixView<T> TransformerPass<T>::kept_or_scratch(Activation<T>& kept, std::int64_t panel,
-                                                     Slot slot, std::int64_t cols) {
+                                                  Slot slot, std::int64_t cols) {
   return keep_ ? panel_of(kept, panel) : scratch_panel<T>(slot, cols);
 }
 
@@ -177,8 +177,10 @@ void TransformerPass<T>::start(const TokenBatch& batch, bool keep) {
   last_x_.grow(rows_);
   last_h_.grow(rows_);
   last_norm_.grow(rows_);
-  if (causal()) causal_->prepare(batch.offsets, keep);
-  else bidirectional_->prepare(batch.offsets, keep);
+  if (causal())
+    causal_->prepare(batch.offsets, keep);
+  else
+    bidirectional_->prepare(batch.offsets, keep);
   scratch_.prepare();
 }
 
@@ -216,7 +218,7 @@ void TransformerPass<T>::first_norm(std::int64_t panel) {
 
 template <class T>
 void TransformerPass<T>::project_qkv(std::int64_t index, std::int64_t panel,
-                                        MatrixView<const T> h) {
+                                     MatrixView<const T> h) {
   const Linear& linear = packed_[index].qkv;
   const MatrixView<T> qkv = panel_of(layer(index).qkv, panel);
   const MatrixView<float> product = float_target(qkv, kWide);
@@ -246,8 +248,8 @@ void TransformerPass<T>::attend(std::int64_t index, const TokenBatch& batch) {
 // gelu(h W1^T + b1) W2^T -> out, over blocks of the inner dimension whose weights and activations
 // stay in cache.
 template <class T>
-void TransformerPass<T>::feed_forward(std::int64_t index, std::int64_t panel,
-                                         MatrixView<const T> h, MatrixView<float> out) {
+void TransformerPass<T>::feed_forward(std::int64_t index, std::int64_t panel, MatrixView<const T> h,
+                                      MatrixView<float> out) {
   Layer& l = layer(index);
   const Linear &ff1 = packed_[index].ff1, &ff2 = packed_[index].ff2;
   const float* bias = parameter(places_.layers[index].ff1.bias);
@@ -298,8 +300,10 @@ void TransformerPass<T>::finish_layer(std::int64_t index, std::int64_t panel) {
   const MatrixView<T> h2 = kept_or_scratch(l.h2, panel, kH2, shape_.width);
   residual_layer_norm<T>(x, product, parameter(p.out.bias), norm(p.norm2), middle, h2,
                          l.norm2.at(row));
-  if (gated()) gated_feed_forward(index, panel, h2, product);
-  else feed_forward(index, panel, h2, product);
+  if (gated())
+    gated_feed_forward(index, panel, h2, product);
+  else
+    feed_forward(index, panel, h2, product);
 
   if (index + 1 == shape_.layers) {
     residual_layer_norm<float>(middle, product, parameter(p.ff2.bias), norm(norm_after(index)),

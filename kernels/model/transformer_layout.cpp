@@ -147,8 +147,7 @@ void add_products(std::vector<ProductSize>& products, const TransformerShape& sh
   ArenaLayout layout;
   const TransformerPlaces places = add_transformer(layout, shape);
   for (const LinearPlaces* linear : places.layers[0].linears())
-    products.push_back(
-        product_with(linear->outputs, linear->inputs, tokens, kind, shape.layers));
+    products.push_back(product_with(linear->outputs, linear->inputs, tokens, kind, shape.layers));
 }
 
 void check_batch(const TransformerShape& shape, const TokenBatch& batch) {

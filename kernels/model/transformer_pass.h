@@ -234,9 +234,9 @@ class TransformerPass {
   ThreadScratch scratch_;
 
   bool keep_ = false;
-  std::int64_t tokens_ = 0;  // in the batch
-  std::int64_t panels_ = 0;  // of panel_rows_ rows that hold them
-  std::int64_t rows_ = 0;    // in the panels
+  std::int64_t tokens_ = 0;              // in the batch
+  std::int64_t panels_ = 0;              // of panel_rows_ rows that hold them
+  std::int64_t rows_ = 0;                // in the panels
   std::vector<std::int32_t> positions_;  // of all rows, zero behind the last token
   std::vector<std::int64_t> probability_offsets_;
   std::vector<std::unique_ptr<Layer>> layers_;

@@ -15,7 +15,17 @@ namespace {
 // cache.
 constexpr std::int64_t kBlockRows = 64;
 
-enum Slot { kProduct, kScores, kScoreGradients, kNarrow, kNarrowGradients, kRows, kKeys, kValues, kSlots };
+enum Slot {
+  kProduct,
+  kScores,
+  kScoreGradients,
+  kNarrow,
+  kNarrowGradients,
+  kRows,
+  kKeys,
+  kValues,
+  kSlots
+};
 
 std::int64_t rounded(std::int64_t length) {
   return (length + kAttentionStep - 1) / kAttentionStep * kAttentionStep;
@@ -141,8 +151,8 @@ void CausalAttention<T>::forward_block(const Block& block, const T* q, const T* 
     p = scratch_.template get<T>(kNarrow, block.m * block.n);
   for (std::int64_t r = 0; r < block.rows; ++r) {
     const auto [begin, end] = seen(block, r);
-    log_sums[(block.first + r) * shape_.sums_stride] = cpu::attend_row(
-        scores + r * block.n + begin, end - begin, scale_, p + r * block.n + begin);
+    log_sums[(block.first + r) * shape_.sums_stride] =
+        cpu::attend_row(scores + r * block.n + begin, end - begin, scale_, p + r * block.n + begin);
     zero_outside(p + r * block.n, begin, end, block.n);
   }
   std::fill(p + block.rows * block.n, p + block.m * block.n, T(0.0f));
@@ -166,8 +176,8 @@ void CausalAttention<T>::forward(const T* qkv, std::int64_t length, std::int64_t
 
 template <class T>
 void CausalAttention<T>::backward_block(const Block& block, const T* q, const T* k, const T* v,
-                                        const T* out, const float* log_sums, const T* d_out,
-                                        T* d_q, float* d_k, float* d_v) {
+                                        const T* out, const float* log_sums, const T* d_out, T* d_q,
+                                        float* d_k, float* d_v) {
   const Plans& plan = plans(block);
   const std::int64_t qkv_row = block.first * shape_.qkv_stride,
                      out_row = block.first * shape_.out_stride,
@@ -204,9 +214,8 @@ void CausalAttention<T>::backward_block(const Block& block, const T* q, const T*
 }
 
 template <class T>
-void CausalAttention<T>::backward(const T* qkv, const T* out, const float* log_sums,
-                                  const T* d_out, std::int64_t length, std::int64_t kv_head,
-                                  T* d_qkv) {
+void CausalAttention<T>::backward(const T* qkv, const T* out, const float* log_sums, const T* d_out,
+                                  std::int64_t length, std::int64_t kv_head, T* d_qkv) {
   const std::int64_t size = shape_.head_size, group = shape_.heads / shape_.kv_heads,
                      keys = shape_.heads + kv_head, values = keys + shape_.kv_heads;
   // The last block's keys are rounded up, and so reach behind the sequence.

@@ -33,10 +33,10 @@ struct CausalAttentionShape {
   std::int64_t heads = 0;
   std::int64_t kv_heads = 0;  // divides heads
   std::int64_t head_size = 0;
-  std::int64_t window = 0;        // keys that a query sees, itself included; 0: all before it
-  std::int64_t qkv_stride = 0;    // between rows of qkv and of its gradient
-  std::int64_t out_stride = 0;    // between rows of the output and of its gradient
-  std::int64_t sums_stride = 0;   // between rows of the logarithms of sums, one element a head
+  std::int64_t window = 0;       // keys that a query sees, itself included; 0: all before it
+  std::int64_t qkv_stride = 0;   // between rows of qkv and of its gradient
+  std::int64_t out_stride = 0;   // between rows of the output and of its gradient
+  std::int64_t sums_stride = 0;  // between rows of the logarithms of sums, one element a head
 };
 
 // T (float or bf16) is the type of qkv, of P and of the output; softmax and sums are in f32.
@@ -55,8 +55,7 @@ class CausalAttention {
   // The heads that share one key and value, of one sequence, on the calling thread: pointers are to
   // the sequence's first row. Writes the heads' columns of `length` rows of `out` and of
   // `log_sums`.
-  void forward(const T* qkv, std::int64_t length, std::int64_t kv_head, T* out,
-               float* log_sums);
+  void forward(const T* qkv, std::int64_t length, std::int64_t kv_head, T* out, float* log_sums);
 
   // The gradient of forward(), whose `out` and `log_sums` it reads: d_out -> the columns of the
   // heads' queries and of their key and value in d_qkv.

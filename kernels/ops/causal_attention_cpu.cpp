@@ -57,13 +57,11 @@ TUTTI_CLONES RowSums attend_bf16(float* scores, std::int64_t count, float scale,
   return attend(scores, count, scale, out);
 }
 TUTTI_CLONES void backward_f32(const float* scores, const float* d_p, std::int64_t count,
-                               float scale, float log_sum, float delta, float* p,
-                               float* d_scores) {
+                               float scale, float log_sum, float delta, float* p, float* d_scores) {
   backward(scores, d_p, count, scale, log_sum, delta, p, d_scores);
 }
 TUTTI_CLONES void backward_bf16(const float* scores, const float* d_p, std::int64_t count,
-                                float scale, float log_sum, float delta, bf16* p,
-                                bf16* d_scores) {
+                                float scale, float log_sum, float delta, bf16* p, bf16* d_scores) {
   backward(scores, d_p, count, scale, log_sum, delta, p, d_scores);
 }
 TUTTI_CLONES float dot_f32(const float* a, const float* b, std::int64_t count) {

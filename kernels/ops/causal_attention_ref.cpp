@@ -20,7 +20,8 @@ void causal_attention(const double* q, const double* k, const double* v, int len
       sum += weights.back();
     }
     for (int c = begin; c <= r; ++c)
-      for (int i = 0; i < size; ++i) out[r * size + i] += weights[c - begin] / sum * v[c * size + i];
+      for (int i = 0; i < size; ++i)
+        out[r * size + i] += weights[c - begin] / sum * v[c * size + i];
   }
 }
 

@@ -2,7 +2,8 @@
 // logits, so that probabilities are never stored:
 //
 //   loss = log_sum_exp - (1 - smoothing) logit[target] - smoothing mean(logits)
-//          + z_weight log_sum_exp^2                                  (z-loss: Chowdhery et al., 2022)
+//          + z_weight log_sum_exp^2                                  (z-loss: Chowdhery et al.,
+//          2022)
 //
 // Functions run on the calling thread; every row depends on itself alone. T is float or bf16.
 #pragma once
@@ -25,8 +26,7 @@ struct CrossEntropyOptions {
 // for spans of another length than `logits` has rows, and for a target past the columns.
 template <class T>
 void cross_entropy(MatrixView<T> logits, std::span<const std::int32_t> targets,
-                   const CrossEntropyOptions& options, bool with_gradient,
-                   std::span<float> losses);
+                   const CrossEntropyOptions& options, bool with_gradient, std::span<float> losses);
 
 namespace reference {
 

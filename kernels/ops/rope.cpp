@@ -24,7 +24,8 @@ double llama3_frequency(const RopeShape& s, double frequency) {
 std::vector<double> rope_frequencies(const RopeShape& shape, std::int64_t head_size) {
   std::vector<double> frequencies;
   for (std::int64_t i = 0; i < head_size / 2; ++i) {
-    double f = std::pow(shape.theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_size));
+    double f =
+        std::pow(shape.theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_size));
     if (shape.scaling == RopeShape::Scaling::linear) f /= shape.factor;
     if (shape.scaling == RopeShape::Scaling::llama3) f = llama3_frequency(shape, f);
     frequencies.push_back(f);

@@ -21,8 +21,9 @@ struct RopeShape {
 
   double theta = 10000;
   Scaling scaling = Scaling::none;
-  double factor = 1;                // frequencies are divided by it: all, or the low ones
-  double low_frequency_factor = 1;  // llama3: wavelengths above original_tokens / low are stretched,
+  double factor = 1;  // frequencies are divided by it: all, or the low ones
+  double low_frequency_factor =
+      1;  // llama3: wavelengths above original_tokens / low are stretched,
   double high_frequency_factor = 4;  // those below original_tokens / high stay, between is between
   double original_tokens = 8192;
 

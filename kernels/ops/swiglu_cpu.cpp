@@ -29,8 +29,8 @@ TUTTI_INLINE void backward(const float* __restrict d_out, const T* gate, const T
   }
 }
 
-TUTTI_CLONES void forward_f32(const float* gate_product, const float* up_product,
-                              std::int64_t cols, float* gate, float* up, float* out) {
+TUTTI_CLONES void forward_f32(const float* gate_product, const float* up_product, std::int64_t cols,
+                              float* gate, float* up, float* out) {
   forward(gate_product, up_product, cols, gate, up, out);
 }
 TUTTI_CLONES void forward_bf16(const float* gate_product, const float* up_product,

@@ -19,8 +19,8 @@ class Bug : public std::logic_error {
 
 }  // namespace tutti
 
-#define CHECK(condition, ...)                                              \
-  do {                                                                     \
-    if (!(condition)) [[unlikely]]                                         \
+#define CHECK(condition, ...)                                               \
+  do {                                                                      \
+    if (!(condition)) [[unlikely]]                                          \
       ::tutti::check_failed(#condition, __FILE__, __LINE__, ##__VA_ARGS__); \
   } while (false)

@@ -1,7 +1,5 @@
 #include "runtime/base/config.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cctype>
 #include <charconv>
@@ -11,8 +9,10 @@
 #include <limits>
 #include <memory>
 #include <optional>
-#include <toml++/toml.h>
 #include <utility>
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
 
 #include "runtime/base/check.h"
 #include "runtime/base/error.h"
@@ -122,7 +122,8 @@ std::optional<double> clock_seconds(const std::string& text) {
     if (at > 0 && (at >= text.size() || text[at++] != ':')) return std::nullopt;
     unsigned part = 0;
     const char* begin = text.data() + at;
-    const auto [end, error] = std::from_chars(begin, begin + std::min(most, text.size() - at), part);
+    const auto [end, error] =
+        std::from_chars(begin, begin + std::min(most, text.size() - at), part);
     if (error != std::errc() || (at > 0 && part > 59)) return std::nullopt;
     at += std::size_t(end - begin);
     seconds = seconds * 60 + part;
@@ -147,10 +148,15 @@ double parse_duration(const std::string& text, const std::string& place) {
 }
 
 std::int64_t parse_bytes(const std::string& text, const std::string& place) {
-  static const std::pair<const char*, double> units[] = {
-      {"", 1},           {"B", 1},    {"KiB", 1024.0},          {"MiB", 1048576.0},
-      {"GiB", 1 << 30},  {"kB", 1e3}, {"TiB", 1024.0 * (1 << 30)}, {"MB", 1e6},
-      {"GB", 1e9}};
+  static const std::pair<const char*, double> units[] = {{"", 1},
+                                                         {"B", 1},
+                                                         {"KiB", 1024.0},
+                                                         {"MiB", 1048576.0},
+                                                         {"GiB", 1 << 30},
+                                                         {"kB", 1e3},
+                                                         {"TiB", 1024.0 * (1 << 30)},
+                                                         {"MB", 1e6},
+                                                         {"GB", 1e9}};
   double number = 0;
   std::string rest;
   if (split_number(text, &number, &rest))
@@ -301,7 +307,8 @@ void Schema::load_file(const std::filesystem::path& file) {
           if (const toml::table* inner = node.as_table())
             walk(*inner, name + ".");
           else
-            assign(name, &node, fmt::format("{}:{}: {}", file.string(), node.source().begin.line, name));
+            assign(name, &node,
+                   fmt::format("{}:{}: {}", file.string(), node.source().begin.line, name));
         }
       };
   walk(root, "");
@@ -320,14 +327,16 @@ void Schema::set(const std::string& setting) {
     usage("\"" + setting + "\" is not a setting", "--set", "write --set section.key=value");
   const std::string name = setting.substr(0, equals), value = setting.substr(equals + 1);
   const std::string place = "--set " + name;
-  // What parses as a TOML value is one; everything else is a bare string, as a shell user writes it.
+  // What parses as a TOML value is one; everything else is a bare string, as a shell user writes
+  // it.
   toml::table parsed;
   try {
     parsed = toml::parse("value = " + value);
   } catch (const toml::parse_error&) {
   }
   // A line break in it would hold more than the one value; dates are none of ours.
-  if (parsed.size() != 1 || parsed["value"].is_date() || parsed["value"].is_time() || parsed["value"].is_date_time())
+  if (parsed.size() != 1 || parsed["value"].is_date() || parsed["value"].is_time() ||
+      parsed["value"].is_date_time())
     parsed = bare_string(value, place);
   assign(name, parsed.get("value"), place);
 }

@@ -1,4 +1,5 @@
-// One table of keys per job: it parses the configuration, explains it (--help) and writes it back resolved.
+// One table of keys per job: it parses the configuration, explains it (--help) and writes it back
+// resolved.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +10,11 @@
 
 namespace tutti {
 
-// A schema binds configuration keys ("section.name") to variables whose present values are the defaults.
-// Values come, later ones winning, from a TOML file, from TUTTI_SECTION_NAME environment variables, and from
-// "section.name=value" settings. Every mistake is an Error with ExitCode::usage that names the place and, for
-// an unknown key, the nearest known one. Local: ranks load the same file and get the same values.
+// A schema binds configuration keys ("section.name") to variables whose present values are the
+// defaults. Values come, later ones winning, from a TOML file, from TUTTI_SECTION_NAME environment
+// variables, and from "section.name=value" settings. Every mistake is an Error with ExitCode::usage
+// that names the place and, for an unknown key, the nearest known one. Local: ranks load the same
+// file and get the same values.
 class Schema {
  public:
   // `unit` is shown in the help ("" for none); bound variables must outlive the schema.

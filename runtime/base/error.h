@@ -19,8 +19,8 @@ enum class ExitCode : int {
 };
 
 // An error of the data or the environment, never of the program's own logic (see check.h).
-// `problem` says what is wrong, `place` where (a file, a line, a key), `remedy` what to do about it; the
-// last two may be empty. Thrown rank-locally or, after `Comm::all_ok`, on all ranks alike.
+// `problem` says what is wrong, `place` where (a file, a line, a key), `remedy` what to do about
+// it; the last two may be empty. Thrown rank-locally or, after `Comm::all_ok`, on all ranks alike.
 class Error : public std::exception {
  public:
   Error(ExitCode code, std::string problem, std::string place = "", std::string remedy = "");

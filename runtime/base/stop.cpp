@@ -1,10 +1,10 @@
 #include "runtime/base/stop.h"
 
-#include <signal.h>
-#include <string.h>
-
 #include <atomic>
 #include <chrono>
+
+#include <signal.h>
+#include <string.h>
 
 namespace tutti {
 namespace {
@@ -34,20 +34,26 @@ void install_stop_handlers() {
 
 void set_time_limit(double seconds) {
   if (seconds > 0)
-    deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                  std::chrono::duration<double>(seconds));
+    deadline = Clock::now() +
+               std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
 }
 
 bool stop_requested() { return caught_signal != 0 || Clock::now() >= deadline; }
 
 const char* stop_reason() {
   switch (caught_signal) {
-    case 0: return Clock::now() >= deadline ? "--max-time" : "";
-    case SIGTERM: return "SIGTERM";
-    case SIGUSR1: return "SIGUSR1";
-    case SIGUSR2: return "SIGUSR2";
-    case SIGINT: return "SIGINT";
-    default: return "a signal";
+    case 0:
+      return Clock::now() >= deadline ? "--max-time" : "";
+    case SIGTERM:
+      return "SIGTERM";
+    case SIGUSR1:
+      return "SIGUSR1";
+    case SIGUSR2:
+      return "SIGUSR2";
+    case SIGINT:
+      return "SIGINT";
+    default:
+      return "a signal";
   }
 }
 

@@ -1,12 +1,12 @@
 #include "runtime/checkpoint/checkpoint.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <exception>
 #include <thread>
+
+#include <fmt/format.h>
 
 #include "kernels/core/arena.h"
 #include "kernels/core/parallel.h"
@@ -24,14 +24,16 @@ void copy_bytes(std::span<const std::byte> from, std::byte* to) {
   constexpr std::int64_t kPiece = 1 << 20;
   const std::int64_t size = std::int64_t(from.size());
   parallel_for((size + kPiece - 1) / kPiece, [&](std::int64_t i) {
-    std::memcpy(to + i * kPiece, from.data() + i * kPiece, std::size_t(std::min(kPiece, size - i * kPiece)));
+    std::memcpy(to + i * kPiece, from.data() + i * kPiece,
+                std::size_t(std::min(kPiece, size - i * kPiece)));
   });
 }
 
 // Every rank comes to the same conclusion from the same manifest.
 [[noreturn]] void refuse(const std::string& problem) {
-  throw Error(ExitCode::usage, problem, "checkpoint",
-              "continue with the configuration that the run was started with, or give another --run folder")
+  throw Error(
+      ExitCode::usage, problem, "checkpoint",
+      "continue with the configuration that the run was started with, or give another --run folder")
       .as_agreed();
 }
 
@@ -39,7 +41,8 @@ void copy_bytes(std::span<const std::byte> from, std::byte* to) {
 std::string differences(const nlohmann::json& ours, const nlohmann::json& theirs) {
   std::string names;
   for (const auto& [key, value] : ours.items())
-    if (!theirs.is_object() || theirs.value(key, nlohmann::json()) != value) names += (names.empty() ? "" : ", ") + key;
+    if (!theirs.is_object() || theirs.value(key, nlohmann::json()) != value)
+      names += (names.empty() ? "" : ", ") + key;
   return names;
 }
 
@@ -47,12 +50,13 @@ void require_same(const CheckpointManifest& manifest, const nlohmann::json& iden
                   std::span<const ArraySlice> wanted) {
   const nlohmann::json theirs = manifest.state.value("identity", nlohmann::json());
   if (const std::string names = differences(identity, theirs); !names.empty())
-    refuse(fmt::format("checkpoint generation {} was written with another {}", manifest.generation, names));
+    refuse(fmt::format("checkpoint generation {} was written with another {}", manifest.generation,
+                       names));
   for (const ArraySlice& want : wanted) {
     const CheckpointArray array{want.name, want.dtype, want.size};
     if (std::find(manifest.arrays.begin(), manifest.arrays.end(), array) == manifest.arrays.end())
-      refuse(fmt::format("generation {} holds no array {} of {} {}", manifest.generation, array.name, array.size,
-                         name_of(array.dtype)));
+      refuse(fmt::format("generation {} holds no array {} of {} {}", manifest.generation,
+                         array.name, array.size, name_of(array.dtype)));
   }
 }
 
@@ -91,7 +95,10 @@ class Checkpointer::Writer {
   static std::vector<ColumnSpec> columns_of(std::span<const ArraySlice> slices) {
     std::vector<ColumnSpec> columns;
     for (const ArraySlice& s : slices)
-      columns.push_back({checkpoint_dataset(s.name), s.dtype, {s.range.size()}, {{"first_element", s.range.begin}}});
+      columns.push_back({checkpoint_dataset(s.name),
+                         s.dtype,
+                         {s.range.size()},
+                         {{"first_element", s.range.begin}}});
     return columns;
   }
 
@@ -116,7 +123,10 @@ class Checkpointer::Writer {
 };
 
 Checkpointer::Checkpointer(Comm& comm, std::filesystem::path folder, CheckpointOptions options)
-    : comm_(comm), store_(folder), folder_(std::move(folder)), options_(options),
+    : comm_(comm),
+      store_(folder),
+      folder_(std::move(folder)),
+      options_(options),
       last_begin_(std::chrono::steady_clock::now()) {
   comm_.attempt([&] {
     if (!comm_.is_root()) return;
@@ -140,8 +150,10 @@ bool Checkpointer::boundary(bool stop, const std::function<Snapshot()>& take) {
   comm_.all_reduce_sum(std::span(flags));
   const bool any_stops = flags[0] > 0, due = flags[1] > 0, writing = flags[2] > 0;
   if (pending() && !writing) commit();
-  if (any_stops) save(take());
-  else if (due && !pending()) begin(take());
+  if (any_stops)
+    save(take());
+  else if (due && !pending())
+    begin(take());
   return any_stops;
 }
 
@@ -170,7 +182,8 @@ void Checkpointer::begin(const Snapshot& snapshot) {
       if (comm_.is_root()) create_folders(folder);
     });
     comm_.attempt([&] {
-      writer_ = std::make_unique<Writer>(folder / CheckpointStore::part_name(comm_.rank()), snapshot.slices);
+      writer_ = std::make_unique<Writer>(folder / CheckpointStore::part_name(comm_.rank()),
+                                         snapshot.slices);
     });
   } catch (const Error&) {
     abandon();
@@ -188,10 +201,12 @@ void Checkpointer::commit() {
     const std::vector<std::string> parts = comm_.all_gather_strings(mine.dump());
     comm_.attempt([&] {
       if (!comm_.is_root()) return;
-      nlohmann::json manifest = {{"kind", kCheckpointKind}, {"format_version", kCheckpointVersion},
-                                 {"generation", generation_}, {"arrays", arrays_}, {"state", state_},
-                                 {"parts", nlohmann::json::array()}};
-      for (const std::string& part : parts) manifest["parts"].push_back(nlohmann::json::parse(part));
+      nlohmann::json manifest = {
+          {"kind", kCheckpointKind},   {"format_version", kCheckpointVersion},
+          {"generation", generation_}, {"arrays", arrays_},
+          {"state", state_},           {"parts", nlohmann::json::array()}};
+      for (const std::string& part : parts)
+        manifest["parts"].push_back(nlohmann::json::parse(part));
       sync_folder(folder_);
       write_sealed_json(store_.manifest_of(generation_), manifest);
     });
@@ -226,22 +241,26 @@ CheckpointManifest Checkpointer::read_manifest(std::int64_t generation) {
   try {
     CheckpointManifest manifest = checkpoint_manifest_from_json(json, file.string());
     if (manifest.generation != generation)
-      throw Error(ExitCode::data, fmt::format("it is of generation {}", manifest.generation), file.string());
+      throw Error(ExitCode::data, fmt::format("it is of generation {}", manifest.generation),
+                  file.string());
     return manifest;
   } catch (const Error& e) {
     throw e.as_agreed();  // every rank reads the same text
   }
 }
 
-void Checkpointer::fill(const CheckpointManifest& manifest, std::span<const ArraySlice> wanted) const {
+void Checkpointer::fill(const CheckpointManifest& manifest,
+                        std::span<const ArraySlice> wanted) const {
   std::vector<std::int64_t> filled(wanted.size(), 0);
   for (const CheckpointPart& part : manifest.parts) {
-    const std::filesystem::path file = store_.generation_folder(manifest.generation) / part.file.name;
+    const std::filesystem::path file =
+        store_.generation_folder(manifest.generation) / part.file.name;
     std::optional<ExtentReader> reader;
     for (const CheckpointSlice& slice : part.slices) {
       for (std::size_t w = 0; w < wanted.size(); ++w) {
         const ArraySlice& want = wanted[w];
-        const Range both{std::max(slice.range.begin, want.range.begin), std::min(slice.range.end, want.range.end)};
+        const Range both{std::max(slice.range.begin, want.range.begin),
+                         std::min(slice.range.end, want.range.end)};
         if (want.name != slice.array || both.size() <= 0) continue;
         if (!reader) reader.emplace(file, part.file);
         const std::size_t width = size_of(want.dtype);
@@ -277,7 +296,8 @@ std::optional<nlohmann::json> Checkpointer::restore(const nlohmann::json& identi
       return manifest.state;
     } catch (const Error& e) {
       if (e.code() != ExitCode::data) throw;
-      log_warning("checkpoint generation {} is damaged and set aside; taking the one before: {}", generation, e.what());
+      log_warning("checkpoint generation {} is damaged and set aside; taking the one before: {}",
+                  generation, e.what());
       comm_.attempt([&] {
         if (comm_.is_root()) store_.set_aside(generation);
       });

@@ -1,10 +1,10 @@
 #include "runtime/checkpoint/store.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <charconv>
 #include <optional>
+
+#include <fmt/format.h>
 
 #include "runtime/io/file.h"
 
@@ -14,7 +14,8 @@ namespace {
 constexpr std::string_view kPrefix = "generation-";
 constexpr const char* kManifest = "manifest.json";
 
-// The number in "generation-00000042" or "generation-00000042.damaged"; `whole` tells the former from the latter.
+// The number in "generation-00000042" or "generation-00000042.damaged"; `whole` tells the former
+// from the latter.
 std::optional<std::int64_t> number_of(const std::string& name, bool* whole) {
   if (!name.starts_with(kPrefix)) return std::nullopt;
   std::int64_t number = 0;
@@ -30,9 +31,11 @@ void visit_generations(const std::filesystem::path& folder, Visit visit) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     bool whole = false;
-    if (const auto number = number_of(entry.path().filename().string(), &whole)) visit(*number, whole);
+    if (const auto number = number_of(entry.path().filename().string(), &whole))
+      visit(*number, whole);
   }
-  if (error && error != std::errc::no_such_file_or_directory) throw_file_error("list", folder, error.value());
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw_file_error("list", folder, error.value());
 }
 
 void remove_tree(const std::filesystem::path& folder) {
@@ -92,7 +95,8 @@ void CheckpointStore::remove(std::int64_t generation) const {
 
 void CheckpointStore::retain(std::int64_t keep) const {
   const std::vector<std::int64_t> all = committed();
-  for (std::size_t i = std::size_t(std::max<std::int64_t>(keep, 1)); i < all.size(); ++i) remove(all[i]);
+  for (std::size_t i = std::size_t(std::max<std::int64_t>(keep, 1)); i < all.size(); ++i)
+    remove(all[i]);
 }
 
 }  // namespace tutti

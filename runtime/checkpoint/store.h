@@ -1,4 +1,5 @@
-// The folder that holds a run's generations of checkpoints: names, listing, setting aside, retention.
+// The folder that holds a run's generations of checkpoints: names, listing, setting aside,
+// retention.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +9,8 @@
 
 namespace tutti {
 
-// Generations are folders "generation-00000042"; one exists when its manifest does. All functions are local, the root's
-// business, and throw Error(io) where the file system fails.
+// Generations are folders "generation-00000042"; one exists when its manifest does. All functions
+// are local, the root's business, and throw Error(io) where the file system fails.
 class CheckpointStore {
  public:
   explicit CheckpointStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
@@ -25,9 +26,11 @@ class CheckpointStore {
 
   // Removes what a killed writer left: generations without a manifest.
   void remove_unfinished() const;
-  // Renames a generation that does not verify to "generation-00000042.damaged", for a person to look at.
+  // Renames a generation that does not verify to "generation-00000042.damaged", for a person to
+  // look at.
   void set_aside(std::int64_t generation) const;
-  // Removes a generation, its manifest first, so that a kill in between leaves nothing that passes for whole.
+  // Removes a generation, its manifest first, so that a kill in between leaves nothing that passes
+  // for whole.
   void remove(std::int64_t generation) const;
   // Removes all committed generations but the newest `keep`.
   void retain(std::int64_t keep) const;

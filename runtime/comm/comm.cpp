@@ -1,10 +1,10 @@
 #include "runtime/comm/comm.h"
 
-#include <mpi.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
+
+#include <mpi.h>
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/check.h"
@@ -27,7 +27,8 @@ void ok(int code, const char* call) {
   char text[MPI_MAX_ERROR_STRING];
   int length = 0;
   MPI_Error_string(code, text, &length);
-  throw Error(ExitCode::io, std::string(call) + " failed: " + std::string(text, std::size_t(length)), "MPI",
+  throw Error(ExitCode::io,
+              std::string(call) + " failed: " + std::string(text, std::size_t(length)), "MPI",
               "a rank or the network may be gone; submit the same command again");
 }
 
@@ -132,20 +133,23 @@ double Comm::all_reduce_max(double value) {
 void Comm::all_reduce_sum(std::span<std::int64_t> values) {
   Watchdog::Wait wait(state_->watchdog.get(), "all-reduce");
   CHECK(values.size_bytes() < std::size_t(kPiece));
-  ok(MPI_Allreduce(MPI_IN_PLACE, values.data(), int(values.size()), MPI_INT64_T, MPI_SUM, state_->comm),
+  ok(MPI_Allreduce(MPI_IN_PLACE, values.data(), int(values.size()), MPI_INT64_T, MPI_SUM,
+                   state_->comm),
      "MPI_Allreduce");
 }
 
 std::vector<std::int64_t> Comm::gather_counts(std::int64_t mine) {
   Watchdog::Wait wait(state_->watchdog.get(), "all-gather");
   std::vector<std::int64_t> all(std::size_t(size_), 0);
-  ok(MPI_Allgather(&mine, 1, MPI_INT64_T, all.data(), 1, MPI_INT64_T, state_->comm), "MPI_Allgather");
+  ok(MPI_Allgather(&mine, 1, MPI_INT64_T, all.data(), 1, MPI_INT64_T, state_->comm),
+     "MPI_Allgather");
   return all;
 }
 
 void Comm::all_gather_bytes(std::span<const std::byte> mine, std::span<std::byte> all,
                             std::span<const std::int64_t> bytes) {
-  CHECK(std::int64_t(bytes.size()) == size_ && std::int64_t(mine.size()) == bytes[std::size_t(rank_)]);
+  CHECK(std::int64_t(bytes.size()) == size_ &&
+        std::int64_t(mine.size()) == bytes[std::size_t(rank_)]);
   std::vector<int> counts, places;
   std::int64_t at = 0, mine_at = 0;
   for (int r = 0; r < size_; ++r) {
@@ -155,7 +159,8 @@ void Comm::all_gather_bytes(std::span<const std::byte> mine, std::span<std::byte
     at += bytes[std::size_t(r)];
   }
   CHECK(at == std::int64_t(all.size()));
-  if (mine.data() != all.data() + mine_at) std::copy(mine.begin(), mine.end(), all.begin() + mine_at);
+  if (mine.data() != all.data() + mine_at)
+    std::copy(mine.begin(), mine.end(), all.begin() + mine_at);
   if (at <= std::numeric_limits<int>::max()) {
     Watchdog::Wait wait(state_->watchdog.get(), "all-gather");
     ok(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_BYTE, all.data(), counts.data(), places.data(), MPI_BYTE,
@@ -186,7 +191,8 @@ ByteLists Comm::all_to_all(const ByteLists& to_ranks) {
   for (const auto& list : to_ranks) out.push_back(std::int64_t(list.size()));
   {
     Watchdog::Wait wait(state_->watchdog.get(), "all-to-all");
-    ok(MPI_Alltoall(out.data(), 1, MPI_INT64_T, in.data(), 1, MPI_INT64_T, state_->comm), "MPI_Alltoall");
+    ok(MPI_Alltoall(out.data(), 1, MPI_INT64_T, in.data(), 1, MPI_INT64_T, state_->comm),
+       "MPI_Alltoall");
   }
   ByteLists from_ranks(std::size_t(size_), std::vector<std::byte>{});
   std::vector<Transfer> transfers;
@@ -199,7 +205,8 @@ ByteLists Comm::all_to_all(const ByteLists& to_ranks) {
     from_ranks[i].resize(std::size_t(in[i]));
     transfers.push_back({r, from_ranks[i], false});
     // MPI does not write to what it sends.
-    transfers.push_back({r, {const_cast<std::byte*>(to_ranks[i].data()), to_ranks[i].size()}, true});
+    transfers.push_back(
+        {r, {const_cast<std::byte*>(to_ranks[i].data()), to_ranks[i].size()}, true});
   }
   local_exchange(transfers);
   return from_ranks;
@@ -215,10 +222,12 @@ void Comm::local_exchange(std::span<const Transfer> transfers) {
         const int count = int(std::min(kPiece, std::int64_t(t.data.size()) - at));
         requests.push_back(MPI_REQUEST_NULL);
         if (t.send)
-          ok(MPI_Isend(t.data.data() + at, count, MPI_BYTE, t.peer, t.tag, state_->comm, &requests.back()),
+          ok(MPI_Isend(t.data.data() + at, count, MPI_BYTE, t.peer, t.tag, state_->comm,
+                       &requests.back()),
              "MPI_Isend");
         else
-          ok(MPI_Irecv(t.data.data() + at, count, MPI_BYTE, t.peer, t.tag, state_->comm, &requests.back()),
+          ok(MPI_Irecv(t.data.data() + at, count, MPI_BYTE, t.peer, t.tag, state_->comm,
+                       &requests.back()),
              "MPI_Irecv");
       }
     }
@@ -229,8 +238,7 @@ void Comm::all_ok(const std::optional<Error>& mine) {
   const std::int64_t failed = all_reduce_min(mine ? rank_ : size_);
   if (failed == size_) return;
   nlohmann::json text;
-  if (mine)
-    text = {int(mine->code()), mine->problem(), mine->place(), mine->remedy()};
+  if (mine) text = {int(mine->code()), mine->problem(), mine->place(), mine->remedy()};
   const std::string told = broadcast_string(
       text.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), int(failed));
   const auto fields = nlohmann::json::parse(told);

@@ -19,8 +19,8 @@ namespace tutti {
 // Bytes that this rank has for, or got from, each rank.
 using ByteLists = std::vector<std::vector<std::byte>>;
 
-// A handle on the ranks of a job. Not copyable; one thread at a time (the main thread) may use it. Sizes are 64-bit
-// throughout. Failures of MPI itself are Errors with ExitCode::io.
+// A handle on the ranks of a job. Not copyable; one thread at a time (the main thread) may use it.
+// Sizes are 64-bit throughout. Failures of MPI itself are Errors with ExitCode::io.
 class Comm {
  public:
   // Starts MPI. There is one Comm in a process; its destructor ends MPI.
@@ -75,7 +75,8 @@ class Comm {
   // Hands to_ranks[r] to rank r; returns what each rank had for this one.
   ByteLists all_to_all(const ByteLists& to_ranks);
 
-  // Point to point, of known length; both sides of an exchange may be posted in one call, without deadlock.
+  // Point to point, of known length; both sides of an exchange may be posted in one call, without
+  // deadlock.
   struct Transfer {
     int peer;
     std::span<std::byte> data;
@@ -84,8 +85,9 @@ class Comm {
   };
   void local_exchange(std::span<const Transfer> transfers);
 
-  // Ends a rank-local step that can fail: where any rank brings an Error, all ranks throw the one of the lowest such
-  // rank, marked as agreed, so that nobody waits for the dead in the next collective.
+  // Ends a rank-local step that can fail: where any rank brings an Error, all ranks throw the one
+  // of the lowest such rank, marked as agreed, so that nobody waits for the dead in the next
+  // collective.
   void all_ok(const std::optional<Error>& mine);
 
   // Runs a rank-local step, then all_ok. The step must not communicate.
@@ -96,7 +98,8 @@ class Comm {
 
   // What a collective is called in the watchdog's message, together with the step (see watchdog.h).
   void set_step(std::int64_t step);
-  // Starts the watchdog: a collective that takes longer than `seconds` ends the job with ExitCode::hang. 0: none.
+  // Starts the watchdog: a collective that takes longer than `seconds` ends the job with
+  // ExitCode::hang. 0: none.
   void watch(double seconds);
 
  private:

@@ -1,4 +1,5 @@
-// How logical pieces (shards, micro-batches, blocks) are shared out over ranks: contiguous, as even as possible.
+// How logical pieces (shards, micro-batches, blocks) are shared out over ranks: contiguous, as even
+// as possible.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +13,8 @@ struct Range {
   bool operator==(const Range&) const = default;
 };
 
-// The pieces of part `index` of `parts`; the first (count % parts) parts get one more. Empty where there are more
-// parts than pieces.
+// The pieces of part `index` of `parts`; the first (count % parts) parts get one more. Empty where
+// there are more parts than pieces.
 constexpr Range part_of(std::int64_t count, std::int64_t parts, std::int64_t index) {
   const std::int64_t each = count / parts, extra = count % parts;
   const std::int64_t begin = index * each + (index < extra ? index : extra);

@@ -14,7 +14,8 @@ std::int64_t node_end(TreeNode node, std::int64_t leaves) {
   return std::min((node.index + 1) << node.level, leaves);
 }
 
-// Whether there are no leaves to the right of this left child under its parent: the parent is the child.
+// Whether there are no leaves to the right of this left child under its parent: the parent is the
+// child.
 bool lacks_sibling(TreeNode node, std::int64_t leaves) {
   return node.index % 2 == 0 && node.index > 0 && node_end(node, leaves) == leaves;
 }
@@ -39,7 +40,8 @@ void add_into(T* __restrict left, const T* __restrict right, std::int64_t size) 
   });
 }
 
-// Adds nodes that stand from left to right and cover all leaves; the sum ends in the first one's array.
+// Adds nodes that stand from left to right and cover all leaves; the sum ends in the first one's
+// array.
 template <class T>
 void fold(std::span<const TreeNode> nodes, std::span<T* const> arrays, std::int64_t size,
           std::int64_t leaves) {
@@ -143,7 +145,8 @@ void reduce_scatter(Comm& comm, TreeSum<T>& sum, std::span<const Range> slices, 
   std::vector<T*> arrays;
   std::vector<Comm::Transfer> transfers;
   for (int r = 0; r < comm.size(); ++r) {
-    const std::vector<TreeNode> nodes = covering_nodes(part_of(sum.leaves(), comm.size(), r), sum.leaves());
+    const std::vector<TreeNode> nodes =
+        covering_nodes(part_of(sum.leaves(), comm.size(), r), sum.leaves());
     for (std::size_t n = 0; n < nodes.size(); ++n) {
       all_nodes.push_back(nodes[n]);
       if (r == comm.rank()) {
@@ -153,14 +156,15 @@ void reduce_scatter(Comm& comm, TreeSum<T>& sum, std::span<const Range> slices, 
       received.emplace_back(std::max<std::int64_t>(my_slice.size(), 1));
       arrays.push_back(received.back().data());
       transfers.push_back(
-          {r, std::as_writable_bytes(std::span(arrays.back(), std::size_t(my_slice.size()))), false, int(n)});
+          {r, std::as_writable_bytes(std::span(arrays.back(), std::size_t(my_slice.size()))), false,
+           int(n)});
     }
     if (r == comm.rank()) continue;
     const Range theirs = slices[std::size_t(r)];
     for (std::size_t n = 0; n < sum.nodes().size(); ++n)
       transfers.push_back({r,
-                           std::as_writable_bytes(sum.values(n).subspan(std::size_t(theirs.begin),
-                                                                        std::size_t(theirs.size()))),
+                           std::as_writable_bytes(sum.values(n).subspan(
+                               std::size_t(theirs.begin), std::size_t(theirs.size()))),
                            true, int(n)});
   }
   comm.local_exchange(transfers);
@@ -202,7 +206,8 @@ template class TreeSum<double>;
 template class TreeSum<std::int64_t>;
 template void reduce_scatter(Comm&, TreeSum<float>&, std::span<const Range>, std::span<float>);
 template void reduce_scatter(Comm&, TreeSum<double>&, std::span<const Range>, std::span<double>);
-template void reduce_scatter(Comm&, TreeSum<std::int64_t>&, std::span<const Range>, std::span<std::int64_t>);
+template void reduce_scatter(Comm&, TreeSum<std::int64_t>&, std::span<const Range>,
+                             std::span<std::int64_t>);
 template void all_reduce(Comm&, TreeSum<float>&, std::span<float>);
 template void all_reduce(Comm&, TreeSum<double>&, std::span<double>);
 template void all_reduce(Comm&, TreeSum<std::int64_t>&, std::span<std::int64_t>);

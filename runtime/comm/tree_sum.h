@@ -1,10 +1,11 @@
 // The fixed-order sum: the heart of "the same bytes on any number of ranks".
 //
-// P leaves (micro-batches, blocks of vectors) stand in a row; their number never follows from the rank count. Node
-// (level, i) covers leaves [i * 2^level, (i + 1) * 2^level) cut at P; it is the sum of its left and right child, in
-// that order, or its left child alone where there is no right one. Every rank adds up the whole nodes inside its own
-// contiguous range of leaves, and the owners of the slices of the result add up the nodes that cross ranks. So each
-// element sees the same additions in the same order, whoever does them.
+// P leaves (micro-batches, blocks of vectors) stand in a row; their number never follows from the
+// rank count. Node (level, i) covers leaves [i * 2^level, (i + 1) * 2^level) cut at P; it is the
+// sum of its left and right child, in that order, or its left child alone where there is no right
+// one. Every rank adds up the whole nodes inside its own contiguous range of leaves, and the owners
+// of the slices of the result add up the nodes that cross ranks. So each element sees the same
+// additions in the same order, whoever does them.
 #pragma once
 
 #include <cstdint>
@@ -23,12 +24,13 @@ struct TreeNode {
   bool operator==(const TreeNode&) const = default;
 };
 
-// The largest whole nodes that cover leaves [range.begin, range.end) of `leaves`, from left to right; at most
-// 2 * log2(leaves) of them. The partial node at the right end counts as whole where the range reaches the end.
+// The largest whole nodes that cover leaves [range.begin, range.end) of `leaves`, from left to
+// right; at most 2 * log2(leaves) of them. The partial node at the right end counts as whole where
+// the range reaches the end.
 std::vector<TreeNode> covering_nodes(Range range, std::int64_t leaves);
 
-// Adds up this rank's leaves, one after another. T is float, double or int64_t. Memory: one array of `size` a pending
-// node, at most log2(leaves) + 1 of them beside the whole ones. Local.
+// Adds up this rank's leaves, one after another. T is float, double or int64_t. Memory: one array
+// of `size` a pending node, at most log2(leaves) + 1 of them beside the whole ones. Local.
 template <class T>
 class TreeSum {
  public:
@@ -45,7 +47,9 @@ class TreeSum {
   std::int64_t leaves() const { return leaves_; }
   // The covering nodes of the range, once it is complete, and their sums.
   const std::vector<TreeNode>& nodes() const { return nodes_; }
-  std::span<T> values(std::size_t node) { return {arrays_[slots_[node]].data(), std::size_t(size_)}; }
+  std::span<T> values(std::size_t node) {
+    return {arrays_[slots_[node]].data(), std::size_t(size_)};
+  }
 
  private:
   void merge_top();
@@ -56,13 +60,14 @@ class TreeSum {
   std::int64_t next_leaf_;
   std::vector<AlignedBuffer<T>> arrays_;
   std::vector<std::size_t> free_slots_;
-  std::vector<TreeNode> nodes_;      // pending nodes, left to right
-  std::vector<std::size_t> slots_;   // their arrays
+  std::vector<TreeNode> nodes_;     // pending nodes, left to right
+  std::vector<std::size_t> slots_;  // their arrays
   std::size_t current_slot_ = 0;
 };
 
-// The sum over all ranks' leaves of elements [slices[r].begin, slices[r].end), left on rank r in `mine`. Collective;
-// the ranks' ranges must be part_of(leaves, size, rank), the slices contiguous in rank order and the same on all ranks.
+// The sum over all ranks' leaves of elements [slices[r].begin, slices[r].end), left on rank r in
+// `mine`. Collective; the ranks' ranges must be part_of(leaves, size, rank), the slices contiguous
+// in rank order and the same on all ranks.
 template <class T>
 void reduce_scatter(Comm& comm, TreeSum<T>& sum, std::span<const Range> slices, std::span<T> mine);
 
@@ -70,7 +75,8 @@ void reduce_scatter(Comm& comm, TreeSum<T>& sum, std::span<const Range> slices, 
 template <class T>
 void all_reduce(Comm& comm, TreeSum<T>& sum, std::span<T> result);
 
-// The sum of one value a leaf, in the same order; `mine` holds this rank's leaves part_of(leaves, size, rank).
+// The sum of one value a leaf, in the same order; `mine` holds this rank's leaves part_of(leaves,
+// size, rank).
 double tree_sum(Comm& comm, std::span<const double> mine, std::int64_t leaves);
 
 extern template class TreeSum<float>;

@@ -1,11 +1,11 @@
 #include "runtime/comm/watchdog.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <utility>
+
+#include <unistd.h>
 
 #include "runtime/base/error.h"
 
@@ -52,10 +52,11 @@ void Watchdog::watch() {
     }
     const double waited = std::chrono::duration<double>(Clock::now() - since).count();
     if (waited < limit_seconds_) continue;
-    std::fprintf(stderr,
-                 "tutti: hang: rank %d on %s has waited %.0f s in %s at step %lld for another rank\n"
-                 "  fix: look for the rank that does not say so; comm.timeout sets the limit\n",
-                 rank_, host_.c_str(), waited, collective, static_cast<long long>(step_.load()));
+    std::fprintf(
+        stderr,
+        "tutti: hang: rank %d on %s has waited %.0f s in %s at step %lld for another rank\n"
+        "  fix: look for the rank that does not say so; comm.timeout sets the limit\n",
+        rank_, host_.c_str(), waited, collective, static_cast<long long>(step_.load()));
     std::fflush(stderr);
     _exit(int(ExitCode::hang));
   }

@@ -1,4 +1,5 @@
-// Finds hangs: a collective that takes too long ends the job, naming rank, host, collective and step.
+// Finds hangs: a collective that takes too long ends the job, naming rank, host, collective and
+// step.
 #pragma once
 
 #include <atomic>
@@ -10,8 +11,9 @@
 
 namespace tutti {
 
-// Watches one thread's waits. A thread of its own looks at the clock; where a wait outlasts the limit it writes a
-// message to standard error and ends the process with ExitCode::hang, upon which the launcher ends the other ranks.
+// Watches one thread's waits. A thread of its own looks at the clock; where a wait outlasts the
+// limit it writes a message to standard error and ends the process with ExitCode::hang, upon which
+// the launcher ends the other ranks.
 class Watchdog {
  public:
   // `limit_seconds` <= 0: watches nothing.

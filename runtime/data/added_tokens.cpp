@@ -13,7 +13,9 @@ std::uint16_t class_at(std::string_view text, std::size_t i) {
   return UnicodeTable::instance()[character_at(text.data() + i, text.data() + text.size()).code];
 }
 
-std::size_t previous_character(std::string_view text, std::size_t i) { return utf8_floor(text, i - 1); }
+std::size_t previous_character(std::string_view text, std::size_t i) {
+  return utf8_floor(text, i - 1);
+}
 
 std::uint64_t edge(std::uint32_t node, char byte) {
   return std::uint64_t(node) << 8 | static_cast<unsigned char>(byte);
@@ -21,7 +23,8 @@ std::uint64_t edge(std::uint32_t node, char byte) {
 
 }  // namespace
 
-AddedTokenFinder::AddedTokenFinder(std::vector<AddedToken> tokens, const std::vector<std::string>& patterns)
+AddedTokenFinder::AddedTokenFinder(std::vector<AddedToken> tokens,
+                                   const std::vector<std::string>& patterns)
     : tokens_(std::move(tokens)) {
   std::uint32_t nodes = 1;
   for (std::size_t i = 0; i < patterns.size(); ++i) {
@@ -51,7 +54,8 @@ bool AddedTokenFinder::find(std::string_view text, Match& match) const {
     }
     match.token = nullptr;
     const Node* node = nullptr;
-    for (std::size_t k = i; k < text.size() && (node = edges_.find(edge(node ? node->index : 0, text[k]))); ++k)
+    for (std::size_t k = i;
+         k < text.size() && (node = edges_.find(edge(node ? node->index : 0, text[k]))); ++k)
       if (node->token >= 0) match = {&tokens_[std::size_t(node->token)], i, k + 1, k + 1};
     if (match.token) return true;
   }
@@ -62,7 +66,8 @@ bool AddedTokenFinder::find(std::string_view text, Match& match) const {
 bool AddedTokenFinder::accept(std::string_view text, std::size_t done, Match& match) const {
   const AddedToken& token = *match.token;
   if (token.single_word) {
-    if (match.begin > 0 && (class_at(text, previous_character(text, match.begin)) & kWordCharacter)) return false;
+    if (match.begin > 0 && (class_at(text, previous_character(text, match.begin)) & kWordCharacter))
+      return false;
     if (match.end < text.size() && (class_at(text, match.end) & kWordCharacter)) return false;
   }
   while (token.lstrip && match.begin > done) {

@@ -21,15 +21,16 @@ struct AddedToken {
   bool lstrip = false, rstrip = false;  // takes white space at that side with it
 };
 
-// Finds some tokens in text; where several begin at one place, the longest. Immutable; threads may share one.
+// Finds some tokens in text; where several begin at one place, the longest. Immutable; threads may
+// share one.
 class AddedTokenFinder {
  public:
   // `patterns[i]`, which is not empty, is what to look for in the place of `tokens[i].content`.
   AddedTokenFinder(std::vector<AddedToken> tokens, const std::vector<std::string>& patterns);
   bool empty() const { return tokens_.empty(); }
 
-  // Calls `work(part, id)` for each part in turn: a token found, or what is between two, with id -1. The parts are not
-  // empty.
+  // Calls `work(part, id)` for each part in turn: a token found, or what is between two, with id
+  // -1. The parts are not empty.
   template <class Work>
   void split(const MappedView& text, Work&& work) const {
     std::size_t done = 0;

@@ -9,7 +9,9 @@ namespace {
 constexpr double kSaturation = 1.2, kLengthWeight = 0.75;
 
 // Bytes above 127 count as letters: words of other scripts stay whole.
-bool in_word(unsigned char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c > 127; }
+bool in_word(unsigned char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c > 127;
+}
 
 template <class Visit>
 void visit_words(std::string_view text, Visit visit) {

@@ -9,15 +9,16 @@
 
 namespace tutti {
 
-// Okapi BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009) over lower-case runs of letters
-// and digits, with k1 = 1.2, b = 0.75 and idf = log(1 + (N - n + 0.5) / (n + 0.5)). In memory. Local.
+// Okapi BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009) over
+// lower-case runs of letters and digits, with k1 = 1.2, b = 0.75 and idf = log(1 + (N - n + 0.5) /
+// (n + 0.5)). In memory. Local.
 class Bm25 {
  public:
   // Appends a text; its number is how many there were before.
   void add(std::string_view text);
 
-  // The numbers of the `k` texts that score highest, best first, ties by number; fewer where fewer share a word with
-  // the query.
+  // The numbers of the `k` texts that score highest, best first, ties by number; fewer where fewer
+  // share a word with the query.
   std::vector<std::int64_t> best(std::string_view query, std::int64_t k) const;
 
  private:

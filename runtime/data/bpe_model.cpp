@@ -11,7 +11,8 @@ namespace tutti {
 namespace {
 
 constexpr std::uint32_t kNoRank = ~0u, kEnd = ~0u;
-constexpr std::size_t kShortWord = 32;  // symbols up to which looking through all pairs is quicker than a queue
+constexpr std::size_t kShortWord =
+    32;  // symbols up to which looking through all pairs is quicker than a queue
 
 // For a heap with the lowest rank, then the leftmost pair, on top.
 bool comes_later(const MergeCandidate& a, const MergeCandidate& b) {
@@ -20,18 +21,23 @@ bool comes_later(const MergeCandidate& a, const MergeCandidate& b) {
 
 }  // namespace
 
-BpeModel::BpeModel(const Vocabulary& vocabulary, const std::vector<BpeMerge>& merges, const BpeOptions& options)
+BpeModel::BpeModel(const Vocabulary& vocabulary, const std::vector<BpeMerge>& merges,
+                   const BpeOptions& options)
     : vocabulary_(vocabulary), options_(options) {
   for (int b = 0; b < 256; ++b) {
     std::string character;
     const bool is_single = options.byte_level || b < 0x80;
-    append_utf8(options.byte_level ? byte_level_character(static_cast<unsigned char>(b)) : char32_t(b), character);
+    append_utf8(
+        options.byte_level ? byte_level_character(static_cast<unsigned char>(b)) : char32_t(b),
+        character);
     byte_ids_[std::size_t(b)] = is_single ? vocabulary.model_id_of(character) : -1;
-    fallback_[std::size_t(b)] = options.byte_fallback ? vocabulary.model_id_of(fmt::format("<0x{:02X}>", b)) : -1;
+    fallback_[std::size_t(b)] =
+        options.byte_fallback ? vocabulary.model_id_of(fmt::format("<0x{:02X}>", b)) : -1;
   }
   for (std::size_t rank = 0; rank < merges.size(); ++rank) {
     const BpeMerge& m = merges[rank];
-    merges_[std::uint64_t(std::uint32_t(m.left)) << 32 | std::uint32_t(m.right)] = {std::uint32_t(rank), m.merged};
+    merges_[std::uint64_t(std::uint32_t(m.left)) << 32 | std::uint32_t(m.right)] = {
+        std::uint32_t(rank), m.merged};
   }
   if (!options.ignore_merges) return;
   for (std::int32_t id = 0; id < vocabulary.model_pieces(); ++id) {
@@ -46,10 +52,12 @@ void BpeModel::encode(std::string_view word, WordScratch& scratch) const {
   scratch.tokens.clear();
   if (options_.ignore_merges) {
     const auto it = words_.find(word);
-    if (it != words_.end()) return scratch.tokens.push_back({it->second, std::uint32_t(word.size())});
+    if (it != words_.end())
+      return scratch.tokens.push_back({it->second, std::uint32_t(word.size())});
   }
   put_symbols(word, scratch.tokens);
-  if (scratch.tokens.size() > 1) scratch.tokens.size() <= kShortWord ? merge_short(scratch) : merge_long(scratch);
+  if (scratch.tokens.size() > 1)
+    scratch.tokens.size() <= kShortWord ? merge_short(scratch) : merge_long(scratch);
 }
 
 void BpeModel::put_symbols(std::string_view word, std::vector<WordToken>& symbols) const {
@@ -69,14 +77,16 @@ void BpeModel::put_symbols(std::string_view word, std::vector<WordToken>& symbol
   }
 }
 
-void BpeModel::put_unknown(std::string_view character, bool follows_unknown, std::vector<WordToken>& symbols) const {
+void BpeModel::put_unknown(std::string_view character, bool follows_unknown,
+                           std::vector<WordToken>& symbols) const {
   const auto fallback = [&](char c) { return fallback_[static_cast<unsigned char>(c)]; };
   if (std::all_of(character.begin(), character.end(), [&](char c) { return fallback(c) >= 0; })) {
     for (const char c : character) symbols.push_back({fallback(c), 1});
     return;
   }
   if (options_.unknown < 0) return;
-  if (follows_unknown && options_.fuse_unknown && !symbols.empty() && symbols.back().id == options_.unknown)
+  if (follows_unknown && options_.fuse_unknown && !symbols.empty() &&
+      symbols.back().id == options_.unknown)
     symbols.back().bytes += std::uint32_t(character.size());
   else
     symbols.push_back({options_.unknown, std::uint32_t(character.size())});
@@ -135,7 +145,8 @@ void BpeModel::merge_long(WordScratch& scratch) const {
     scratch.queue.pop_back();
     const std::uint32_t left = top.position, right = next[left];
     // What was in the queue may be merged since.
-    if (symbols[left].bytes == 0 || right == kEnd || symbols[left].id != top.left || symbols[right].id != top.right)
+    if (symbols[left].bytes == 0 || right == kEnd || symbols[left].id != top.left ||
+        symbols[right].id != top.right)
       continue;
     symbols[left] = {top.merged, symbols[left].bytes + symbols[right].bytes};
     symbols[right].bytes = 0;

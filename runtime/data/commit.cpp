@@ -60,9 +60,10 @@ void sort_files(Manifest& manifest) {
             [](const auto& a, const auto& b) { return a.name < b.name; });
 }
 
-// The root's part: afterwards the artefact exists, or no trace of a manifest does. Returns the manifest's bytes.
+// The root's part: afterwards the artefact exists, or no trace of a manifest does. Returns the
+// manifest's bytes.
 std::string write_artefact(const std::filesystem::path& folder, const ArtefactPlan& plan,
-                        ArtefactParts parts) {
+                           ArtefactParts parts) {
   Manifest manifest = assemble(plan, std::move(parts));
   sort_files(manifest);
   if (!manifest.tables.empty()) manifest.files.push_back(write_whole_file(folder, manifest));
@@ -90,7 +91,8 @@ void make_room(const std::filesystem::path& folder, const std::vector<std::strin
   for (const auto& entry : entries) {
     const std::string name = entry.path().filename().string();
     const bool kept = std::find(keep.begin(), keep.end(), name) != keep.end();
-    if (!kept && (is_shard_file(name) || is_shard_record_file(name) || is_leftover_file(name) || name == kWholeFile))
+    if (!kept && (is_shard_file(name) || is_shard_record_file(name) || is_leftover_file(name) ||
+                  name == kWholeFile))
       remove_file(entry.path());
   }
   sync_folder(folder);
@@ -98,7 +100,8 @@ void make_room(const std::filesystem::path& folder, const std::vector<std::strin
 
 }  // namespace
 
-void begin_artefact(Comm& comm, const std::filesystem::path& folder, const std::vector<std::string>& keep) {
+void begin_artefact(Comm& comm, const std::filesystem::path& folder,
+                    const std::vector<std::string>& keep) {
   comm.attempt([&] {
     if (comm.is_root()) make_room(folder, keep);
   });

@@ -3,9 +3,10 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "runtime/comm/comm.h"
 #include "runtime/data/manifest.h"
@@ -22,7 +23,8 @@ struct ShardRecord {
 // What one rank has written of an artefact.
 struct ArtefactParts {
   std::vector<ShardRecord> shards;
-  std::vector<FileRecord> files;  // beside the shards, such as the tokenizer; record_plain_file describes one
+  std::vector<FileRecord>
+      files;  // beside the shards, such as the tokenizer; record_plain_file describes one
 };
 
 // What an artefact is to be.
@@ -32,15 +34,17 @@ struct ArtefactPlan {
   nlohmann::json metadata = nlohmann::json::object();  // an object
 };
 
-// Makes the folder, and makes room in it: removes the old manifest first, durably, so that nothing half-written ever
-// passes for whole; then old shards and what a crash left, but for the files named in `keep` (the root's). Other files
-// stay. Collective; throws Error(io) on all ranks.
-void begin_artefact(Comm& comm, const std::filesystem::path& folder, const std::vector<std::string>& keep = {});
+// Makes the folder, and makes room in it: removes the old manifest first, durably, so that nothing
+// half-written ever passes for whole; then old shards and what a crash left, but for the files
+// named in `keep` (the root's). Other files stay. Collective; throws Error(io) on all ranks.
+void begin_artefact(Comm& comm, const std::filesystem::path& folder,
+                    const std::vector<std::string>& keep = {});
 
-// Ends the writing of an artefact whose files are all in place and durable: gathers what the ranks wrote, writes
-// dataset.h5 over the shards where there are tables, then the manifest. When it returns, the artefact exists. The plan
-// is the root's; every shard 0..n-1 must have been written by exactly one rank. Collective; returns the manifest on all
-// ranks. Throws Error on all ranks, and no manifest is left then.
+// Ends the writing of an artefact whose files are all in place and durable: gathers what the ranks
+// wrote, writes dataset.h5 over the shards where there are tables, then the manifest. When it
+// returns, the artefact exists. The plan is the root's; every shard 0..n-1 must have been written
+// by exactly one rank. Collective; returns the manifest on all ranks. Throws Error on all ranks,
+// and no manifest is left then.
 Manifest commit_artefact(Comm& comm, const std::filesystem::path& folder, const ArtefactPlan& plan,
                          const ArtefactParts& mine);
 

@@ -38,12 +38,14 @@ struct Dataset::State {
     return std::size_t(table - manifest.tables.data());
   }
 
-  // body(shard, first row within it, rows, rows of the range before it) for each shard that a range of rows meets.
+  // body(shard, first row within it, rows, rows of the range before it) for each shard that a range
+  // of rows meets.
   template <class Body>
   void for_each_shard(const Column& column, std::int64_t begin, std::int64_t count, Body&& body) {
     CHECK(begin >= 0 && count >= 0 && begin + count <= column.rows);
     const auto& first = first_row[column.table];
-    std::size_t at = std::size_t(std::upper_bound(first.begin(), first.end(), begin) - first.begin()) - 1;
+    std::size_t at =
+        std::size_t(std::upper_bound(first.begin(), first.end(), begin) - first.begin()) - 1;
     for (std::int64_t done = 0; done < count; ++at) {
       const std::int64_t local = begin + done - first[at];
       const std::int64_t rows = std::min(count - done, first[at + 1] - first[at] - local);
@@ -99,38 +101,42 @@ void Dataset::read_rows(const Column& column, std::int64_t begin, std::int64_t c
                         std::span<std::byte> data) const {
   const std::int64_t row_bytes = column.width * std::int64_t(size_of(column.dtype));
   CHECK(std::int64_t(data.size()) == count * row_bytes);
-  state_->for_each_shard(column, begin, count, [&](const ShardReader& shard, std::int64_t local,
-                                                   std::int64_t rows, std::int64_t done) {
-    const auto piece = data.subspan(std::size_t(done * row_bytes), std::size_t(rows * row_bytes));
-    shard.read_rows(column.table, column.column, local, rows, piece);
-  });
+  state_->for_each_shard(
+      column, begin, count,
+      [&](const ShardReader& shard, std::int64_t local, std::int64_t rows, std::int64_t done) {
+        const auto piece =
+            data.subspan(std::size_t(done * row_bytes), std::size_t(rows * row_bytes));
+        shard.read_rows(column.table, column.column, local, rows, piece);
+      });
 }
 
 void Dataset::read_offsets(const Column& column, std::int64_t begin, std::int64_t count,
                            std::vector<std::int64_t>& offsets) const {
   offsets.assign(std::size_t(count) + 1, 0);
-  state_->for_each_shard(column, begin, count, [&](const ShardReader& shard, std::int64_t local,
-                                                   std::int64_t rows, std::int64_t done) {
-    const auto piece = std::span(offsets).subspan(std::size_t(done), std::size_t(rows) + 1);
-    const std::int64_t before = piece.front();
-    shard.read_offsets(column.table, column.column, local, piece);
-    const std::int64_t shift = before - piece.front();
-    for (auto& offset : piece) offset += shift;
-  });
+  state_->for_each_shard(
+      column, begin, count,
+      [&](const ShardReader& shard, std::int64_t local, std::int64_t rows, std::int64_t done) {
+        const auto piece = std::span(offsets).subspan(std::size_t(done), std::size_t(rows) + 1);
+        const std::int64_t before = piece.front();
+        shard.read_offsets(column.table, column.column, local, piece);
+        const std::int64_t shift = before - piece.front();
+        for (auto& offset : piece) offset += shift;
+      });
 }
 
 void Dataset::read_values(const Column& column, std::int64_t begin, std::int64_t count,
                           std::span<std::byte> data) const {
   const std::int64_t bytes = std::int64_t(size_of(column.dtype));
-  state_->for_each_shard(column, begin, count, [&](const ShardReader& shard, std::int64_t local,
-                                                   std::int64_t rows, std::int64_t) {
-    std::int64_t first = 0, last = 0;
-    shard.read_offsets(column.table, column.column, local, std::span(&first, 1));
-    shard.read_offsets(column.table, column.column, local + rows, std::span(&last, 1));
-    const auto piece = data.first(std::size_t((last - first) * bytes));
-    shard.read_values(column.table, column.column, first, last - first, piece);
-    data = data.subspan(piece.size());
-  });
+  state_->for_each_shard(
+      column, begin, count,
+      [&](const ShardReader& shard, std::int64_t local, std::int64_t rows, std::int64_t) {
+        std::int64_t first = 0, last = 0;
+        shard.read_offsets(column.table, column.column, local, std::span(&first, 1));
+        shard.read_offsets(column.table, column.column, local + rows, std::span(&last, 1));
+        const auto piece = data.first(std::size_t((last - first) * bytes));
+        shard.read_values(column.table, column.column, first, last - first, piece);
+        data = data.subspan(piece.size());
+      });
 }
 
 }  // namespace tutti

@@ -16,8 +16,9 @@
 
 namespace tutti {
 
-// Reads rows by their global number: row r of a table is in the shard that holds it. Nothing is kept in memory but what
-// is asked for. Shards are opened at first use and stay open. Local; threads may share one. Errors as for ShardReader.
+// Reads rows by their global number: row r of a table is in the shard that holds it. Nothing is
+// kept in memory but what is asked for. Shards are opened at first use and stay open. Local;
+// threads may share one. Errors as for ShardReader.
 class Dataset {
  public:
   // A column found by name: what reading takes.
@@ -30,7 +31,8 @@ class Dataset {
     std::int64_t rows = 0;   // over all shards
   };
 
-  // Reads the manifest; errors as for load_manifest. Where ranks must agree, call it inside Comm::attempt.
+  // Reads the manifest; errors as for load_manifest. Where ranks must agree, call it inside
+  // Comm::attempt.
   static Dataset open(const std::filesystem::path& folder, std::string_view kind = "");
   Dataset(Dataset&&) noexcept;
   Dataset& operator=(Dataset&&) noexcept;
@@ -53,11 +55,11 @@ class Dataset {
     read_rows(column, begin, count, std::as_writable_bytes(data));
   }
 
-  // Rows [begin, begin + count) of a ragged column: row begin + i is values[offsets[i], offsets[i + 1]). Both vectors
-  // are resized. One call a range is much faster than one a row.
+  // Rows [begin, begin + count) of a ragged column: row begin + i is values[offsets[i], offsets[i +
+  // 1]). Both vectors are resized. One call a range is much faster than one a row.
   template <class T>
-  void read_ragged(const Column& column, std::int64_t begin, std::int64_t count, std::vector<std::int64_t>& offsets,
-                   std::vector<T>& values) const {
+  void read_ragged(const Column& column, std::int64_t begin, std::int64_t count,
+                   std::vector<std::int64_t>& offsets, std::vector<T>& values) const {
     CHECK(sizeof(T) == size_of(column.dtype));
     read_offsets(column, begin, count, offsets);
     values.resize(std::size_t(offsets.back()));
@@ -69,8 +71,10 @@ class Dataset {
 
  private:
   Dataset();
-  void read_rows(const Column& column, std::int64_t begin, std::int64_t count, std::span<std::byte> data) const;
-  void read_values(const Column& column, std::int64_t begin, std::int64_t count, std::span<std::byte> data) const;
+  void read_rows(const Column& column, std::int64_t begin, std::int64_t count,
+                 std::span<std::byte> data) const;
+  void read_values(const Column& column, std::int64_t begin, std::int64_t count,
+                   std::span<std::byte> data) const;
 
   struct State;
   std::unique_ptr<State> state_;

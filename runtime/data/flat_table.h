@@ -34,7 +34,9 @@ class FlatTable {
     std::uint64_t key = kNone;
     Value value{};
   };
-  std::size_t slot_of(std::uint64_t key) const { return std::size_t((key * 0x9E3779B97F4A7C15u) >> shift_); }
+  std::size_t slot_of(std::uint64_t key) const {
+    return std::size_t((key * 0x9E3779B97F4A7C15u) >> shift_);
+  }
 
   // Where the key is, or belongs.
   std::size_t place_of(std::uint64_t key) const {

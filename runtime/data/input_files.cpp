@@ -1,11 +1,11 @@
 #include "runtime/data/input_files.h"
 
-#include <glob.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <set>
+
+#include <glob.h>
+#include <sys/stat.h>
 
 #include "runtime/base/error.h"
 #include "runtime/data/vector_file.h"
@@ -18,7 +18,8 @@ namespace fs = std::filesystem;
 
 std::string ending_of(const std::string& path) {
   std::string ending = fs::path(path).extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   return ending.empty() ? ending : ending.substr(1);
 }
 
@@ -55,7 +56,8 @@ struct Wanted {
     if (any || kind == InputKind::text) return true;
     if (kind_of(path) != kind) return false;
     const std::string ending = ending_of(path);
-    return vector_format.empty() || ending == vector_format || (vector_format == "hdf5" && ending == "h5");
+    return vector_format.empty() || ending == vector_format ||
+           (vector_format == "hdf5" && ending == "h5");
   }
 };
 
@@ -81,11 +83,13 @@ std::vector<InputFile> search_folder(const fs::path& folder, const Wanted& wante
     }
   }
   if (error) throw_file_error("read the folder", folder, error.value());
-  std::sort(files.begin(), files.end(), [](const InputFile& a, const InputFile& b) { return a.name < b.name; });
+  std::sort(files.begin(), files.end(),
+            [](const InputFile& a, const InputFile& b) { return a.name < b.name; });
   return files;
 }
 
-// What a glob matches, in order of name; just the pattern where it is an existing path or matches nothing.
+// What a glob matches, in order of name; just the pattern where it is an existing path or matches
+// nothing.
 std::vector<std::string> expand(const std::string& pattern) {
   if (fs::exists(pattern)) return {pattern};
   std::vector<std::string> paths;
@@ -95,7 +99,8 @@ std::vector<std::string> expand(const std::string& pattern) {
   ::globfree(&found);
   std::sort(paths.begin(), paths.end());
   if (paths.empty())
-    throw Error(ExitCode::usage, "no such file or folder, and no match as a glob", pattern, "check input.paths");
+    throw Error(ExitCode::usage, "no such file or folder, and no match as a glob", pattern,
+                "check input.paths");
   return paths;
 }
 
@@ -111,8 +116,8 @@ InputKind common_kind(const std::vector<InputFile>& files) {
   for (const InputFile& file : files)
     if (kind_of(file.path) != kind)
       throw Error(ExitCode::usage,
-                  std::string("the input mixes formats: ") + files.front().path + " looks like " + name_of(kind) +
-                      ", this file like " + name_of(kind_of(file.path)),
+                  std::string("the input mixes formats: ") + files.front().path + " looks like " +
+                      name_of(kind) + ", this file like " + name_of(kind_of(file.path)),
                   file.path, "set input.format");
   return kind;
 }
@@ -145,7 +150,8 @@ InputFiles find_input(const std::vector<std::string>& paths, const std::string& 
   }
   if (input.files.empty())
     throw Error(ExitCode::data, "no " + (wanted.any ? "" : format + " ") + "files found",
-                paths.empty() ? "input.paths" : paths.front(), "check input.paths and input.format");
+                paths.empty() ? "input.paths" : paths.front(),
+                "check input.paths and input.format");
   check_unique(input.files);
   input.kind = wanted.any ? common_kind(input.files) : wanted.kind;
   input.vector_format = wanted.vector_format;
@@ -162,7 +168,8 @@ InputFiles input_files_from_json(const nlohmann::json& json) {
   InputFiles input;
   input.kind = InputKind(json.at("kind").get<int>());
   input.vector_format = json.at("vector_format");
-  for (const auto& f : json.at("files")) input.files.push_back({f.at(0), f.at(1), f.at(2), f.at(3)});
+  for (const auto& f : json.at("files"))
+    input.files.push_back({f.at(0), f.at(1), f.at(2), f.at(3)});
   return input;
 }
 

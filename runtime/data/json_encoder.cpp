@@ -14,7 +14,8 @@ AddedTokenFinder finder(const JsonEncoderParts& parts, const TextNormalizer* nor
   for (const AddedToken& token : parts.added) {
     if (token.normalized != (normalizer != nullptr)) continue;
     const MappedView content{token.content};
-    const MappedView pattern = normalizer ? normalizer->normalize(content, false, scratch) : content;
+    const MappedView pattern =
+        normalizer ? normalizer->normalize(content, false, scratch) : content;
     if (pattern.text.empty()) continue;
     tokens.push_back(token);
     patterns.emplace_back(pattern.text);
@@ -53,7 +54,8 @@ void JsonEncoder::encode(std::string_view text, std::vector<std::int32_t>& ids) 
   encode({text}, out);
 }
 
-void JsonEncoder::encode(std::string_view text, std::int64_t origin, std::vector<Token>& tokens) const {
+void JsonEncoder::encode(std::string_view text, std::int64_t origin,
+                         std::vector<Token>& tokens) const {
   Output out{nullptr, &tokens, origin};
   encode({text, origin}, out);
 }
@@ -69,34 +71,39 @@ void JsonEncoder::encode(const MappedView& text, Output& out) const {
   raw_.split(text, [&](const MappedView& raw, std::int32_t id) {
     if (id >= 0) return put_token(raw, id);
     const bool begins_text = raw.text.data() == text.text.data();
-    const MappedView normal = normalizer_.normalize(raw, out.tokens != nullptr, scratch->normalizer);
+    const MappedView normal =
+        normalizer_.normalize(raw, out.tokens != nullptr, scratch->normalizer);
     normalized_.split(normal, [&](const MappedView& section, std::int32_t token) {
       if (token >= 0) return put_token(section, token);
-      encode_section(section, begins_text && section.text.data() == normal.text.data(), *scratch, out);
+      encode_section(section, begins_text && section.text.data() == normal.text.data(), *scratch,
+                     out);
     });
   });
   give_back(std::move(scratch));
 }
 
-void JsonEncoder::encode_section(const MappedView& section, bool is_first, Scratch& scratch, Output& out) const {
+void JsonEncoder::encode_section(const MappedView& section, bool is_first, Scratch& scratch,
+                                 Output& out) const {
   const MappedView whole = prefixed(section, is_first, out.tokens != nullptr, scratch);
   const auto work = [&](std::string_view word) { encode_word(whole, word, scratch, out); };
   each_word(parts_.splits, whole.text, work);
 }
 
-MappedView JsonEncoder::prefixed(const MappedView& section, bool is_first, bool with_origins, Scratch& scratch) const {
+MappedView JsonEncoder::prefixed(const MappedView& section, bool is_first, bool with_origins,
+                                 Scratch& scratch) const {
   const PrefixStep& step = parts_.prefix;
   const std::string_view space = step.mark.empty() ? " " : std::string_view(step.mark);
   const bool has_prefix = section.text.starts_with(space) || section.text.starts_with(' ');
-  const bool puts_prefix =
-      !has_prefix && (step.when == PrefixStep::When::always || (step.when == PrefixStep::When::first && is_first));
+  const bool puts_prefix = !has_prefix && (step.when == PrefixStep::When::always ||
+                                           (step.when == PrefixStep::When::first && is_first));
   const bool marks_spaces = !step.mark.empty() && section.text.find(' ') != std::string_view::npos;
   if (!puts_prefix && !marks_spaces) return section;
   MappedText& text = scratch.prefixed;
   text.reset(with_origins);
   if (puts_prefix) text.append(space, section.origin(0));
   std::size_t at = 0;
-  for (std::size_t found; marks_spaces && (found = section.text.find(' ', at)) != std::string_view::npos;
+  for (std::size_t found;
+       marks_spaces && (found = section.text.find(' ', at)) != std::string_view::npos;
        at = found + 1) {
     text.append(section.part(at, found));
     text.append(space, section.origin(found));
@@ -105,7 +112,8 @@ MappedView JsonEncoder::prefixed(const MappedView& section, bool is_first, bool 
   return text.view();
 }
 
-void JsonEncoder::encode_word(const MappedView& section, std::string_view word, Scratch& scratch, Output& out) const {
+void JsonEncoder::encode_word(const MappedView& section, std::string_view word, Scratch& scratch,
+                              Output& out) const {
   const auto begin = std::size_t(word.data() - section.text.data());
   const WordCache::Slot* known = scratch.cache.find(word, section.text.size() - begin);
   if (known && out.ids) {
@@ -117,7 +125,8 @@ void JsonEncoder::encode_word(const MappedView& section, std::string_view word, 
     if (out.ids)
       out.ids->push_back(id);
     else
-      out.tokens->push_back({id, out.latest = std::max(out.latest, section.origin(utf8_floor(section.text, at)))});
+      out.tokens->push_back(
+          {id, out.latest = std::max(out.latest, section.origin(utf8_floor(section.text, at)))});
     at += bytes;
   };
   if (known) {
@@ -132,7 +141,8 @@ void JsonEncoder::encode_word(const MappedView& section, std::string_view word, 
 std::string JsonEncoder::decode(std::span<const std::int32_t> ids, bool skip_special) const {
   std::vector<std::string> pieces;
   for (const std::int32_t id : ids)
-    if (!skip_special || !is_special_[std::size_t(id)]) pieces.push_back(parts_.vocabulary->piece(id));
+    if (!skip_special || !is_special_[std::size_t(id)])
+      pieces.push_back(parts_.vocabulary->piece(id));
   return decode_pieces(parts_.decoder, std::move(pieces));
 }
 

@@ -17,14 +17,15 @@
 
 namespace tutti {
 
-// What happens to a text between two added tokens before it is cut: the character for a space is put in front, unless
-// one is there, and spaces become `mark` where there is one.
+// What happens to a text between two added tokens before it is cut: the character for a space is
+// put in front, unless one is there, and spaces become `mark` where there is one.
 struct PrefixStep {
   enum class When { never, first, always } when = When::never;
   std::string mark;
 };
 
-// What tokenizer_json.cpp reads. The vocabulary holds the model's pieces and the added tokens; `words` refers to it.
+// What tokenizer_json.cpp reads. The vocabulary holds the model's pieces and the added tokens;
+// `words` refers to it.
 struct JsonEncoderParts {
   std::unique_ptr<Vocabulary> vocabulary;
   std::vector<AddedToken> added;
@@ -43,7 +44,8 @@ class JsonEncoder : public TextEncoder {
   std::int32_t vocabulary() const override { return parts_.vocabulary->size(); }
   const TokenFrame& frame() const override { return parts_.frame; }
   void encode(std::string_view text, std::vector<std::int32_t>& ids) const override;
-  void encode(std::string_view text, std::int64_t origin, std::vector<Token>& tokens) const override;
+  void encode(std::string_view text, std::int64_t origin,
+              std::vector<Token>& tokens) const override;
   std::string decode(std::span<const std::int32_t> ids, bool skip_special) const override;
   std::optional<std::int32_t> id_of(std::string_view piece) const override;
 
@@ -55,7 +57,8 @@ class JsonEncoder : public TextEncoder {
     WordScratch words;
     WordCache cache;
   };
-  // Where tokens go: `ids`, or `tokens` with their places. Bytes of one character begin where it does.
+  // Where tokens go: `ids`, or `tokens` with their places. Bytes of one character begin where it
+  // does.
   struct Output {
     std::vector<std::int32_t>* ids = nullptr;
     std::vector<Token>* tokens = nullptr;
@@ -65,9 +68,12 @@ class JsonEncoder : public TextEncoder {
   std::unique_ptr<Scratch> borrow() const;
   void give_back(std::unique_ptr<Scratch> scratch) const;
   void encode(const MappedView& text, Output& out) const;
-  void encode_section(const MappedView& section, bool is_first, Scratch& scratch, Output& out) const;
-  MappedView prefixed(const MappedView& section, bool is_first, bool with_origins, Scratch& scratch) const;
-  void encode_word(const MappedView& section, std::string_view word, Scratch& scratch, Output& out) const;
+  void encode_section(const MappedView& section, bool is_first, Scratch& scratch,
+                      Output& out) const;
+  MappedView prefixed(const MappedView& section, bool is_first, bool with_origins,
+                      Scratch& scratch) const;
+  void encode_word(const MappedView& section, std::string_view word, Scratch& scratch,
+                   Output& out) const;
 
   const JsonEncoderParts parts_;
   const TextNormalizer normalizer_;

@@ -38,8 +38,9 @@ bool JsonNode::boolean() const {
 }
 
 std::int64_t JsonNode::integer() const {
-  const bool is_small = value_->is_number_unsigned() &&
-                        value_->get<std::uint64_t>() <= std::uint64_t(std::numeric_limits<std::int32_t>::max());
+  const bool is_small =
+      value_->is_number_unsigned() &&
+      value_->get<std::uint64_t>() <= std::uint64_t(std::numeric_limits<std::int32_t>::max());
   if (!is_small) fail("expected a whole number from 0 to 2147483647");
   return value_->get<std::int64_t>();
 }

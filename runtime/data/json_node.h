@@ -1,5 +1,5 @@
-// A value of a JSON file that others wrote, with its place in it: whatever is not as expected is an Error that says
-// where.
+// A value of a JSON file that others wrote, with its place in it: whatever is not as expected is an
+// Error that says where.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +11,12 @@
 
 namespace tutti {
 
-// Refers to the JSON and to its place, which must outlive it. Every function throws Error(data) where the value is of
-// another type.
+// Refers to the JSON and to its place, which must outlive it. Every function throws Error(data)
+// where the value is of another type.
 class JsonNode {
  public:
-  JsonNode(const nlohmann::json& value, std::string place) : value_(&value), place_(std::move(place)) {}
+  JsonNode(const nlohmann::json& value, std::string place)
+      : value_(&value), place_(std::move(place)) {}
 
   const nlohmann::json& value() const { return *value_; }
   const std::string& place() const { return place_; }
@@ -32,7 +33,9 @@ class JsonNode {
   std::int64_t integer() const;  // 0 to 2^31 - 1
 
   // Members that may be missing or null.
-  bool boolean_or(const std::string& name, bool otherwise) const { return has(name) ? at(name).boolean() : otherwise; }
+  bool boolean_or(const std::string& name, bool otherwise) const {
+    return has(name) ? at(name).boolean() : otherwise;
+  }
   std::string text_or(const std::string& name, const std::string& otherwise) const {
     return has(name) ? at(name).text() : otherwise;
   }

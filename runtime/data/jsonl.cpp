@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <utility>
+
+#include <nlohmann/json.hpp>
 
 #include "runtime/base/error.h"
 #include "runtime/data/utf8.h"
@@ -14,9 +15,12 @@ namespace {
 
 constexpr std::int64_t kReadBytes = 1 << 20;
 
-bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n\f\v") == std::string_view::npos; }
+bool is_blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n\f\v") == std::string_view::npos;
+}
 
-// Receives nlohmann's events; keeps the wanted fields of the outermost object and passes over everything else.
+// Receives nlohmann's events; keeps the wanted fields of the outermost object and passes over
+// everything else.
 class RecordHandler {
  public:
   using Json = nlohmann::json;
@@ -62,7 +66,8 @@ class RecordHandler {
   bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& e) {
     constexpr std::size_t kLongest = 160;
     std::string what = e.what();
-    if (const std::size_t colon = what.find(": "); colon != std::string::npos) what.erase(0, colon + 2);
+    if (const std::size_t colon = what.find(": "); colon != std::string::npos)
+      what.erase(0, colon + 2);
     problem = "malformed JSON at byte " + std::to_string(position) + " of the line: " +
               what.substr(0, std::min(utf8_floor(what, kLongest), utf8_prefix(what)));
     return false;
@@ -120,8 +125,8 @@ File open_listed(const InputFile& listed) {
   File file(listed.path, FileMode::read);
   if (file.size() != listed.bytes)
     throw Error(ExitCode::data,
-                "the file has " + std::to_string(file.size()) + " bytes; it had " + std::to_string(listed.bytes) +
-                    " when the job started",
+                "the file has " + std::to_string(file.size()) + " bytes; it had " +
+                    std::to_string(listed.bytes) + " when the job started",
                 listed.path, "do not change the input while it is read");
   return file;
 }
@@ -189,7 +194,8 @@ void LineReader::find_first_start() {
   }
 }
 
-// Reads on behind the buffer, first dropping the lines in it that were taken. False at the end of the file.
+// Reads on behind the buffer, first dropping the lines in it that were taken. False at the end of
+// the file.
 bool LineReader::fill() {
   buffer_.erase(0, at_);
   at_ = 0;
@@ -206,7 +212,8 @@ bool LineReader::take(Line& line) {
   line = {{}, next_file_ - 1, line_offset_, false};
   std::size_t searched = at_, newline;
   while ((newline = buffer_.find('\n', searched)) == std::string::npos) {
-    if (std::int64_t(buffer_.size() - at_) > longest_) {  // drop what there is of it, and go on to its end
+    if (std::int64_t(buffer_.size() - at_) >
+        longest_) {  // drop what there is of it, and go on to its end
       line.too_long = true;
       line_offset_ += std::int64_t(buffer_.size() - at_);
       at_ = buffer_.size();
@@ -228,7 +235,8 @@ bool LineReader::take(Line& line) {
   return true;
 }
 
-std::optional<std::string> parse_record(std::string_view json, const RecordFields& fields, Record& record) {
+std::optional<std::string> parse_record(std::string_view json, const RecordFields& fields,
+                                        Record& record) {
   record = {};
   RecordHandler handler(fields, record);
   if (!nlohmann::json::sax_parse(json.begin(), json.end(), &handler)) return handler.problem;

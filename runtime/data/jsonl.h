@@ -21,10 +21,11 @@ struct Line {
   bool too_long = false;    // longer than the reader takes: `text` is empty
 };
 
-// Reads the lines of files, thought of as concatenated, whose first byte lies in a range of bytes: any ranges that
-// cover the files without overlap give each line exactly once. A line never goes over from one file to the next; blank
-// ones are left out. Memory: the longest line and a buffer of 1 MiB. Local; one thread. Throws Error(data) where a file
-// is not what it was when it was listed, Error(io) where it cannot be read.
+// Reads the lines of files, thought of as concatenated, whose first byte lies in a range of bytes:
+// any ranges that cover the files without overlap give each line exactly once. A line never goes
+// over from one file to the next; blank ones are left out. Memory: the longest line and a buffer of
+// 1 MiB. Local; one thread. Throws Error(data) where a file is not what it was when it was listed,
+// Error(io) where it cannot be read.
 class LineReader {
  public:
   // The files must outlive the reader. `longest`: bytes of the longest line to hand out.
@@ -45,7 +46,7 @@ class LineReader {
   std::size_t next_file_ = 0;
   std::int64_t next_begin_ = 0;  // of the next file, in the concatenation
 
-  std::optional<File> file_;  // the current one
+  std::optional<File> file_;               // the current one
   std::int64_t file_bytes_ = 0, end_ = 0;  // of it; lines start before `end_`
   std::int64_t line_offset_ = 0;           // of the next line in the current file
   std::int64_t read_offset_ = 0;           // what follows the buffer
@@ -56,7 +57,8 @@ class LineReader {
 // Opens a file of a list. Throws Error(data) where its size is no longer the listed one.
 File open_listed(const InputFile& file);
 
-// "file.jsonl:17": where a person finds the line at `offset`. Counts newlines, so it is for messages only.
+// "file.jsonl:17": where a person finds the line at `offset`. Counts newlines, so it is for
+// messages only.
 std::string line_place(const InputFile& file, std::int64_t offset);
 
 // Names of a record's fields; an empty one is not looked for.
@@ -68,9 +70,10 @@ struct Record {
   std::string id, title, query, text;
 };
 
-// Takes the fields out of a JSON object. `id` may be a string or an integer, and must be there and not empty, as must
-// be `text`; `title` and `query` may be missing or null, and are empty then. Returns what is wrong, naming field or
-// byte, or nothing. Local; thread-safe.
-std::optional<std::string> parse_record(std::string_view json, const RecordFields& fields, Record& record);
+// Takes the fields out of a JSON object. `id` may be a string or an integer, and must be there and
+// not empty, as must be `text`; `title` and `query` may be missing or null, and are empty then.
+// Returns what is wrong, naming field or byte, or nothing. Local; thread-safe.
+std::optional<std::string> parse_record(std::string_view json, const RecordFields& fields,
+                                        Record& record);
 
 }  // namespace tutti

@@ -25,8 +25,7 @@ json table_to_json(const TableEntry& table) {
 }
 
 TableEntry table_from_json(const json& value, const std::string& place) {
-  TableEntry table{table_schema_from_json(value, place),
-                   integers_of(value.at("shard_rows"))};
+  TableEntry table{table_schema_from_json(value, place), integers_of(value.at("shard_rows"))};
   std::int64_t total = 0;
   for (std::int64_t rows : table.shard_rows)
     require(rows >= 0 && !__builtin_add_overflow(total, rows, &total),
@@ -49,8 +48,8 @@ void check_consistent(const Manifest& manifest, const std::string& place) {
   for (std::int64_t shard = 0; shard < manifest.shards(); ++shard)
     require(manifest.find_file(shard_file(shard)) != nullptr,
             "it does not list " + shard_file(shard), place);
-  require(manifest.digest == artefact_digest(manifest.files),
-          "its digest is not that of its files", place);
+  require(manifest.digest == artefact_digest(manifest.files), "its digest is not that of its files",
+          place);
 }
 
 }  // namespace

@@ -10,7 +10,8 @@
 
 namespace tutti {
 
-// A view of a text with the origin of each byte: `origins[i]`, or `base + i` where `origins` is null.
+// A view of a text with the origin of each byte: `origins[i]`, or `base + i` where `origins` is
+// null.
 struct MappedView {
   std::string_view text;
   std::int64_t base = 0;
@@ -23,8 +24,8 @@ struct MappedView {
   }
 };
 
-// Such a text while it is made. Origins cost time and are kept only where asked for; without them, those of the view
-// have no meaning.
+// Such a text while it is made. Origins cost time and are kept only where asked for; without them,
+// those of the view have no meaning.
 class MappedText {
  public:
   // Empty; the memory is kept.

@@ -13,7 +13,8 @@ std::string dataset_of(const Parameter& parameter) { return "/parameters/" + par
 FileRecord write_parameters(const std::filesystem::path& file, const ArenaLayout& layout,
                             std::span<const float> parameters) {
   std::vector<ColumnSpec> columns;
-  for (const Parameter& p : layout.parameters()) columns.push_back({dataset_of(p), DType::f32, p.shape, {}});
+  for (const Parameter& p : layout.parameters())
+    columns.push_back({dataset_of(p), DType::f32, p.shape, {}});
   ExtentWriter writer(file, columns);
   for (std::size_t i = 0; i < columns.size(); ++i)
     writer.write_all(i, std::as_bytes(view_of(layout.parameters()[i], parameters)));
@@ -36,8 +37,8 @@ Manifest save_model(Comm& comm, const std::filesystem::path& folder, const Arena
   return commit_artefact(comm, folder, {kModelKind, {}, metadata}, mine);
 }
 
-void load_parameters(const std::filesystem::path& folder, const Manifest& manifest, const ArenaLayout& layout,
-                     std::span<float> parameters) {
+void load_parameters(const std::filesystem::path& folder, const Manifest& manifest,
+                     const ArenaLayout& layout, std::span<float> parameters) {
   const std::string place = (folder / kModelFile).string();
   const FileRecord* record = manifest.find_file(kModelFile);
   if (!record) throw Error(ExitCode::data, "the manifest lists no model file", place);
@@ -46,7 +47,8 @@ void load_parameters(const std::filesystem::path& folder, const Manifest& manife
     const int column = record->find(dataset_of(p));
     if (column < 0) throw Error(ExitCode::data, "parameter " + p.name + " is missing", place);
     if (record->extents[std::size_t(column)].shape != p.shape)
-      throw Error(ExitCode::data, "parameter " + p.name + " has another shape than the model", place);
+      throw Error(ExitCode::data, "parameter " + p.name + " has another shape than the model",
+                  place);
     reader.read(std::size_t(column), 0, view_of(p, parameters));
   }
 }

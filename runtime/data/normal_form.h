@@ -1,4 +1,5 @@
-// Unicode's normal forms, as the Python package `tokenizers` computes them: characters newer than its tables stay.
+// Unicode's normal forms, as the Python package `tokenizers` computes them: characters newer than
+// its tables stay.
 #pragma once
 
 #include "runtime/data/text_normalizer.h"
@@ -11,7 +12,8 @@ enum class NormalForm { nfc, nfd, nfkc, nfkd };
 bool plainly_normal(std::string_view text, NormalForm form);
 
 // Appends the form of `text` to `out`.
-void normalize_to(NormalForm form, const MappedView& text, NormalizerScratch& scratch, MappedText& out);
+void normalize_to(NormalForm form, const MappedView& text, NormalizerScratch& scratch,
+                  MappedText& out);
 
 // Decomposes `scratch.characters` and puts their marks in order.
 void decompose(bool compatibly, NormalizerScratch& scratch);

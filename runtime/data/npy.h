@@ -16,8 +16,8 @@ struct NpyHeader {
   std::int64_t data_offset = 0;  // of the first element in the file
 };
 
-// Local. Throws Error(data) naming the file and what was expected where it is no .npy file or its header is cut or
-// malformed. Says nothing of the data behind it.
+// Local. Throws Error(data) naming the file and what was expected where it is no .npy file or its
+// header is cut or malformed. Says nothing of the data behind it.
 NpyHeader read_npy_header(const File& file);
 
 }  // namespace tutti

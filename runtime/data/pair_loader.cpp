@@ -12,7 +12,14 @@ namespace {
 constexpr std::uint8_t kTrainSplit = 0;
 
 // What a draw is for; each has a stream of random numbers of its own.
-enum Purpose : std::uint64_t { kPassage = 0, kKindOfQuery, kSpanPassage, kSpanLength, kSpanPlace, kPurposes };
+enum Purpose : std::uint64_t {
+  kPassage = 0,
+  kKindOfQuery,
+  kSpanPassage,
+  kSpanLength,
+  kSpanPlace,
+  kPurposes
+};
 
 constexpr std::int64_t kShortestSpan = 4, kLongestSpan = 16;
 
@@ -33,8 +40,10 @@ PairLoader::PairLoader(const Dataset& dataset, PairOptions options)
 }
 
 std::vector<PairLoader::Document> PairLoader::eligible(const Dataset& dataset) {
-  const auto split = dataset.column("documents", "split"), first = dataset.column("documents", "first_passage"),
-             count = dataset.column("documents", "passages"), query = dataset.column("documents", "query"),
+  const auto split = dataset.column("documents", "split"),
+             first = dataset.column("documents", "first_passage"),
+             count = dataset.column("documents", "passages"),
+             query = dataset.column("documents", "query"),
              title = dataset.column("documents", "title_tokens");
   std::vector<Document> documents;
   for (std::int64_t shard = 0; shard < dataset.manifest().shards(); ++shard) {
@@ -50,7 +59,8 @@ std::vector<PairLoader::Document> PairLoader::eligible(const Dataset& dataset) {
     dataset.read_offsets(query, rows.begin, rows.size(), query_offsets);
     dataset.read_offsets(title, rows.begin, rows.size(), title_offsets);
     for (std::size_t i = 0; i < n; ++i) {
-      const bool asked = query_offsets[i + 1] > query_offsets[i] || title_offsets[i + 1] > title_offsets[i];
+      const bool asked =
+          query_offsets[i + 1] > query_offsets[i] || title_offsets[i + 1] > title_offsets[i];
       if (splits[i] == kTrainSplit && counts[i] > 0 && asked)
         documents.push_back({rows.begin + std::int64_t(i), base + firsts[i], counts[i]});
     }
@@ -61,11 +71,13 @@ std::vector<PairLoader::Document> PairLoader::eligible(const Dataset& dataset) {
 std::int64_t PairLoader::draw(const Document& document, std::int64_t epoch, std::uint64_t purpose,
                               std::int64_t range) const {
   const std::uint64_t stream = std::uint64_t(epoch) * kPurposes + purpose;
-  return std::int64_t(random_u64(options_.seed ^ 0x7061697273u, stream, std::uint64_t(document.row)) %
-                      std::uint64_t(range));
+  return std::int64_t(
+      random_u64(options_.seed ^ 0x7061697273u, stream, std::uint64_t(document.row)) %
+      std::uint64_t(range));
 }
 
-std::vector<std::int32_t> PairLoader::tokens_of(const Dataset::Column& column, std::int64_t row) const {
+std::vector<std::int32_t> PairLoader::tokens_of(const Dataset::Column& column,
+                                                std::int64_t row) const {
   Sequences one;
   append_rows(dataset_, column, {row, row + 1}, options_.max_tokens, one);
   return std::move(one.tokens);
@@ -73,8 +85,8 @@ std::vector<std::int32_t> PairLoader::tokens_of(const Dataset::Column& column, s
 
 std::vector<std::int32_t> PairLoader::query_of(const Document& document, std::int64_t epoch,
                                                std::int64_t drawn) const {
-  const bool span = document.passages > 1 &&
-                    double(draw(document, epoch, kKindOfQuery, 1 << 20)) < options_.span_share * double(1 << 20);
+  const bool span = document.passages > 1 && double(draw(document, epoch, kKindOfQuery, 1 << 20)) <
+                                                 options_.span_share * double(1 << 20);
   if (!span) {
     std::vector<std::int32_t> query = tokens_of(query_, document.row);
     return query.empty() ? tokens_of(title_, document.row) : query;
@@ -90,7 +102,8 @@ std::vector<std::int32_t> PairLoader::query_of(const Document& document, std::in
   return {passage.begin() + place, passage.begin() + place + length};
 }
 
-std::vector<std::int64_t> PairLoader::document_rows(std::int64_t step, std::int64_t batch, Range pairs) const {
+std::vector<std::int64_t> PairLoader::document_rows(std::int64_t step, std::int64_t batch,
+                                                    Range pairs) const {
   const BatchPlace place = batch_place(step, batch, documents());
   std::vector<std::int64_t> rows;
   for (std::int64_t i = pairs.begin; i < pairs.end; ++i)
@@ -103,7 +116,8 @@ Sequences PairLoader::load(std::int64_t step, std::int64_t batch, Range pairs) c
   Sequences sequences;
   std::vector<std::vector<std::int32_t>> passages;
   for (std::int64_t i = pairs.begin; i < pairs.end; ++i) {
-    const Document& document = documents_[std::size_t(sampler_.at(place.epoch, place.first_position + i))];
+    const Document& document =
+        documents_[std::size_t(sampler_.at(place.epoch, place.first_position + i))];
     const std::int64_t drawn = draw(document, place.epoch, kPassage, document.passages);
     sequences.add(query_of(document, place.epoch, drawn), options_.max_tokens);
     passages.push_back(tokens_of(passage_, document.first_passage + drawn));

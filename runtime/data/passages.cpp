@@ -10,7 +10,8 @@ namespace tutti {
 namespace {
 
 constexpr std::string_view kSpace = " \t\n\r\f\v";
-// Text is worked on a section at a time, which bounds memory; no passage goes over from one to the next.
+// Text is worked on a section at a time, which bounds memory; no passage goes over from one to the
+// next.
 constexpr std::size_t kSectionBytes = 256 << 10;
 // What is encoded at once: byte-pair models slow down on long texts.
 constexpr std::size_t kEncodeBytes = 4 << 10;
@@ -18,8 +19,8 @@ constexpr std::size_t kEncodeBytes = 4 << 10;
 // How good a place is to cut before a token.
 enum Cut : std::uint8_t { kNever, kWithinWord, kWord, kLine, kSentence, kParagraph };
 
-// Where to end a piece of at most `limit` bytes: behind a paragraph, a line or a word of its second half, or before a
-// character.
+// Where to end a piece of at most `limit` bytes: behind a paragraph, a line or a word of its second
+// half, or before a character.
 std::size_t piece_end(std::string_view text, std::size_t limit) {
   if (text.size() <= limit) return text.size();
   for (const std::string_view end : {"\n\n", "\n", " "}) {
@@ -39,12 +40,14 @@ bool ends_sentence(std::string_view before) {
 
 // The place before byte `begin` of `text`, which is no white space.
 Cut cut_before(std::string_view text, std::size_t begin) {
-  const std::size_t last = begin == 0 ? std::string_view::npos : text.find_last_not_of(kSpace, begin - 1);
+  const std::size_t last =
+      begin == 0 ? std::string_view::npos : text.find_last_not_of(kSpace, begin - 1);
   const std::size_t end = last == std::string_view::npos ? 0 : last + 1;
   const std::string_view gap = text.substr(end, begin - end), before = text.substr(0, end);
   const auto newlines = std::count(gap.begin(), gap.end(), '\n');
   if (newlines > 1) return kParagraph;
-  if (ends_sentence(before) && (!gap.empty() || static_cast<unsigned char>(before.back()) >= 0x80)) return kSentence;
+  if (ends_sentence(before) && (!gap.empty() || static_cast<unsigned char>(before.back()) >= 0x80))
+    return kSentence;
   if (newlines == 1) return kLine;
   return gap.empty() ? kWithinWord : kWord;
 }
@@ -78,14 +81,15 @@ class SectionCutter {
   }
 
  private:
-  // Moves each token's beginning behind the white space, and finds what kind of place is before it. Only the first of
-  // the tokens that then begin together may be cut at.
+  // Moves each token's beginning behind the white space, and finds what kind of place is before it.
+  // Only the first of the tokens that then begin together may be cut at.
   void classify() {
     cuts_.resize(tokens_.size(), kNever);
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
       const std::size_t begin = section_.find_first_not_of(kSpace, std::size_t(tokens_[i].begin));
       tokens_[i].begin = std::int64_t(std::min(begin, section_.size()));
-      if (begin == std::string_view::npos || (i > 0 && tokens_[i].begin <= tokens_[i - 1].begin)) continue;
+      if (begin == std::string_view::npos || (i > 0 && tokens_[i].begin <= tokens_[i - 1].begin))
+        continue;
       cuts_[i] = cut_before(section_, begin);
     }
   }
@@ -96,7 +100,8 @@ class SectionCutter {
     if (end - first <= limit) return end;
     // A better place is worth up to half of a passage; between words the place hardly matters.
     for (const Cut wanted : {kParagraph, kSentence, kLine})
-      if (const auto found = last_cut(first + (limit + 1) / 2, first + limit, wanted)) return *found;
+      if (const auto found = last_cut(first + (limit + 1) / 2, first + limit, wanted))
+        return *found;
     for (const Cut wanted : {kWord, kWithinWord})
       if (const auto found = last_cut(first + 1, first + limit, wanted)) return *found;
     // One character has more tokens than a passage.
@@ -111,14 +116,17 @@ class SectionCutter {
     return std::nullopt;
   }
 
-  void add(std::size_t first, std::size_t next, std::size_t limit, std::vector<Passage>& passages) const {
+  void add(std::size_t first, std::size_t next, std::size_t limit,
+           std::vector<Passage>& passages) const {
     // What stands before the first token is no token of its own, but text nevertheless.
-    const std::size_t begin = first == 0 ? section_.find_first_not_of(kSpace) : std::size_t(tokens_[first].begin);
+    const std::size_t begin =
+        first == 0 ? section_.find_first_not_of(kSpace) : std::size_t(tokens_[first].begin);
     std::size_t end = next < tokens_.size() ? std::size_t(tokens_[next].begin) : section_.size();
     if (begin >= end) return;
     end = section_.find_last_not_of(kSpace, end - 1) + 1;
     Passage passage{origin_ + std::int64_t(begin), origin_ + std::int64_t(end), {}};
-    for (std::size_t i = first; i < std::min(next, first + limit); ++i) passage.tokens.push_back(tokens_[i].id);
+    for (std::size_t i = first; i < std::min(next, first + limit); ++i)
+      passage.tokens.push_back(tokens_[i].id);
     passages.push_back(std::move(passage));
   }
 
@@ -130,7 +138,8 @@ class SectionCutter {
 
 }  // namespace
 
-std::vector<Passage> cut_passages(std::string_view text, const Tokenizer& tokenizer, const PassageOptions& options) {
+std::vector<Passage> cut_passages(std::string_view text, const Tokenizer& tokenizer,
+                                  const PassageOptions& options) {
   CHECK(options.tokens >= 1 && options.per_document >= 0);
   std::vector<Passage> passages;
   std::size_t begin = 0;

@@ -10,8 +10,9 @@
 namespace tutti {
 
 struct PassageOptions {
-  std::int64_t tokens = 96;        // the most that a passage has
-  std::int64_t per_document = 0;   // passages after which the rest of a document is left out; 0: no limit
+  std::int64_t tokens = 96;  // the most that a passage has
+  std::int64_t per_document =
+      0;  // passages after which the rest of a document is left out; 0: no limit
 };
 
 // Bytes [begin, end) of a document, without white space at either end, and their tokens.
@@ -20,11 +21,13 @@ struct Passage {
   std::vector<std::int32_t> tokens;
 };
 
-// Passages in the order of the text, each as long as fits and cut, in this order of preference, between paragraphs,
-// sentences, lines or words, so short paragraphs come together; a word is cut only where it alone is too long. But for
-// white space (and what the tokenizer's normalisation takes for nothing) they hold the whole text: nothing is lost and
-// nothing comes twice. A function of its arguments alone. Local; thread-safe; memory: some megabytes beyond the result.
-// `text` must be well-formed UTF-8.
-std::vector<Passage> cut_passages(std::string_view text, const Tokenizer& tokenizer, const PassageOptions& options);
+// Passages in the order of the text, each as long as fits and cut, in this order of preference,
+// between paragraphs, sentences, lines or words, so short paragraphs come together; a word is cut
+// only where it alone is too long. But for white space (and what the tokenizer's normalisation
+// takes for nothing) they hold the whole text: nothing is lost and nothing comes twice. A function
+// of its arguments alone. Local; thread-safe; memory: some megabytes beyond the result. `text` must
+// be well-formed UTF-8.
+std::vector<Passage> cut_passages(std::string_view text, const Tokenizer& tokenizer,
+                                  const PassageOptions& options);
 
 }  // namespace tutti

@@ -1,8 +1,8 @@
 #include "runtime/data/paths.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 #include "runtime/base/check.h"
 

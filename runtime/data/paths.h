@@ -34,7 +34,8 @@ bool is_shard_file(std::string_view name);
 // "shard-00012.json": that a shard is finished, until the manifest says so.
 std::string shard_record_file(std::int64_t index);
 bool is_shard_record_file(std::string_view name);
-// "shard-00012.h5.3.spool": what one column of a shard is gathered in before the shard can be laid out.
+// "shard-00012.h5.3.spool": what one column of a shard is gathered in before the shard can be laid
+// out.
 std::string spool_file(std::int64_t shard, std::int64_t column);
 // Whether `name` is a file that only a crash leaves: spools and what atomic_replace writes first.
 bool is_leftover_file(std::string_view name);

@@ -1,11 +1,11 @@
 #include "runtime/data/run_folder.h"
 
+#include <cerrno>
+#include <utility>
+
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <utility>
 
 #include "runtime/data/paths.h"
 #include "runtime/io/file.h"
@@ -35,11 +35,12 @@ void RunFolder::local_lock(const std::string& host) {
   if (lock_ < 0) throw_file_error("open", file, errno);
   if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) throw_file_error("lock", file, errno);
-    throw Error(ExitCode::usage, "another job holds this run folder: " + read_file(file), folder_.string(),
-                "wait for it to end, or give another --run folder");
+    throw Error(ExitCode::usage, "another job holds this run folder: " + read_file(file),
+                folder_.string(), "wait for it to end, or give another --run folder");
   }
   const std::string holder = host + ", process " + std::to_string(getpid());
-  if (ftruncate(lock_, 0) != 0 || pwrite(lock_, holder.data(), holder.size(), 0) != ssize_t(holder.size()))
+  if (ftruncate(lock_, 0) != 0 ||
+      pwrite(lock_, holder.data(), holder.size(), 0) != ssize_t(holder.size()))
     throw_file_error("write", file, errno);
 }
 

@@ -1,4 +1,5 @@
-// The folder of one run: its lock and its records (config.toml, events.jsonl, log.txt, result.json).
+// The folder of one run: its lock and its records (config.toml, events.jsonl, log.txt,
+// result.json).
 #pragma once
 
 #include <filesystem>
@@ -8,11 +9,12 @@
 
 namespace tutti {
 
-// Holds a run's folder for one job at a time. The lock belongs to the root's process and ends with it, however it ends.
+// Holds a run's folder for one job at a time. The lock belongs to the root's process and ends with
+// it, however it ends.
 class RunFolder {
  public:
-  // Makes the folder and takes its lock. Collective. Throws Error(usage) naming host and process where another job
-  // holds it, Error(io) where it cannot be made.
+  // Makes the folder and takes its lock. Collective. Throws Error(usage) naming host and process
+  // where another job holds it, Error(io) where it cannot be made.
   RunFolder(Comm& comm, std::filesystem::path folder);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;

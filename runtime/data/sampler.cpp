@@ -5,7 +5,8 @@
 
 namespace tutti {
 
-Sampler::Sampler(std::int64_t count, std::uint64_t seed) : count_(count), seed_(seed), half_bits_(1) {
+Sampler::Sampler(std::int64_t count, std::uint64_t seed)
+    : count_(count), seed_(seed), half_bits_(1) {
   CHECK(count >= 1 && count < (std::int64_t(1) << 60));
   while ((std::int64_t(1) << (2 * half_bits_)) < count) ++half_bits_;
 }

@@ -5,9 +5,9 @@
 
 namespace tutti {
 
-// For each epoch a permutation of [0, count), a function of (seed, epoch) alone, each element found in O(1): a Feistel
-// network of six rounds over the next even power of two, walked until it falls inside the range (Black and Rogaway,
-// "Ciphers with Arbitrary Finite Domains", 2002). Local.
+// For each epoch a permutation of [0, count), a function of (seed, epoch) alone, each element found
+// in O(1): a Feistel network of six rounds over the next even power of two, walked until it falls
+// inside the range (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002). Local.
 class Sampler {
  public:
   // count >= 1.
@@ -23,8 +23,8 @@ class Sampler {
   int half_bits_;
 };
 
-// Where a run stands that takes whole batches from each epoch and drops an epoch's remainder, so that no sample is met
-// twice in a batch.
+// Where a run stands that takes whole batches from each epoch and drops an epoch's remainder, so
+// that no sample is met twice in a batch.
 struct BatchPlace {
   std::int64_t epoch = 0;
   std::int64_t first_position = 0;  // of the batch within the epoch

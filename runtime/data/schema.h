@@ -2,10 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "kernels/core/dtype.h"
 
@@ -14,7 +15,8 @@ namespace tutti {
 enum class ColumnKind {
   scalar,  // one element a row: dataset "/table/column", shape [rows]
   vector,  // `width` elements a row: "/table/column", [rows, width]
-  ragged,  // any number a row: "/table/column/values", [total], and "/table/column/offsets", int64 [rows + 1] from 0
+  ragged,  // any number a row: "/table/column/values", [total], and "/table/column/offsets", int64
+           // [rows + 1] from 0
 };
 
 // "scalar", "vector", "ragged".
@@ -46,7 +48,8 @@ std::string column_dataset(const TableSchema& table, const ColumnSchema& column)
 std::string offsets_dataset(const TableSchema& table, const ColumnSchema& column);
 
 nlohmann::json to_json(const TableSchema& table);
-// Throws Error(data) naming `place` where the JSON is no schema. Names are letters, digits, '_' and '-'.
+// Throws Error(data) naming `place` where the JSON is no schema. Names are letters, digits, '_' and
+// '-'.
 TableSchema table_schema_from_json(const nlohmann::json& json, const std::string& place);
 
 }  // namespace tutti

@@ -1,7 +1,7 @@
-#include <sentencepiece_processor.h>
-
 #include <exception>
 #include <optional>
+
+#include <sentencepiece_processor.h>
 
 #include "runtime/base/check.h"
 #include "runtime/base/error.h"
@@ -11,11 +11,13 @@ namespace tutti {
 namespace {
 
 // Why the bytes are no model, or nothing. Some damage the library reports, at some it throws.
-std::optional<std::string> load(sentencepiece::SentencePieceProcessor& processor, std::string_view model) {
+std::optional<std::string> load(sentencepiece::SentencePieceProcessor& processor,
+                                std::string_view model) {
   try {
     const auto status = processor.LoadFromSerializedProto(model);
     if (!status.ok()) return status.message();
-    return processor.GetPieceSize() < 1 ? std::optional<std::string>("it has no pieces") : std::nullopt;
+    return processor.GetPieceSize() < 1 ? std::optional<std::string>("it has no pieces")
+                                        : std::nullopt;
   } catch (const std::exception& e) {
     return e.what();
   }
@@ -39,7 +41,8 @@ class SentencePieceEncoder : public TextEncoder {
     ids.insert(ids.end(), found.begin(), found.end());
   }
 
-  void encode(std::string_view text, std::int64_t origin, std::vector<Token>& tokens) const override {
+  void encode(std::string_view text, std::int64_t origin,
+              std::vector<Token>& tokens) const override {
     const auto pieces = processor_.EncodeAsImmutableProto(text);
     const std::size_t count = pieces.pieces_size();
     tokens.reserve(tokens.size() + count);
@@ -58,7 +61,8 @@ class SentencePieceEncoder : public TextEncoder {
 
   std::optional<std::int32_t> id_of(std::string_view piece) const override {
     const int id = processor_.PieceToId(piece);
-    if (processor_.IdToPiece(id) != piece) return std::nullopt;  // what it does not know is its unknown piece
+    if (processor_.IdToPiece(id) != piece)
+      return std::nullopt;  // what it does not know is its unknown piece
     return id;
   }
 
@@ -69,7 +73,8 @@ class SentencePieceEncoder : public TextEncoder {
 
 }  // namespace
 
-std::unique_ptr<TextEncoder> make_sentencepiece_encoder(std::string_view model, const std::string& place) {
+std::unique_ptr<TextEncoder> make_sentencepiece_encoder(std::string_view model,
+                                                        const std::string& place) {
   return std::make_unique<SentencePieceEncoder>(model, place);
 }
 

@@ -10,13 +10,15 @@ void Sequences::add(std::span<const std::int32_t> sequence, std::int64_t longest
   offsets.push_back(std::int32_t(tokens.size()));
 }
 
-void append_rows(const Dataset& dataset, const Dataset::Column& column, Range rows, std::int64_t longest,
-                 Sequences& sequences) {
+void append_rows(const Dataset& dataset, const Dataset::Column& column, Range rows,
+                 std::int64_t longest, Sequences& sequences) {
   std::vector<std::int64_t> offsets;
   std::vector<std::int32_t> tokens;
   dataset.read_ragged(column, rows.begin, rows.size(), offsets, tokens);
   for (std::size_t i = 0; i + 1 < offsets.size(); ++i)
-    sequences.add(std::span(tokens).subspan(std::size_t(offsets[i]), std::size_t(offsets[i + 1] - offsets[i])), longest);
+    sequences.add(std::span(tokens).subspan(std::size_t(offsets[i]),
+                                            std::size_t(offsets[i + 1] - offsets[i])),
+                  longest);
 }
 
 }  // namespace tutti

@@ -21,7 +21,7 @@ struct Sequences {
 };
 
 // Appends rows of a ragged column of tokens, each cut to `longest`. Local; errors as for Dataset.
-void append_rows(const Dataset& dataset, const Dataset::Column& column, Range rows, std::int64_t longest,
-                 Sequences& sequences);
+void append_rows(const Dataset& dataset, const Dataset::Column& column, Range rows,
+                 std::int64_t longest, Sequences& sequences);
 
 }  // namespace tutti

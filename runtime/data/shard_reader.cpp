@@ -28,7 +28,8 @@ ShardReader::Column ShardReader::locate(const TableSchema& table, const ColumnSc
                                         std::int64_t rows) const {
   const std::string dataset = column_dataset(table, column);
   switch (column.kind) {
-    case ColumnKind::scalar: return {locate_extent(dataset, column.dtype, {rows}), -1};
+    case ColumnKind::scalar:
+      return {locate_extent(dataset, column.dtype, {rows}), -1};
     case ColumnKind::vector:
       return {locate_extent(dataset, column.dtype, {rows, column.width}), -1};
     case ColumnKind::ragged:

@@ -12,8 +12,9 @@
 
 namespace tutti {
 
-// Local; threads may share one. Throws Error(data) naming file, dataset and block where the disk does not hold what the
-// manifest says, Error(io) where it cannot be read. Tables and columns are indices into the manifest's.
+// Local; threads may share one. Throws Error(data) naming file, dataset and block where the disk
+// does not hold what the manifest says, Error(io) where it cannot be read. Tables and columns are
+// indices into the manifest's.
 class ShardReader {
  public:
   // Opens shard `index`. The manifest must outlive the reader.
@@ -24,9 +25,10 @@ class ShardReader {
   // Rows [begin, begin + count) of a fixed column, row-major; `data` must be exactly that long.
   void read_rows(std::size_t table, std::size_t column, std::int64_t begin, std::int64_t count,
                  std::span<std::byte> data) const;
-  // The offsets of rows [begin, begin + count] of a ragged column: count + 1 ascending positions among the column's
-  // values in this shard.
-  void read_offsets(std::size_t table, std::size_t column, std::int64_t begin, std::span<std::int64_t> offsets) const;
+  // The offsets of rows [begin, begin + count] of a ragged column: count + 1 ascending positions
+  // among the column's values in this shard.
+  void read_offsets(std::size_t table, std::size_t column, std::int64_t begin,
+                    std::span<std::int64_t> offsets) const;
   // Values [begin, begin + count) of a ragged column.
   void read_values(std::size_t table, std::size_t column, std::int64_t begin, std::int64_t count,
                    std::span<std::byte> data) const;
@@ -39,7 +41,8 @@ class ShardReader {
     int offsets = -1;  // of the offsets; -1 for a fixed column
   };
   Column locate(const TableSchema& table, const ColumnSchema& column, std::int64_t rows) const;
-  int locate_extent(const std::string& dataset, DType dtype, const std::vector<std::int64_t>& shape) const;
+  int locate_extent(const std::string& dataset, DType dtype,
+                    const std::vector<std::int64_t>& shape) const;
 
   const Manifest* manifest_;
   std::int64_t index_;

@@ -7,15 +7,17 @@
 
 namespace tutti {
 
-void save_shard_record(const std::filesystem::path& folder, const FinishedShard& shard, const std::string& key) {
-  write_sealed_json(folder / shard_record_file(shard.record.index), {{"key", key},
-                                                                     {"rows", shard.record.rows},
-                                                                     {"counts", shard.counts.values()},
-                                                                     {"file", to_json(shard.record.file)}});
+void save_shard_record(const std::filesystem::path& folder, const FinishedShard& shard,
+                       const std::string& key) {
+  write_sealed_json(folder / shard_record_file(shard.record.index),
+                    {{"key", key},
+                     {"rows", shard.record.rows},
+                     {"counts", shard.counts.values()},
+                     {"file", to_json(shard.record.file)}});
 }
 
-std::optional<FinishedShard> load_shard_record(const std::filesystem::path& folder, std::int64_t index,
-                                               const std::string& key) {
+std::optional<FinishedShard> load_shard_record(const std::filesystem::path& folder,
+                                               std::int64_t index, const std::string& key) {
   const std::filesystem::path path = folder / shard_record_file(index);
   if (!std::filesystem::exists(path)) return std::nullopt;
   try {
@@ -25,7 +27,8 @@ std::optional<FinishedShard> load_shard_record(const std::filesystem::path& fold
     shard.record.index = index;
     shard.record.rows = integers_of(saved.at("rows"));
     shard.record.file = file_record_from_json(saved.at("file"), path.string());
-    shard.counts = ShardCounts::from(saved.at("counts").get<std::array<std::int64_t, ShardCounts::kSize>>());
+    shard.counts =
+        ShardCounts::from(saved.at("counts").get<std::array<std::int64_t, ShardCounts::kSize>>());
     ExtentReader(folder / shard_file(index), shard.record.file).verify_all();
     return shard;
   } catch (const Error&) {  // damaged: made again

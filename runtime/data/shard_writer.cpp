@@ -75,13 +75,17 @@ void ShardWriter::State::open_file() {
     const TableSchema& table = tables[column.table];
     const std::int64_t table_rows = rows[column.table];
     if (column.schema.kind != ColumnKind::ragged) {
-      specs.push_back({column_dataset(table, column.schema), column.schema.dtype,
-                       shape_of(column.schema, table_rows), {}});
+      specs.push_back({column_dataset(table, column.schema),
+                       column.schema.dtype,
+                       shape_of(column.schema, table_rows),
+                       {}});
       continue;
     }
     CHECK(column.values, "a ragged column's values cannot be known beforehand");
-    specs.push_back({column_dataset(table, column.schema), column.schema.dtype,
-                     {column.values->bytes() / column.row_bytes()}, {}});
+    specs.push_back({column_dataset(table, column.schema),
+                     column.schema.dtype,
+                     {column.values->bytes() / column.row_bytes()},
+                     {}});
     specs.push_back({offsets_dataset(table, column.schema), DType::i64, {table_rows + 1}, {}});
   }
   file.emplace(path(), std::move(specs));

@@ -15,16 +15,18 @@
 
 namespace tutti {
 
-// Takes a shard column by column, each in order of rows; columns advance independently and end at their table's rows.
-// Local; one thread. Throws Error(io). Destroyed before finish(), it leaves nothing behind.
+// Takes a shard column by column, each in order of rows; columns advance independently and end at
+// their table's rows. Local; one thread. Throws Error(io). Destroyed before finish(), it leaves
+// nothing behind.
 class ShardWriter {
  public:
-  // Rows not known beforehand. What is appended is kept in up to `memory_bytes` of memory, and beyond that in spool
-  // files beside the shard, until finish() lays the shard out; the disk holds a shard twice while it does.
+  // Rows not known beforehand. What is appended is kept in up to `memory_bytes` of memory, and
+  // beyond that in spool files beside the shard, until finish() lays the shard out; the disk holds
+  // a shard twice while it does.
   ShardWriter(std::filesystem::path folder, std::int64_t index, std::vector<TableSchema> tables,
               std::int64_t memory_bytes);
-  // Rows known, one count a table, and no ragged columns: what is appended goes to its place in the file at once. A
-  // full disk shows here.
+  // Rows known, one count a table, and no ragged columns: what is appended goes to its place in the
+  // file at once. A full disk shows here.
   ShardWriter(std::filesystem::path folder, std::int64_t index, std::vector<TableSchema> tables,
               const std::vector<std::int64_t>& rows);
   ~ShardWriter();
@@ -54,7 +56,8 @@ class ShardWriter {
 
  private:
   void append_rows(std::size_t column, std::span<const std::byte> data, std::size_t element_bytes);
-  void append_ragged_row(std::size_t column, std::span<const std::byte> data, std::size_t element_bytes);
+  void append_ragged_row(std::size_t column, std::span<const std::byte> data,
+                         std::size_t element_bytes);
 
   struct State;
   std::unique_ptr<State> state_;

@@ -1,4 +1,5 @@
-// Bytes kept until it is known how many there are: in memory, and beyond a limit in a temporary file.
+// Bytes kept until it is known how many there are: in memory, and beyond a limit in a temporary
+// file.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +14,8 @@
 
 namespace tutti {
 
-// Appended to, then drained once. The file is made when the memory is full, and removed with the spool. Local; one
-// thread. Throws Error(io).
+// Appended to, then drained once. The file is made when the memory is full, and removed with the
+// spool. Local; one thread. Throws Error(io).
 class Spool {
  public:
   Spool(std::filesystem::path path, std::int64_t memory_bytes);

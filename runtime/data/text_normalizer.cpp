@@ -25,12 +25,14 @@ void each_character(std::string_view text, Work&& work) {
 }
 
 void append_lower(char32_t c, std::int64_t origin, MappedText& out) {
-  if (c == 0x130) return out.append("i\xCC\x87", origin);  // the one whose lower case is two characters
+  if (c == 0x130)
+    return out.append("i\xCC\x87", origin);  // the one whose lower case is two characters
   out.append_character(c >= 'A' && c <= 'Z' ? c + 32 : c < 0x80 ? c : table().lower(c), origin);
 }
 
 void lowercase(const MappedView& in, MappedText& out) {
-  each_character(in.text, [&](Character c, std::size_t i) { append_lower(c.code, in.origin(i), out); });
+  each_character(in.text,
+                 [&](Character c, std::size_t i) { append_lower(c.code, in.origin(i), out); });
 }
 
 void strip_accents(const MappedView& in, MappedText& out) {
@@ -126,7 +128,9 @@ NormalForm form_of(Kind kind) {
                               : NormalForm::nfkd;
 }
 
-bool is_form(Kind kind) { return kind == Kind::nfc || kind == Kind::nfd || kind == Kind::nfkc || kind == Kind::nfkd; }
+bool is_form(Kind kind) {
+  return kind == Kind::nfc || kind == Kind::nfd || kind == Kind::nfkc || kind == Kind::nfkd;
+}
 
 // Whether the step leaves the text as it is, as far as a glance tells.
 bool does_nothing(const NormalizerStep& step, std::string_view text) {
@@ -135,7 +139,8 @@ bool does_nothing(const NormalizerStep& step, std::string_view text) {
   return step.kind == Kind::replace && text.find(step.text) == std::string_view::npos;
 }
 
-void apply(const NormalizerStep& step, const MappedView& in, NormalizerScratch& scratch, MappedText& out) {
+void apply(const NormalizerStep& step, const MappedView& in, NormalizerScratch& scratch,
+           MappedText& out) {
   switch (step.kind) {
     case Kind::bert:
       return BertStep(step, scratch, out).apply(in);
@@ -162,7 +167,8 @@ void apply(const NormalizerStep& step, const MappedView& in, NormalizerScratch& 
 
 TextNormalizer::TextNormalizer(std::vector<NormalizerStep> steps) : steps_(std::move(steps)) {}
 
-MappedView TextNormalizer::normalize(MappedView text, bool with_origins, NormalizerScratch& scratch) const {
+MappedView TextNormalizer::normalize(MappedView text, bool with_origins,
+                                     NormalizerScratch& scratch) const {
   int next = 0;
   for (const NormalizerStep& step : steps_) {
     if (does_nothing(step, text.text)) continue;

@@ -15,7 +15,7 @@ struct NormalizerStep {
   Kind kind = Kind::nfc;
   bool clean_text = false, ideographs = false, accents = false, lower = false;  // bert
   bool left = false, right = false;                                             // strip
-  std::string text, replacement;                                                // prepend and replace; replace
+  std::string text, replacement;  // prepend and replace; replace
 };
 
 // A code point, and where it came from.
@@ -36,8 +36,9 @@ class TextNormalizer {
  public:
   explicit TextNormalizer(std::vector<NormalizerStep> steps);
 
-  // `text` is well-formed UTF-8. The result lies in `text` where nothing is done, else in the scratch, up to the next
-  // call; it has origins where `with_origins` says so or where `text` is the result.
+  // `text` is well-formed UTF-8. The result lies in `text` where nothing is done, else in the
+  // scratch, up to the next call; it has origins where `with_origins` says so or where `text` is
+  // the result.
   MappedView normalize(MappedView text, bool with_origins, NormalizerScratch& scratch) const;
 
  private:

@@ -9,7 +9,8 @@
 namespace tutti {
 namespace {
 
-// Text of a batch: enough documents to keep the threads busy, few enough to stay in the cache and to stop soon.
+// Text of a batch: enough documents to keep the threads busy, few enough to stay in the cache and
+// to stop soon.
 constexpr std::int64_t kBatchBytes = 1 << 20;
 
 template <class T>
@@ -18,24 +19,28 @@ void append_one(ShardWriter& writer, std::size_t column, T value) {
 }
 
 void append_text(ShardWriter& writer, std::size_t column, std::string_view text) {
-  writer.append_ragged<std::uint8_t>(column, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+  writer.append_ragged<std::uint8_t>(
+      column, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
 }
 
 }  // namespace
 
 std::vector<TableSchema> text_tables() {
-  return {{"documents",
-           {ColumnSchema::ragged("id", DType::u8), ColumnSchema::ragged("title", DType::u8),
-            ColumnSchema::ragged("query_text", DType::u8), ColumnSchema::ragged("query", DType::i32),
-            ColumnSchema::ragged("title_tokens", DType::i32), ColumnSchema::scalar("split", DType::u8),
-            ColumnSchema::scalar("first_passage", DType::i64), ColumnSchema::scalar("passages", DType::i32)}},
-          {"passages",
-           {ColumnSchema::scalar("document", DType::i64), ColumnSchema::ragged("text", DType::u8),
-            ColumnSchema::ragged("tokens", DType::i32)}}};
+  return {
+      {"documents",
+       {ColumnSchema::ragged("id", DType::u8), ColumnSchema::ragged("title", DType::u8),
+        ColumnSchema::ragged("query_text", DType::u8), ColumnSchema::ragged("query", DType::i32),
+        ColumnSchema::ragged("title_tokens", DType::i32), ColumnSchema::scalar("split", DType::u8),
+        ColumnSchema::scalar("first_passage", DType::i64),
+        ColumnSchema::scalar("passages", DType::i32)}},
+      {"passages",
+       {ColumnSchema::scalar("document", DType::i64), ColumnSchema::ragged("text", DType::u8),
+        ColumnSchema::ragged("tokens", DType::i32)}}};
 }
 
-TextSharder::TextSharder(const std::filesystem::path& folder, std::int64_t index, const TextSource& source,
-                         const Tokenizer& tokenizer, const TextShardOptions& options)
+TextSharder::TextSharder(const std::filesystem::path& folder, std::int64_t index,
+                         const TextSource& source, const Tokenizer& tokenizer,
+                         const TextShardOptions& options)
     : tokenizer_(tokenizer),
       options_(options),
       reader_(source.read(options.shards, index)),
@@ -69,7 +74,8 @@ bool TextSharder::read() {
 void TextSharder::process() {
   const auto short_tokens = [this](const std::string& text) {
     std::vector<std::int32_t> tokens = tokenizer_.encode(text);
-    if (std::int64_t(tokens.size()) > options_.query_tokens) tokens.resize(std::size_t(options_.query_tokens));
+    if (std::int64_t(tokens.size()) > options_.query_tokens)
+      tokens.resize(std::size_t(options_.query_tokens));
     return tokens;
   };
   parallel_for_dynamic(std::int64_t(batch_.size()), [&](std::int64_t i) {

@@ -1,8 +1,10 @@
 // Documents into shards of two tables.
 //
-// documents: id, title, query_text (ragged u8, UTF-8), query, title_tokens (ragged i32), split (u8, see split.h),
+// documents: id, title, query_text (ragged u8, UTF-8), query, title_tokens (ragged i32), split (u8,
+// see split.h),
 //   first_passage (i64, a row of the same shard's passages), passages (i32, how many)
-// passages: document (i64, a row of the same shard's documents), text (ragged u8), tokens (ragged i32)
+// passages: document (i64, a row of the same shard's documents), text (ragged u8), tokens (ragged
+// i32)
 #pragma once
 
 #include <cstdint>
@@ -10,8 +12,8 @@
 #include <vector>
 
 #include "runtime/data/passages.h"
-#include "runtime/data/sharder.h"
 #include "runtime/data/shard_writer.h"
+#include "runtime/data/sharder.h"
 #include "runtime/data/tokenizer.h"
 
 namespace tutti {
@@ -22,7 +24,8 @@ struct TextShardOptions {
   std::int64_t query_tokens = 32;  // a query's and a title's; the rest is cut off
   double heldout = 0.05;           // share of documents
   std::uint64_t split_seed = 1;
-  std::int64_t memory_bytes = std::int64_t(256) << 20;  // that the shard is gathered in before it goes to disk
+  std::int64_t memory_bytes = std::int64_t(256)
+                              << 20;  // that the shard is gathered in before it goes to disk
 };
 
 std::vector<TableSchema> text_tables();
@@ -53,7 +56,8 @@ class TextSharder : public Sharder {
   TextSource::Reader reader_;
   ShardWriter writer_;
   struct Columns {
-    std::size_t id, title, query_text, query, title_tokens, split, first_passage, passages, document, text, tokens;
+    std::size_t id, title, query_text, query, title_tokens, split, first_passage, passages,
+        document, text, tokens;
   } columns_;
   std::vector<Work> batch_;
 };

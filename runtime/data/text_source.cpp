@@ -17,9 +17,11 @@ std::string too_long(std::int64_t longest) {
 
 }  // namespace
 
-TextSource::TextSource(InputFiles input, TextOptions options) : input_(std::move(input)), options_(std::move(options)) {
+TextSource::TextSource(InputFiles input, TextOptions options)
+    : input_(std::move(input)), options_(std::move(options)) {
   if (input_.kind == InputKind::vectors)
-    throw Error(ExitCode::usage, "expected text, not vectors", input_.files.front().path, "check input.format");
+    throw Error(ExitCode::usage, "expected text, not vectors", input_.files.front().path,
+                "check input.format");
 }
 
 struct TextSource::Reader::State {
@@ -55,11 +57,12 @@ bool TextSource::Reader::State::next_line(Record& document) {
   while (lines.next(line)) {
     const InputFile& listed = source.input_.files[line.file];
     bytes_read += std::int64_t(line.text.size()) + 1;
-    const std::optional<std::string> problem = line.too_long
-                                                   ? too_long(source.options_.longest_record)
-                                                   : parse_record(line.text, source.options_.fields, document);
+    const std::optional<std::string> problem =
+        line.too_long ? too_long(source.options_.longest_record)
+                      : parse_record(line.text, source.options_.fields, document);
     if (!problem) {
-      if (source.options_.fields.id.empty()) document.id = listed.name + "@" + std::to_string(line.offset);
+      if (source.options_.fields.id.empty())
+        document.id = listed.name + "@" + std::to_string(line.offset);
       return true;
     }
     bad(*problem, line_place(listed, line.offset));
@@ -103,7 +106,8 @@ TextSource::Reader::~Reader() = default;
 TextSource::Reader::Reader(Reader&&) noexcept = default;
 
 bool TextSource::Reader::next(Record& document) {
-  return state_->source.input_.kind == InputKind::jsonl ? state_->next_line(document) : state_->next_file(document);
+  return state_->source.input_.kind == InputKind::jsonl ? state_->next_line(document)
+                                                        : state_->next_file(document);
 }
 std::int64_t TextSource::Reader::bytes() const { return state_->bytes_read; }
 const SkippedRecords& TextSource::Reader::skipped() const { return state_->skipped; }

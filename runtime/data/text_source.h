@@ -23,8 +23,8 @@ struct SkippedRecords {
   std::vector<std::string> first;  // what was wrong and where, of the first few
 };
 
-// Documents of a list of files in their order. Of a text file, `id` is the name in the list, `title` the last part of
-// the name without its ending, and `query` is empty.
+// Documents of a list of files in their order. Of a text file, `id` is the name in the list,
+// `title` the last part of the name without its ending, and `query` is empty.
 class TextSource {
  public:
   // Throws Error(usage) for vectors.
@@ -33,9 +33,10 @@ class TextSource {
   const InputFiles& input() const { return input_; }
   const TextOptions& options() const { return options_; }
 
-  // Reads the documents whose first byte lies in part `part` of `parts` even parts of the concatenated files: every
-  // document is in exactly one part, whichever the number of parts. Local; one thread; memory: some two records.
-  // Throws Error(data) naming file and line (or byte) for a bad record, unless they are skipped.
+  // Reads the documents whose first byte lies in part `part` of `parts` even parts of the
+  // concatenated files: every document is in exactly one part, whichever the number of parts.
+  // Local; one thread; memory: some two records. Throws Error(data) naming file and line (or byte)
+  // for a bad record, unless they are skipped.
   class Reader {
    public:
     Reader(const TextSource& source, std::int64_t parts, std::int64_t part);

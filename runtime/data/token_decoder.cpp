@@ -40,7 +40,8 @@ std::size_t broken_bytes(std::string_view text) {
   std::size_t longest = 1;
   for (std::size_t n = 2; n <= 3 && n <= text.size(); ++n)
     for (const std::string_view ending : kEndings)
-      if (const std::string whole = std::string(text.substr(0, n)).append(ending); utf8_prefix(whole) == whole.size())
+      if (const std::string whole = std::string(text.substr(0, n)).append(ending);
+          utf8_prefix(whole) == whole.size())
         longest = n;
   return longest;
 }
@@ -66,15 +67,18 @@ Pieces byte_level(const Pieces& pieces) {
 
 std::string cleaned(std::string text) {
   static constexpr std::pair<std::string_view, std::string_view> kFixes[] = {
-      {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
-      {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+      {" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+      {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+      {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
   for (const auto& [what, with] : kFixes) text = replaced(text, what, with);
   return text;
 }
 
 Pieces word_piece(const DecoderStep& step, Pieces pieces) {
   for (std::size_t i = 0; i < pieces.size(); ++i) {
-    if (i > 0) pieces[i] = pieces[i].starts_with(step.text) ? pieces[i].substr(step.text.size()) : " " + pieces[i];
+    if (i > 0)
+      pieces[i] =
+          pieces[i].starts_with(step.text) ? pieces[i].substr(step.text.size()) : " " + pieces[i];
     if (step.cleanup) pieces[i] = cleaned(std::move(pieces[i]));
   }
   return pieces;
@@ -113,8 +117,10 @@ Pieces byte_fallback(const Pieces& pieces) {
 }
 
 std::string stripped(const DecoderStep& step, std::string_view piece) {
-  for (std::size_t n = 0; n < step.start && piece.starts_with(step.text); ++n) piece.remove_prefix(step.text.size());
-  for (std::size_t n = 0; n < step.stop && piece.ends_with(step.text); ++n) piece.remove_suffix(step.text.size());
+  for (std::size_t n = 0; n < step.start && piece.starts_with(step.text); ++n)
+    piece.remove_prefix(step.text.size());
+  for (std::size_t n = 0; n < step.stop && piece.ends_with(step.text); ++n)
+    piece.remove_suffix(step.text.size());
   return std::string(piece);
 }
 

@@ -1,5 +1,5 @@
-// The documents of a dataset as one stream of tokens, cut into sequences for a language model, each batch a function of
-// (seed, step) alone.
+// The documents of a dataset as one stream of tokens, cut into sequences for a language model, each
+// batch a function of (seed, step) alone.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +20,17 @@ struct TokenStreamOptions {
   std::uint8_t split = kTrainSplit;  // the documents that belong to the stream
 };
 
-// Tokens with what follows each of them. Documents do not see each other: each is a sequence of its own.
+// Tokens with what follows each of them. Documents do not see each other: each is a sequence of its
+// own.
 struct LanguageBatch {
   Sequences sequences;
   std::vector<std::int32_t> targets;  // one a token
 };
 
-// The stream is `separator tokens` of each document of the split, in the dataset's order; a document's tokens are those
-// of its passages, one behind the other. Sequence i is the stream's tokens [i * length, (i + 1) * length), and its
-// targets are the tokens after those; what is left at the end is dropped. Keeps 16 bytes a document. Local; reads only
-// what a batch needs.
+// The stream is `separator tokens` of each document of the split, in the dataset's order; a
+// document's tokens are those of its passages, one behind the other. Sequence i is the stream's
+// tokens [i * length, (i + 1) * length), and its targets are the tokens after those; what is left
+// at the end is dropped. Keeps 16 bytes a document. Local; reads only what a batch needs.
 class TokenStream {
  public:
   // The dataset must outlive the stream. Throws Error(data) where it holds less than one sequence.
@@ -39,7 +40,8 @@ class TokenStream {
   std::int64_t tokens() const { return starts_.back(); }
   std::int64_t sequences() const { return sampler_.count(); }
 
-  // The sequences' numbers of [samples.begin, samples.end) of step `step`'s batch of `batch` sequences.
+  // The sequences' numbers of [samples.begin, samples.end) of step `step`'s batch of `batch`
+  // sequences.
   std::vector<std::int64_t> numbers(std::int64_t step, std::int64_t batch, Range samples) const;
   LanguageBatch load(std::int64_t step, std::int64_t batch, Range samples) const;
   // Sequences [numbers.begin, numbers.end) in order, as an evaluation takes them.
@@ -49,17 +51,20 @@ class TokenStream {
   struct Passages {
     std::int64_t first = 0, count = 0;  // global rows
   };
-  static std::int64_t sequences_in(std::int64_t tokens, std::int64_t length) { return (tokens - 1) / length; }
+  static std::int64_t sequences_in(std::int64_t tokens, std::int64_t length) {
+    return (tokens - 1) / length;
+  }
   void index_documents();
   void append(std::int64_t number, LanguageBatch& batch) const;
   // Tokens [begin, end) of the stream, and where documents begin among them, counted from `begin`.
-  std::vector<std::int32_t> read(std::int64_t begin, std::int64_t end, std::vector<std::int64_t>& documents) const;
+  std::vector<std::int32_t> read(std::int64_t begin, std::int64_t end,
+                                 std::vector<std::int64_t>& documents) const;
 
   const Dataset& dataset_;
   TokenStreamOptions options_;
   Dataset::Column column_;
-  std::vector<Passages> passages_;     // of each document
-  std::vector<std::int64_t> starts_;   // of each document in the stream, and its end
+  std::vector<Passages> passages_;    // of each document
+  std::vector<std::int64_t> starts_;  // of each document in the stream, and its end
   Sampler sampler_;
 };
 

@@ -8,18 +8,22 @@
 namespace tutti {
 namespace {
 
-// No SentencePiece model begins with a brace: it would be the start of a group, which its format has none of.
+// No SentencePiece model begins with a brace: it would be the start of a group, which its format
+// has none of.
 bool is_json(std::string_view model) { return model.starts_with('{'); }
 
 }  // namespace
 
 Tokenizer::Tokenizer(std::string model, const std::string& place)
-    : encoder_(is_json(model) ? make_json_encoder(model, place) : make_sentencepiece_encoder(model, place)),
+    : encoder_(is_json(model) ? make_json_encoder(model, place)
+                              : make_sentencepiece_encoder(model, place)),
       model_(std::move(model)),
       digest_(digest_of(model_)),
       vocabulary_(encoder_->vocabulary()) {}
 
-Tokenizer Tokenizer::from_file(const std::filesystem::path& path) { return Tokenizer(read_file(path), path.string()); }
+Tokenizer Tokenizer::from_file(const std::filesystem::path& path) {
+  return Tokenizer(read_file(path), path.string());
+}
 
 Tokenizer::~Tokenizer() = default;
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
@@ -30,7 +34,8 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
   return ids;
 }
 
-void Tokenizer::encode(std::string_view text, std::int64_t origin, std::vector<Token>& tokens) const {
+void Tokenizer::encode(std::string_view text, std::int64_t origin,
+                       std::vector<Token>& tokens) const {
   encoder_->encode(text, origin, tokens);
 }
 
@@ -48,6 +53,8 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_speci
   return encoder_->decode(ids, skip_special);
 }
 
-std::optional<std::int32_t> Tokenizer::id_of(std::string_view piece) const { return encoder_->id_of(piece); }
+std::optional<std::int32_t> Tokenizer::id_of(std::string_view piece) const {
+  return encoder_->id_of(piece);
+}
 
 }  // namespace tutti

@@ -12,8 +12,9 @@
 
 namespace tutti {
 
-// A piece of an encoded text: its id, and where in the text it begins. Several pieces may begin at one byte (those of a
-// character that the vocabulary lacks); a piece for white space begins at the white space.
+// A piece of an encoded text: its id, and where in the text it begins. Several pieces may begin at
+// one byte (those of a character that the vocabulary lacks); a piece for white space begins at the
+// white space.
 struct Token {
   std::int32_t id = 0;
   std::int64_t begin = 0;
@@ -26,15 +27,17 @@ struct TokenFrame {
 
 class TextEncoder;
 
-// Immutable; threads may share one. No token is added in front of or behind a text, unless asked for.
+// Immutable; threads may share one. No token is added in front of or behind a text, unless asked
+// for.
 //
-// Of a tokenizer.json the ids are those of the Python package `tokenizers`, with neither truncation nor padding: how
-// long a text may be is for the job to say. Supported are the models BPE and WordPiece with what GPT-2, Llama, Qwen2,
-// Mistral, BERT and their kin need; anything else is refused by name.
+// Of a tokenizer.json the ids are those of the Python package `tokenizers`, with neither truncation
+// nor padding: how long a text may be is for the job to say. Supported are the models BPE and
+// WordPiece with what GPT-2, Llama, Qwen2, Mistral, BERT and their kin need; anything else is
+// refused by name.
 class Tokenizer {
  public:
-  // `model`: the bytes of a SentencePiece model file, or of a tokenizer.json, which begins with `{`. Throws Error(data)
-  // naming `place` where they are neither.
+  // `model`: the bytes of a SentencePiece model file, or of a tokenizer.json, which begins with
+  // `{`. Throws Error(data) naming `place` where they are neither.
   Tokenizer(std::string model, const std::string& place);
   static Tokenizer from_file(const std::filesystem::path& path);
   ~Tokenizer();
@@ -53,7 +56,8 @@ class Tokenizer {
   // Empty for a SentencePiece model, whose file does not tell.
   const TokenFrame& frame() const;
 
-  // CHECKs that the ids are in the vocabulary. `skip_special` leaves the special tokens of a tokenizer.json out.
+  // CHECKs that the ids are in the vocabulary. `skip_special` leaves the special tokens of a
+  // tokenizer.json out.
   std::string decode(std::span<const std::int32_t> ids, bool skip_special = false) const;
   // The id of a piece as it is written in the model, such as "[MASK]"; nothing where there is none.
   std::optional<std::int32_t> id_of(std::string_view piece) const;

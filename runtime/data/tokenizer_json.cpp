@@ -23,9 +23,11 @@ std::vector<std::string> read_pieces(const JsonNode& node) {
     const JsonNode entry(id, node.place() + "[" + json(piece).dump() + "]");
     const auto i = std::size_t(entry.integer());
     if (i >= pieces.size())
-      entry.fail(fmt::format("the id {} is outside of 0 to {}: the vocabulary has holes", i, pieces.size() - 1),
+      entry.fail(fmt::format("the id {} is outside of 0 to {}: the vocabulary has holes", i,
+                             pieces.size() - 1),
                  "give each piece one of the ids from 0 on");
-    if (is_there[i]) entry.fail(fmt::format("the id {} is there twice", i), "give each piece an id of its own");
+    if (is_there[i])
+      entry.fail(fmt::format("the id {} is there twice", i), "give each piece an id of its own");
     is_there[i] = true;
     pieces[i] = piece;
   }
@@ -78,10 +80,12 @@ std::vector<BpeMerge> read_merges(const JsonNode& merges, const Vocabulary& voca
       const std::int32_t found = vocabulary.model_id_of(piece);
       if (found < 0)
         JsonNode(merges.value()[i], fmt::format("{}[{}]", merges.place(), i))
-            .fail("the vocabulary has no piece " + json(piece).dump(), "give vocabulary and merges of one model");
+            .fail("the vocabulary has no piece " + json(piece).dump(),
+                  "give vocabulary and merges of one model");
       return found;
     };
-    result.push_back({id(std::string(left)), id(std::string(right)), id(std::string(left).append(right))});
+    result.push_back(
+        {id(std::string(left)), id(std::string(right)), id(std::string(left).append(right))});
   }
   return result;
 }
@@ -99,20 +103,25 @@ bool marks_begin_pieces(const std::vector<BpeMerge>& merges, const Vocabulary& v
 void check_bytes(const JsonNode& model, const Vocabulary& vocabulary) {
   for (int b = 0; b < 256; ++b)
     if (const std::string piece = fmt::format("<0x{:02X}>", b); vocabulary.model_id_of(piece) < 0)
-      model.at("byte_fallback").fail("the vocabulary has no piece " + piece, "give one for each byte");
+      model.at("byte_fallback")
+          .fail("the vocabulary has no piece " + piece, "give one for each byte");
 }
 
-std::unique_ptr<WordModel> read_bpe(const JsonNode& model, const Vocabulary& vocabulary, WordSplitting& splitting) {
-  if (model.has("dropout") && model.at("dropout").value() != 0) model.at("dropout").refuse("dropout");
+std::unique_ptr<WordModel> read_bpe(const JsonNode& model, const Vocabulary& vocabulary,
+                                    WordSplitting& splitting) {
+  if (model.has("dropout") && model.at("dropout").value() != 0)
+    model.at("dropout").refuse("dropout");
   for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"})
-    if (!model.text_or(affix, "").empty()) model.at(affix).refuse(std::string("a BPE with ") + affix);
+    if (!model.text_or(affix, "").empty())
+      model.at(affix).refuse(std::string("a BPE with ") + affix);
   BpeOptions options;
   options.byte_level = splitting.byte_level;
   options.ignore_merges = model.boolean_or("ignore_merges", false);
   options.byte_fallback = model.boolean_or("byte_fallback", false);
   options.fuse_unknown = model.boolean_or("fuse_unk", false);
   options.unknown = read_unknown(model, vocabulary);
-  if (options.byte_fallback && options.byte_level) model.at("byte_fallback").refuse("byte_fallback with ByteLevel");
+  if (options.byte_fallback && options.byte_level)
+    model.at("byte_fallback").refuse("byte_fallback with ByteLevel");
   if (options.byte_fallback) check_bytes(model, vocabulary);
   const std::vector<BpeMerge> merges = read_merges(model.at("merges"), vocabulary);
   if (splitting.splits.empty() && !options.byte_level && !options.ignore_merges &&
@@ -121,7 +130,8 @@ std::unique_ptr<WordModel> read_bpe(const JsonNode& model, const Vocabulary& voc
   return std::make_unique<BpeModel>(vocabulary, merges, options);
 }
 
-std::unique_ptr<WordModel> read_word_piece(const JsonNode& model, const Vocabulary& vocabulary, bool byte_level) {
+std::unique_ptr<WordModel> read_word_piece(const JsonNode& model, const Vocabulary& vocabulary,
+                                           bool byte_level) {
   if (byte_level) model.refuse("WordPiece with ByteLevel");
   WordPieceOptions options;
   options.unknown = read_unknown(model, vocabulary);
@@ -143,7 +153,8 @@ void check_added(const JsonEncoderParts& parts, const JsonNode& root) {
   NormalizerScratch scratch;
   for (const AddedToken& token : parts.added)
     if (token.normalized && normalizer.normalize({token.content}, false, scratch).text.empty())
-      root.at("added_tokens").fail("the normalizer leaves nothing of " + json(token.content).dump());
+      root.at("added_tokens")
+          .fail("the normalizer leaves nothing of " + json(token.content).dump());
 }
 
 json parse(std::string_view text, const std::string& place) {
@@ -181,7 +192,8 @@ std::unique_ptr<Vocabulary> read_vocabulary(const JsonNode& root, std::vector<Ad
   return std::make_unique<Vocabulary>(std::move(pieces), count);
 }
 
-std::unique_ptr<WordModel> read_model(const JsonNode& root, const Vocabulary& vocabulary, WordSplitting& splitting) {
+std::unique_ptr<WordModel> read_model(const JsonNode& root, const Vocabulary& vocabulary,
+                                      WordSplitting& splitting) {
   const JsonNode model = root.at("model");
   return model_type(model) == "BPE" ? read_bpe(model, vocabulary, splitting)
                                     : read_word_piece(model, vocabulary, splitting.byte_level);

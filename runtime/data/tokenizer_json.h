@@ -1,5 +1,5 @@
-// The parts of a tokenizer.json as it is read. Each throws Error(data) that names the place of what is wrong, or what
-// it is that is not supported.
+// The parts of a tokenizer.json as it is read. Each throws Error(data) that names the place of what
+// is wrong, or what it is that is not supported.
 #pragma once
 
 #include "runtime/data/json_encoder.h"
@@ -23,6 +23,7 @@ TokenFrame read_post_processor(const JsonNode& root, const Vocabulary& vocabular
 // The pieces of model.vocab and added_tokens; the tokens themselves are left in `added`.
 std::unique_ptr<Vocabulary> read_vocabulary(const JsonNode& root, std::vector<AddedToken>& added);
 // Adds to `splitting` where that changes no token but makes words shorter.
-std::unique_ptr<WordModel> read_model(const JsonNode& root, const Vocabulary& vocabulary, WordSplitting& splitting);
+std::unique_ptr<WordModel> read_model(const JsonNode& root, const Vocabulary& vocabulary,
+                                      WordSplitting& splitting);
 
 }  // namespace tutti

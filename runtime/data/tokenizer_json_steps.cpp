@@ -7,12 +7,13 @@
 namespace tutti {
 namespace {
 
-constexpr int kDeepest = 8;          // sequences within sequences
-constexpr std::size_t kGrowth = 64;  // times that Replace may make a text longer: a file must not eat the memory
+constexpr int kDeepest = 8;  // sequences within sequences
+constexpr std::size_t kGrowth =
+    64;  // times that Replace may make a text longer: a file must not eat the memory
 
 // Calls `read(step)` for each step of what may be a sequence, whose members are called `name`.
-void each_step(const JsonNode& node, const std::string& name, const std::function<void(const JsonNode&)>& read,
-               int depth = 0) {
+void each_step(const JsonNode& node, const std::string& name,
+               const std::function<void(const JsonNode&)>& read, int depth = 0) {
   if (node.at("type").text() != "Sequence") return read(node);
   if (depth == kDeepest) node.refuse(fmt::format("a sequence in more than {} others", kDeepest));
   for (const JsonNode& step : node.at(name).items()) each_step(step, name, read, depth + 1);
@@ -47,15 +48,20 @@ NormalizerStep read_normalizer_step(const JsonNode& step) {
   if (type == "Lowercase") return {.kind = Kind::lowercase};
   if (type == "StripAccents") return {.kind = Kind::strip_accents};
   if (type == "Strip")
-    return {.kind = Kind::strip, .left = step.at("strip_left").boolean(), .right = step.at("strip_right").boolean()};
+    return {.kind = Kind::strip,
+            .left = step.at("strip_left").boolean(),
+            .right = step.at("strip_right").boolean()};
   if (type == "Prepend") return {.kind = Kind::prepend, .text = step.at("prepend").text()};
   if (type == "Replace")
-    return {.kind = Kind::replace, .text = read_literal(step), .replacement = step.at("content").text()};
+    return {.kind = Kind::replace,
+            .text = read_literal(step),
+            .replacement = step.at("content").text()};
   step.refuse("the normalizer " + type);
 }
 
 WordSplit read_split(const JsonNode& step) {
-  if (step.at("behavior").text() != "Isolated") step.at("behavior").refuse("Split with another behavior than Isolated");
+  if (step.at("behavior").text() != "Isolated")
+    step.at("behavior").refuse("Split with another behavior than Isolated");
   if (step.boolean_or("invert", false)) step.at("invert").refuse("Split with invert");
   const JsonNode pattern = step.at("pattern");
   if (!pattern.has("Regex")) pattern.refuse("Split at a string");
@@ -67,10 +73,12 @@ WordSplit read_split(const JsonNode& step) {
 
 // The step must come first: what it puts in front is for the whole text, not for words.
 void read_metaspace(const JsonNode& step, WordSplitting& result) {
-  if (!result.splits.empty() || result.byte_level) step.refuse("Metaspace behind another pre-tokenizer");
-  if (step.at("replacement").text() != "\xE2\x96\x81") step.at("replacement").refuse("another replacement than U+2581");
-  const std::string scheme =
-      step.text_or("prepend_scheme", step.boolean_or("add_prefix_space", true) ? "always" : "never");
+  if (!result.splits.empty() || result.byte_level)
+    step.refuse("Metaspace behind another pre-tokenizer");
+  if (step.at("replacement").text() != "\xE2\x96\x81")
+    step.at("replacement").refuse("another replacement than U+2581");
+  const std::string scheme = step.text_or(
+      "prepend_scheme", step.boolean_or("add_prefix_space", true) ? "always" : "never");
   using When = PrefixStep::When;
   if (scheme != "always" && scheme != "first" && scheme != "never")
     step.fail("the prepend_scheme " + scheme + " is unknown");
@@ -83,7 +91,8 @@ void read_metaspace(const JsonNode& step, WordSplitting& result) {
 
 void read_byte_level(const JsonNode& step, WordSplitting& result) {
   if (step.boolean_or("add_prefix_space", true)) {
-    if (!result.splits.empty()) step.refuse("ByteLevel with add_prefix_space behind another pre-tokenizer");
+    if (!result.splits.empty())
+      step.refuse("ByteLevel with add_prefix_space behind another pre-tokenizer");
     result.prefix.when = PrefixStep::When::always;
   }
   if (step.boolean_or("use_regex", true)) result.splits.push_back(WordSplit::gpt2);
@@ -92,7 +101,8 @@ void read_byte_level(const JsonNode& step, WordSplitting& result) {
 
 void read_pre_tokenizer_step(const JsonNode& step, WordSplitting& result) {
   const std::string& type = step.at("type").text();
-  if (result.byte_level || !result.prefix.mark.empty()) step.refuse("a pre-tokenizer behind ByteLevel or Metaspace");
+  if (result.byte_level || !result.prefix.mark.empty())
+    step.refuse("a pre-tokenizer behind ByteLevel or Metaspace");
   if (type == "ByteLevel") return read_byte_level(step, result);
   if (type == "Metaspace") return read_metaspace(step, result);
   if (type == "Split") return result.splits.push_back(read_split(step));
@@ -100,8 +110,8 @@ void read_pre_tokenizer_step(const JsonNode& step, WordSplitting& result) {
   if (type == "Whitespace") return result.splits.push_back(WordSplit::words);
   if (type == "WhitespaceSplit") return result.splits.push_back(WordSplit::white_space);
   if (type == "Digits")
-    return result.splits.push_back(step.boolean_or("individual_digits", false) ? WordSplit::digits
-                                                                               : WordSplit::digit_runs);
+    return result.splits.push_back(
+        step.boolean_or("individual_digits", false) ? WordSplit::digits : WordSplit::digit_runs);
   if (type != "Punctuation") step.refuse("the pre-tokenizer " + type);
   if (step.text_or("behavior", "Isolated") != "Isolated")
     step.at("behavior").refuse("Punctuation with another behavior than Isolated");
@@ -112,7 +122,8 @@ DecoderStep read_shortening(const JsonNode& step) {
   DecoderStep result{.kind = DecoderStep::Kind::replace};
   result.text = read_literal(step);
   result.replacement = step.at("content").text();
-  if (result.replacement.size() > result.text.size()) step.refuse("the decoder Replace with a longer text");
+  if (result.replacement.size() > result.text.size())
+    step.refuse("the decoder Replace with a longer text");
   return result;
 }
 
@@ -124,8 +135,9 @@ DecoderStep read_decoder_step(const JsonNode& step) {
   if (type == "Fuse") return {.kind = Kind::fuse};
   if (type == "Replace") return read_shortening(step);
   if (type == "WordPiece")
-    return {
-        .kind = Kind::word_piece, .text = step.text_or("prefix", "##"), .cleanup = step.boolean_or("cleanup", true)};
+    return {.kind = Kind::word_piece,
+            .text = step.text_or("prefix", "##"),
+            .cleanup = step.boolean_or("cleanup", true)};
   if (type == "Strip") {
     if (step.at("content").text().empty()) step.fail("there is nothing to strip");
     return {.kind = Kind::strip,
@@ -134,9 +146,11 @@ DecoderStep read_decoder_step(const JsonNode& step) {
             .stop = std::size_t(step.at("stop").integer())};
   }
   if (type != "Metaspace") step.refuse("the decoder " + type);
-  const std::string scheme =
-      step.text_or("prepend_scheme", step.boolean_or("add_prefix_space", true) ? "always" : "never");
-  return {.kind = Kind::metaspace, .text = step.at("replacement").text(), .drop_first = scheme != "never"};
+  const std::string scheme = step.text_or(
+      "prepend_scheme", step.boolean_or("add_prefix_space", true) ? "always" : "never");
+  return {.kind = Kind::metaspace,
+          .text = step.at("replacement").text(),
+          .drop_first = scheme != "never"};
 }
 
 std::int32_t known_id(const JsonNode& node, std::int64_t id, const Vocabulary& vocabulary) {
@@ -168,14 +182,16 @@ TokenFrame read_template(const JsonNode& step, const Vocabulary& vocabulary) {
   return frame;
 }
 
-void read_post_processor_step(const JsonNode& step, const Vocabulary& vocabulary, TokenFrame& frame) {
+void read_post_processor_step(const JsonNode& step, const Vocabulary& vocabulary,
+                              TokenFrame& frame) {
   const std::string& type = step.at("type").text();
   if (type == "ByteLevel") return;  // it only moves offsets
   TokenFrame outer;
   if (type == "TemplateProcessing")
     outer = read_template(step, vocabulary);
   else if (type == "BertProcessing" || type == "RobertaProcessing")
-    outer = {{read_pair_id(step.at("cls"), vocabulary)}, {read_pair_id(step.at("sep"), vocabulary)}};
+    outer = {{read_pair_id(step.at("cls"), vocabulary)},
+             {read_pair_id(step.at("sep"), vocabulary)}};
   else
     step.refuse("the post-processor " + type);
   frame.front.insert(frame.front.begin(), outer.front.begin(), outer.front.end());
@@ -209,7 +225,8 @@ WordSplitting read_pre_tokenizer(const JsonNode& root) {
 std::vector<DecoderStep> read_decoder(const JsonNode& root) {
   std::vector<DecoderStep> steps;
   if (root.has("decoder"))
-    each_step(root.at("decoder"), "decoders", [&](const JsonNode& step) { steps.push_back(read_decoder_step(step)); });
+    each_step(root.at("decoder"), "decoders",
+              [&](const JsonNode& step) { steps.push_back(read_decoder_step(step)); });
   return steps;
 }
 

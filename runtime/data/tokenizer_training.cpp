@@ -1,10 +1,10 @@
 #include "runtime/data/tokenizer_training.h"
 
-#include <sentencepiece_trainer.h>
-
 #include <algorithm>
 #include <string_view>
 #include <unordered_map>
+
+#include <sentencepiece_trainer.h>
 
 #include "runtime/base/error.h"
 #include "runtime/data/utf8.h"
@@ -12,9 +12,10 @@
 namespace tutti {
 namespace {
 
-constexpr std::int64_t kWindowBytes = 16 << 10;   // of text that one window gives
-constexpr std::size_t kLongestSentence = 2048;    // bytes; the trainer's time grows with a sentence's length
-constexpr const char* kThreads = "4";             // the order of the trainer's sums follows from it
+constexpr std::int64_t kWindowBytes = 16 << 10;  // of text that one window gives
+constexpr std::size_t kLongestSentence =
+    2048;                              // bytes; the trainer's time grows with a sentence's length
+constexpr const char* kThreads = "4";  // the order of the trainer's sums follows from it
 
 class Sentences : public sentencepiece::SentenceIterator {
  public:
@@ -37,7 +38,8 @@ void add_sentences(std::string_view text, std::vector<std::string>& sentences) {
     end = std::min(end, text.size());
     if (end > kLongestSentence) {
       const std::size_t space = text.rfind(' ', kLongestSentence);
-      end = next = space != std::string_view::npos && space > 0 ? space : utf8_floor(text, kLongestSentence);
+      end = next =
+          space != std::string_view::npos && space > 0 ? space : utf8_floor(text, kLongestSentence);
     }
     if (text.find_first_not_of(" \t\r\f\v") < end) sentences.emplace_back(text.substr(0, end));
     text.remove_prefix(next);
@@ -70,8 +72,10 @@ std::vector<std::string> sample_sentences(const TextSource& source, std::int64_t
   return sentences;
 }
 
-std::string train_tokenizer(const std::vector<std::string>& sentences, const TokenizerOptions& options) {
-  if (sentences.empty()) throw Error(ExitCode::data, "no text to train a tokenizer on", "input", "check fields.text");
+std::string train_tokenizer(const std::vector<std::string>& sentences,
+                            const TokenizerOptions& options) {
+  if (sentences.empty())
+    throw Error(ExitCode::data, "no text to train a tokenizer on", "input", "check fields.text");
   Sentences iterator(sentences);
   std::string model;
   const std::unordered_map<std::string, std::string> arguments = {
@@ -87,7 +91,8 @@ std::string train_tokenizer(const std::vector<std::string>& sentences, const Tok
       {"minloglevel", "2"}};
   const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &iterator, &model);
   if (!status.ok())
-    throw Error(ExitCode::usage, std::string("cannot train a tokenizer: ") + status.message(), "tokenizer.vocabulary",
+    throw Error(ExitCode::usage, std::string("cannot train a tokenizer: ") + status.message(),
+                "tokenizer.vocabulary",
                 "give a larger vocabulary, more text, or a tokenizer.model");
   return model;
 }

@@ -17,14 +17,16 @@ struct TokenizerOptions {
 
 std::vector<std::string> tokenizer_normalizations();
 
-// About `bytes` of the source's text, cut into sentences for train_tokenizer: windows spread evenly over the whole
-// input, of each as much as its share; all text where there is less. A function of the input alone. Reads no more than
-// it needs. Local. Throws as TextSource::Reader.
+// About `bytes` of the source's text, cut into sentences for train_tokenizer: windows spread evenly
+// over the whole input, of each as much as its share; all text where there is less. A function of
+// the input alone. Reads no more than it needs. Local. Throws as TextSource::Reader.
 std::vector<std::string> sample_sentences(const TextSource& source, std::int64_t bytes);
 
-// The bytes of a unigram model with byte fall-back. Where the sentences do not carry `vocabulary` pieces, it has fewer.
-// The same sentences and options give the same bytes. Local; uses a fixed number of threads. Throws Error(data) where
-// there is too little text, Error(usage) where the vocabulary cannot hold the text's characters.
-std::string train_tokenizer(const std::vector<std::string>& sentences, const TokenizerOptions& options);
+// The bytes of a unigram model with byte fall-back. Where the sentences do not carry `vocabulary`
+// pieces, it has fewer. The same sentences and options give the same bytes. Local; uses a fixed
+// number of threads. Throws Error(data) where there is too little text, Error(usage) where the
+// vocabulary cannot hold the text's characters.
+std::string train_tokenizer(const std::vector<std::string>& sentences,
+                            const TokenizerOptions& options);
 
 }  // namespace tutti

@@ -7,7 +7,8 @@
 
 namespace tutti {
 
-// Bits of a code point; scripts/unicode-classes writes the table and says which Unicode versions are behind it.
+// Bits of a code point; scripts/unicode-classes writes the table and says which Unicode versions
+// are behind it.
 enum UnicodeClass : std::uint16_t {
   kLetter = 1 << 0,           // \p{L}
   kNumber = 1 << 1,           // \p{N}
@@ -20,9 +21,11 @@ enum UnicodeClass : std::uint16_t {
   kBertAccent = 1 << 8,       // what BERT's strip_accents drops
   kCombiningMark = 1 << 9,    // what StripAccents drops
   kUnnormalised = 1 << 10,    // what no normal form touches
-  kJoinsPrevious = 1 << 11,   // what a normal form may move before, or compose with, the character in front
-  kNfcChanges = 1 << 12,      // what NFC changes even where it stands alone
-  kHasLowerCase = 1 << 13,    // with another lower case, U+0130 apart, whose lower case is two characters
+  kJoinsPrevious =
+      1 << 11,  // what a normal form may move before, or compose with, the character in front
+  kNfcChanges = 1 << 12,  // what NFC changes even where it stands alone
+  kHasLowerCase =
+      1 << 13,  // with another lower case, U+0130 apart, whose lower case is two characters
 };
 
 // Code points in order: `count` of them have these bits.

@@ -30,7 +30,8 @@ std::size_t utf8_prefix(std::string_view text) {
   std::size_t i = 0;
   while (i < text.size()) {
     std::uint64_t word;  // most text is ASCII: eight bytes at a time
-    if (text.size() - i >= 8 && (std::memcpy(&word, bytes + i, 8), (word & 0x8080808080808080u) == 0)) {
+    if (text.size() - i >= 8 &&
+        (std::memcpy(&word, bytes + i, 8), (word & 0x8080808080808080u) == 0)) {
       i += 8;
       continue;
     }

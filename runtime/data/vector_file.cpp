@@ -1,10 +1,10 @@
 #include "runtime/data/vector_file.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cctype>
 #include <cstring>
+
+#include <fmt/format.h>
 
 #include "runtime/base/check.h"
 #include "runtime/base/error.h"
@@ -17,14 +17,17 @@ namespace {
 
 constexpr std::int64_t kMostDimensions = 1 << 20;
 
-[[noreturn]] void wrong(const std::filesystem::path& path, const std::string& what, const std::string& fix = "") {
+[[noreturn]] void wrong(const std::filesystem::path& path, const std::string& what,
+                        const std::string& fix = "") {
   throw Error(ExitCode::data, what, path.string(), fix);
 }
 
 // Throws for a count of dimensions that no vector has.
 std::int64_t checked_dimension(const std::filesystem::path& path, std::int64_t dimension) {
   if (dimension < 1 || dimension > kMostDimensions)
-    wrong(path, fmt::format("the header claims vectors of {} dimensions; expected 1 to {}", dimension, kMostDimensions),
+    wrong(path,
+          fmt::format("the header claims vectors of {} dimensions; expected 1 to {}", dimension,
+                      kMostDimensions),
           "check input.format");
   return dimension;
 }
@@ -36,8 +39,8 @@ T read_value(const File& file, std::int64_t offset) {
   return value;
 }
 
-// The index of the first element from `begin` on that is NaN or infinite, or `count`. In those, and in no others, all
-// exponent bits are set.
+// The index of the first element from `begin` on that is NaN or infinite, or `count`. In those, and
+// in no others, all exponent bits are set.
 template <class Bits, Bits kExponent>
 std::int64_t find_non_finite(const std::byte* data, std::int64_t begin, std::int64_t count) {
   constexpr std::int64_t kBlock = 4096;
@@ -76,12 +79,15 @@ class RowHeaderSource : public VectorFile::Source {
   RowHeaderSource(const std::filesystem::path& path, DType type) : file_(path, FileMode::read) {
     dtype = type;
     const std::int64_t size = file_.size();
-    if (size < 4) wrong(path, fmt::format("the file has {} bytes; expected a row's dimension in the first 4", size));
+    if (size < 4)
+      wrong(path,
+            fmt::format("the file has {} bytes; expected a row's dimension in the first 4", size));
     dimension = checked_dimension(path, read_value<std::int32_t>(file_, 0));
     stride_ = 4 + dimension * std::int64_t(size_of(dtype));
     rows = size / stride_;
     if (size % stride_)
-      wrong(path, fmt::format("cut off in row {}: the file has {} bytes; expected a multiple of {} (4 + {} x {} a row)",
+      wrong(path, fmt::format("cut off in row {}: the file has {} bytes; expected a multiple of {} "
+                              "(4 + {} x {} a row)",
                               rows, size, stride_, dimension, size_of(dtype)));
   }
 
@@ -105,8 +111,9 @@ class RowHeaderSource : public VectorFile::Source {
     std::int32_t found;
     std::memcpy(&found, from, 4);
     if (found != dimension)
-      wrong(file_.path(), fmt::format("row {} (byte {}) has {} dimensions; expected {}, as in the first row", row,
-                                      row * stride_, found, dimension));
+      wrong(file_.path(),
+            fmt::format("row {} (byte {}) has {} dimensions; expected {}, as in the first row", row,
+                        row * stride_, found, dimension));
   }
 
   File file_;
@@ -132,9 +139,11 @@ class BlockSource : public VectorFile::Source {
     auto source = std::unique_ptr<BlockSource>(new BlockSource(path));
     const NpyHeader header = read_npy_header(source->file_);
     if (header.shape.size() != 2)
-      wrong(path, fmt::format("the array has {} dimensions; expected 2: rows and columns", header.shape.size()));
+      wrong(path, fmt::format("the array has {} dimensions; expected 2: rows and columns",
+                              header.shape.size()));
     if (header.fortran_order)
-      wrong(path, "the array is in Fortran order; expected C order", "save numpy.ascontiguousarray of it");
+      wrong(path, "the array is in Fortran order; expected C order",
+            "save numpy.ascontiguousarray of it");
     source->rows = header.shape[0];
     source->dimension = checked_dimension(path, header.shape[1]);
     source->set_npy_type(header.descr);
@@ -169,17 +178,21 @@ class BlockSource : public VectorFile::Source {
       doubles_ = descr == "<f8";
       return;
     }
-    wrong(file_.path(), "elements of type '" + descr + "'; expected <f4, <f2, <f8, |u1, |i1, <i4 or <i8",
+    wrong(file_.path(),
+          "elements of type '" + descr + "'; expected <f4, <f2, <f8, |u1, |i1, <i4 or <i8",
           "convert them with astype");
   }
 
   void check_size() const {
     const std::int64_t size = file_.size(), row = dimension * stored_bytes();
-    const std::int64_t whole = (size - offset_) / row;  // dividing cannot overflow, however the header lies
+    const std::int64_t whole =
+        (size - offset_) / row;  // dividing cannot overflow, however the header lies
     if (whole != rows || (size - offset_) % row)
-      wrong(file_.path(), fmt::format("the header claims {} rows of {} dimensions ({} bytes each, from byte {} on); the "
-                                      "file has {} bytes, {} rows",
-                                      rows, dimension, row, offset_, size, whole));
+      wrong(file_.path(),
+            fmt::format(
+                "the header claims {} rows of {} dimensions ({} bytes each, from byte {} on); the "
+                "file has {} bytes, {} rows",
+                rows, dimension, row, offset_, size, whole));
   }
 
   File file_;
@@ -190,16 +203,19 @@ class BlockSource : public VectorFile::Source {
 // A dataset of an HDF5 file.
 class Hdf5Source : public VectorFile::Source {
  public:
-  Hdf5Source(const std::filesystem::path& path, const std::string& dataset) : path_(path), file_(path) {
+  Hdf5Source(const std::filesystem::path& path, const std::string& dataset)
+      : path_(path), file_(path) {
     const Hdf5Dataset* found = file_.find(dataset);
-    if (!found) wrong(path, "no dataset \"" + dataset + "\"", "it has:" + listed() + "; see input.dataset");
+    if (!found)
+      wrong(path, "no dataset \"" + dataset + "\"", "it has:" + listed() + "; see input.dataset");
     dataset_ = *found;
     if (dataset_.shape.size() != 2)
-      wrong(path, fmt::format("dataset {} has {} dimensions; expected 2: rows and columns", dataset_.path,
-                              dataset_.shape.size()));
+      wrong(path, fmt::format("dataset {} has {} dimensions; expected 2: rows and columns",
+                              dataset_.path, dataset_.shape.size()));
     const bool bytes = dataset_.type == Hdf5Dataset::Type::integer && dataset_.element_bytes == 1;
     if (!bytes && dataset_.type != Hdf5Dataset::Type::floating)
-      wrong(path, "dataset " + dataset_.path + " holds neither floating-point numbers nor 8-bit integers");
+      wrong(path, "dataset " + dataset_.path +
+                      " holds neither floating-point numbers nor 8-bit integers");
     rows = dataset_.shape[0];
     dimension = checked_dimension(path, dataset_.shape[1]);
     dtype = bytes ? DType::u8 : DType::f32;
@@ -236,15 +252,18 @@ class Hdf5Source : public VectorFile::Source {
 
 std::string format_of(const std::filesystem::path& path) {
   std::string ending = path.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   if (ending == ".h5") return "hdf5";
   const auto& formats = vector_formats();
-  if (ending.empty() || std::find(formats.begin(), formats.end(), ending.substr(1)) == formats.end())
+  if (ending.empty() ||
+      std::find(formats.begin(), formats.end(), ending.substr(1)) == formats.end())
     wrong(path, "the ending names no vector format", "set input.format, such as \"vectors:fvecs\"");
   return ending.substr(1);
 }
 
-std::unique_ptr<VectorFile::Source> open_source(const std::filesystem::path& path, const std::string& format,
+std::unique_ptr<VectorFile::Source> open_source(const std::filesystem::path& path,
+                                                const std::string& format,
                                                 const std::string& dataset) {
   static const std::pair<const char*, DType> row_headers[] = {
       {"fvecs", DType::f32}, {"ivecs", DType::i32}, {"bvecs", DType::u8}};
@@ -270,10 +289,12 @@ const std::vector<std::string>& vector_formats() {
   return formats;
 }
 
-VectorFile::VectorFile(std::filesystem::path path, const std::string& format, const std::string& dataset)
+VectorFile::VectorFile(std::filesystem::path path, const std::string& format,
+                       const std::string& dataset)
     : path_(std::move(path)) {
   std::error_code unreadable;
-  if (std::filesystem::file_size(path_, unreadable) == 0 && !unreadable) wrong(path_, "the file is empty");
+  if (std::filesystem::file_size(path_, unreadable) == 0 && !unreadable)
+    wrong(path_, "the file is empty");
   source_ = open_source(path_, format.empty() ? format_of(path_) : format, dataset);
   rows_ = source_->rows;
   dimension_ = source_->dimension;
@@ -292,14 +313,17 @@ void VectorFile::read_rows(std::int64_t begin, std::int64_t count, std::span<std
   source_->read(begin, count, data);
   const auto next_bad = [&](std::int64_t from) {
     const std::int64_t elements = count * dimension_;
-    if (dtype_ == DType::f32) return find_non_finite<std::uint32_t, 0x7F800000u>(data.data(), from, elements);
-    if (dtype_ == DType::f16) return find_non_finite<std::uint16_t, 0x7C00u>(data.data(), from, elements);
+    if (dtype_ == DType::f32)
+      return find_non_finite<std::uint32_t, 0x7F800000u>(data.data(), from, elements);
+    if (dtype_ == DType::f16)
+      return find_non_finite<std::uint16_t, 0x7C00u>(data.data(), from, elements);
     return elements;
   };
   for (std::int64_t i = 0; (i = next_bad(i)) < count * dimension_;) {
     const std::int64_t row = i / dimension_;
     if (!bad)
-      wrong(path_, fmt::format("row {}, element {} is not a finite number", begin + row, i % dimension_),
+      wrong(path_,
+            fmt::format("row {}, element {} is not a finite number", begin + row, i % dimension_),
             "mend the vectors, or set on_bad_record = \"skip\"");
     bad->push_back(begin + row);
     i = (row + 1) * dimension_;

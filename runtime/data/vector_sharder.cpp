@@ -1,10 +1,10 @@
 #include "runtime/data/vector_sharder.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+
+#include <fmt/format.h>
 
 #include "runtime/base/check.h"
 #include "runtime/base/error.h"
@@ -27,19 +27,24 @@ VectorInput::VectorInput(const InputFiles& input, const std::string& dataset) {
     files_.emplace_back(listed.path, input.vector_format, dataset);
     const VectorFile &file = files_.back(), &first = files_.front();
     if (size_of(file.dtype()) > 4 || file.dtype() == DType::i32)
-      throw Error(ExitCode::data, fmt::format("elements of type {}; expected f32, f16, u8 or i8", name_of(file.dtype())),
-                  listed.path, "convert them to f32");
+      throw Error(
+          ExitCode::data,
+          fmt::format("elements of type {}; expected f32, f16, u8 or i8", name_of(file.dtype())),
+          listed.path, "convert them to f32");
     if (file.dimension() != first.dimension() || file.dtype() != first.dtype())
       throw Error(ExitCode::data,
-                  fmt::format("vectors of {} x {}; expected {} x {}, as in {}", file.dimension(), name_of(file.dtype()),
-                              first.dimension(), name_of(first.dtype()), first.path().string()),
+                  fmt::format("vectors of {} x {}; expected {} x {}, as in {}", file.dimension(),
+                              name_of(file.dtype()), first.dimension(), name_of(first.dtype()),
+                              first.path().string()),
                   listed.path, "shard files of different vectors one by one");
     first_rows_.push_back(first_rows_.back() + file.rows());
   }
 }
 
 std::size_t VectorInput::file_of(std::int64_t row) const {
-  return std::size_t(std::upper_bound(first_rows_.begin(), first_rows_.end(), row) - first_rows_.begin()) - 1;
+  return std::size_t(std::upper_bound(first_rows_.begin(), first_rows_.end(), row) -
+                     first_rows_.begin()) -
+         1;
 }
 
 void VectorInput::read_rows(std::int64_t begin, std::int64_t count, std::span<std::byte> data,
@@ -62,11 +67,12 @@ std::string VectorInput::place(std::int64_t row) const {
 
 std::vector<TableSchema> vector_tables(const VectorInput& input) {
   return {{"vectors",
-           {ColumnSchema::vector("vector", input.dtype(), input.dimension()), ColumnSchema::scalar("id", DType::i64)}}};
+           {ColumnSchema::vector("vector", input.dtype(), input.dimension()),
+            ColumnSchema::scalar("id", DType::i64)}}};
 }
 
-VectorSharder::VectorSharder(const std::filesystem::path& folder, std::int64_t index, std::int64_t shards,
-                             const VectorInput& input, bool skip_bad)
+VectorSharder::VectorSharder(const std::filesystem::path& folder, std::int64_t index,
+                             std::int64_t shards, const VectorInput& input, bool skip_bad)
     : input_(input), rows_(part_of(input.rows(), shards, index)), next_(rows_.begin) {
   if (skip_bad) find_bad_rows();
   writer_.emplace(folder, index, vector_tables(input),
@@ -75,10 +81,12 @@ VectorSharder::VectorSharder(const std::filesystem::path& folder, std::int64_t i
 
 // The next rows into the buffer; how many. Rows that are bad are Errors, or go to `bad`.
 std::int64_t VectorSharder::read_batch(std::vector<std::int64_t>* bad) {
-  const std::int64_t count = std::min(rows_.end - next_, std::max<std::int64_t>(1, kBatchBytes / input_.row_bytes()));
+  const std::int64_t count =
+      std::min(rows_.end - next_, std::max<std::int64_t>(1, kBatchBytes / input_.row_bytes()));
   const std::int64_t bytes = count * input_.row_bytes();
   buffer_.resize(std::size_t(bytes + 3) / 4);
-  input_.read_rows(next_, count, std::as_writable_bytes(std::span(buffer_)).first(std::size_t(bytes)), bad);
+  input_.read_rows(next_, count,
+                   std::as_writable_bytes(std::span(buffer_)).first(std::size_t(bytes)), bad);
   next_ += count;
   return count;
 }
@@ -110,7 +118,9 @@ void VectorSharder::drop_bad_rows() {
   std::size_t kept = 0;
   for (std::size_t i = 0; i < ids_.size(); ++i) {
     if (std::binary_search(bad_.begin(), bad_.end(), ids_[i])) continue;
-    if (kept < i) std::memcpy(data + std::int64_t(kept) * row_bytes, data + std::int64_t(i) * row_bytes, std::size_t(row_bytes));
+    if (kept < i)
+      std::memcpy(data + std::int64_t(kept) * row_bytes, data + std::int64_t(i) * row_bytes,
+                  std::size_t(row_bytes));
     ids_[kept++] = ids_[i];
   }
   ids_.resize(kept);
@@ -120,10 +130,17 @@ void VectorSharder::write() {
   const std::size_t column = writer_->column("vectors", "vector");
   const std::int64_t elements = std::int64_t(ids_.size()) * input_.dimension();
   switch (size_of(input_.dtype())) {
-    case 1: append_bits<std::uint8_t>(*writer_, column, buffer_.data(), elements); break;
-    case 2: append_bits<std::uint16_t>(*writer_, column, buffer_.data(), elements); break;
-    case 4: append_bits<std::uint32_t>(*writer_, column, buffer_.data(), elements); break;
-    default: CHECK(false);
+    case 1:
+      append_bits<std::uint8_t>(*writer_, column, buffer_.data(), elements);
+      break;
+    case 2:
+      append_bits<std::uint16_t>(*writer_, column, buffer_.data(), elements);
+      break;
+    case 4:
+      append_bits<std::uint32_t>(*writer_, column, buffer_.data(), elements);
+      break;
+    default:
+      CHECK(false);
   }
   writer_->append<std::int64_t>(writer_->column("vectors", "id"), ids_);
   counts_.records += std::int64_t(ids_.size());

@@ -1,4 +1,5 @@
-// Vectors into shards of one table "vectors": columns "vector" and "id", the row's number over all of the input.
+// Vectors into shards of one table "vectors": columns "vector" and "id", the row's number over all
+// of the input.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ namespace tutti {
 // Files of vectors of one dimension and type as one. Local; threads may share one.
 class VectorInput {
  public:
-  // Opens all files; `dataset`: the one to read from HDF5. Throws Error(data) where one is damaged, differs from the
-  // first in dimension or type, or holds integers wider than a byte.
+  // Opens all files; `dataset`: the one to read from HDF5. Throws Error(data) where one is damaged,
+  // differs from the first in dimension or type, or holds integers wider than a byte.
   VectorInput(const InputFiles& input, const std::string& dataset);
 
   std::int64_t rows() const { return first_rows_.back(); }
@@ -43,10 +44,10 @@ std::vector<TableSchema> vector_tables(const VectorInput& input);
 // Shard `index` holds the rows part_of(rows, shards, index), without those that are skipped.
 class VectorSharder : public Sharder {
  public:
-  // The input must outlive the sharder. `skip_bad`: leave rows with a NaN or an infinity out instead of throwing; the
-  // shard's rows are then read twice.
-  VectorSharder(const std::filesystem::path& folder, std::int64_t index, std::int64_t shards, const VectorInput& input,
-                bool skip_bad);
+  // The input must outlive the sharder. `skip_bad`: leave rows with a NaN or an infinity out
+  // instead of throwing; the shard's rows are then read twice.
+  VectorSharder(const std::filesystem::path& folder, std::int64_t index, std::int64_t shards,
+                const VectorInput& input, bool skip_bad);
 
   bool read() override;
   void write() override;
@@ -60,7 +61,7 @@ class VectorSharder : public Sharder {
 
   const VectorInput& input_;
   Range rows_;
-  std::int64_t next_ = 0;  // row to read
+  std::int64_t next_ = 0;              // row to read
   std::vector<std::uint32_t> buffer_;  // the batch: wide enough for any element type
   std::vector<std::int64_t> ids_;      // of its rows
   std::vector<std::int64_t> bad_;      // rows to leave out, ascending

@@ -11,8 +11,8 @@ namespace tutti {
 
 class Vocabulary {
  public:
-  // Ids are the indices; the first `model_pieces` are the model's own, those behind were added. A piece that is there
-  // twice has its first id.
+  // Ids are the indices; the first `model_pieces` are the model's own, those behind were added. A
+  // piece that is there twice has its first id.
   Vocabulary(std::vector<std::string> pieces, std::int32_t model_pieces)
       : pieces_(std::move(pieces)), model_pieces_(model_pieces) {
     ids_.reserve(pieces_.size());

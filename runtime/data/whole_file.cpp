@@ -14,8 +14,10 @@ constexpr std::int64_t kRowsAtOnce = std::int64_t(1) << 18;
 
 VirtualColumn virtual_column(const Manifest& manifest, const TableSchema& table,
                              const ColumnSchema& column) {
-  VirtualColumn whole{column_dataset(table, column), column.dtype,
-                      column.kind == ColumnKind::vector ? column.width : 0, {}};
+  VirtualColumn whole{column_dataset(table, column),
+                      column.dtype,
+                      column.kind == ColumnKind::vector ? column.width : 0,
+                      {}};
   for (std::int64_t shard = 0; shard < manifest.shards(); ++shard) {
     const FileRecord& file = *manifest.find_file(shard_file(shard));
     const int extent = file.find(whole.dataset);
@@ -55,8 +57,10 @@ FileRecord write_whole_file(const std::filesystem::path& folder, const Manifest&
     for (std::size_t c = 0; c < schema.columns.size(); ++c) {
       whole.push_back(virtual_column(manifest, schema, schema.columns[c]));
       if (schema.columns[c].kind != ColumnKind::ragged) continue;
-      own.push_back({offsets_dataset(schema, schema.columns[c]), DType::i64,
-                     {manifest.tables[t].rows() + 1}, {}});
+      own.push_back({offsets_dataset(schema, schema.columns[c]),
+                     DType::i64,
+                     {manifest.tables[t].rows() + 1},
+                     {}});
       ragged.push_back({t, c});
     }
   }

@@ -8,9 +8,10 @@
 
 namespace tutti {
 
-// Writes it into the artefact's folder, and describes it. Every column is a virtual dataset over the shards, under the
-// same name; the offsets of ragged columns, which are counted anew in each shard, stand in the file itself, counted over
-// all. Reads the offsets of all shards (verified). Local. Throws Error.
+// Writes it into the artefact's folder, and describes it. Every column is a virtual dataset over
+// the shards, under the same name; the offsets of ragged columns, which are counted anew in each
+// shard, stand in the file itself, counted over all. Reads the offsets of all shards (verified).
+// Local. Throws Error.
 FileRecord write_whole_file(const std::filesystem::path& folder, const Manifest& manifest);
 
 }  // namespace tutti

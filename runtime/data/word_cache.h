@@ -13,11 +13,13 @@
 
 namespace tutti {
 
-// A fixed number of places, one for each hash; a later word takes the place of an earlier one. For one thread.
+// A fixed number of places, one for each hash; a later word takes the place of an earlier one. For
+// one thread.
 class WordCache {
  public:
-  static constexpr std::size_t kKeyBytes = 16, kTokens = 8;  // longer words and more tokens are not kept
-  using Key = std::array<std::uint64_t, 2>;                  // the bytes of a word, zeros behind
+  static constexpr std::size_t kKeyBytes = 16,
+                               kTokens = 8;  // longer words and more tokens are not kept
+  using Key = std::array<std::uint64_t, 2>;  // the bytes of a word, zeros behind
 
   struct alignas(64) Slot {  // a line of the processor's cache
     Key key{};
@@ -28,8 +30,8 @@ class WordCache {
 
   WordCache() : slots_(kSlots) {}
 
-  // The word's place, up to the next put; null where the word is not there. `readable`: bytes that may be read from
-  // its first on.
+  // The word's place, up to the next put; null where the word is not there. `readable`: bytes that
+  // may be read from its first on.
   const Slot* find(std::string_view word, std::size_t readable) const {
     if (word.size() > kKeyBytes) return nullptr;
     const Key key = key_of(word, readable);
@@ -53,8 +55,8 @@ class WordCache {
  private:
   static constexpr std::size_t kSlots = 1 << 15;
 
-  // A whole key is read where the text goes on that far, and what is behind the word cleared: on machines that put the
-  // first byte lowest.
+  // A whole key is read where the text goes on that far, and what is behind the word cleared: on
+  // machines that put the first byte lowest.
   static_assert(std::endian::native == std::endian::little);
   static Key key_of(std::string_view word, std::size_t readable) {
     Key key{};

@@ -9,7 +9,8 @@ namespace tutti {
 namespace {
 
 constexpr std::pair<std::string_view, WordSplit> kPatterns[] = {
-    {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", WordSplit::gpt2},
+    {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
+     WordSplit::gpt2},
     {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|)"
      R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
      WordSplit::llama3},
@@ -22,7 +23,9 @@ constexpr char32_t kMark = 0x2581;
 // A place in a text, and the class of the character there.
 class Scanner {
  public:
-  explicit Scanner(std::string_view text) : at_(text.data()), end_(text.data() + text.size()) { look(); }
+  explicit Scanner(std::string_view text) : at_(text.data()), end_(text.data() + text.size()) {
+    look();
+  }
 
   bool done() const { return at_ == end_; }
   char32_t code() const { return now_.code; }
@@ -75,7 +78,8 @@ std::size_t contraction_bytes(std::string_view text, bool any_case) {
   return any_case && text.substr(1).starts_with("\xC5\xBF") ? 3 : 0;  // the long s folds to s
 }
 
-// \s+(?!\S)|\s+ where `scan` is at white space: the run, without its last character where a word follows.
+// \s+(?!\S)|\s+ where `scan` is at white space: the run, without its last character where a word
+// follows.
 const char* white_space_end(Scanner& scan) {
   const char* last = scan.at();
   while (scan.is(kWhiteSpace)) {
@@ -111,7 +115,9 @@ std::size_t white_space_word(std::string_view text) {
     scan.step();
     if (is_newline) after_newline = scan.at();
   }
-  const char* end = after_newline ? after_newline : scan.done() || last == text.data() ? scan.at() : last;
+  const char* end = after_newline                        ? after_newline
+                    : scan.done() || last == text.data() ? scan.at()
+                                                         : last;
   return std::size_t(end - text.data());
 }
 
@@ -119,7 +125,8 @@ std::size_t llama3_word(std::string_view text, int digits) {
   if (const std::size_t bytes = contraction_bytes(text, true)) return bytes;
   Scanner scan(text);
   if (scan.skip(kLetter) == 0 && scan.skip(kNumber, digits) == 0) {
-    const bool is_space = scan.code() == ' ', is_white_space = scan.is(kWhiteSpace), is_newline = scan.is_newline();
+    const bool is_space = scan.code() == ' ', is_white_space = scan.is(kWhiteSpace),
+               is_newline = scan.is_newline();
     scan.step();
     if (is_newline || scan.skip(kLetter) == 0) {
       if (is_white_space && !(is_space && scan.is_other())) return white_space_word(text);
@@ -130,7 +137,8 @@ std::size_t llama3_word(std::string_view text, int digits) {
   return std::size_t(scan.at() - text.data());
 }
 
-// Where a run of characters of one kind ends: those with one of the bits, or those with none of them.
+// Where a run of characters of one kind ends: those with one of the bits, or those with none of
+// them.
 std::size_t run_of(std::string_view text, std::uint16_t bits) {
   Scanner scan(text);
   const bool has = scan.is(bits);
@@ -181,7 +189,8 @@ Taken take(WordSplit split, std::string_view text) {
   if (split == WordSplit::white_space) return {run_of(text, kWhiteSpace)};
   if (split == WordSplit::bert)
     return {bits & kBertPunctuation ? c.bytes : run_of(text, kWhiteSpace | kBertPunctuation)};
-  return {bits & kWordCharacter ? run_of(text, kWordCharacter) : run_of(text, kWhiteSpace | kWordCharacter)};
+  return {bits & kWordCharacter ? run_of(text, kWordCharacter)
+                                : run_of(text, kWhiteSpace | kWordCharacter)};
 }
 
 }  // namespace

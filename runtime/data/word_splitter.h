@@ -1,4 +1,5 @@
-// The pre-tokenizers of a tokenizer.json: where text is cut into words, which models never look across.
+// The pre-tokenizers of a tokenizer.json: where text is cut into words, which models never look
+// across.
 #pragma once
 
 #include <optional>
@@ -7,8 +8,8 @@
 
 namespace tutti {
 
-// Ways of cutting. The three patterns are scanned by hand, and cut where the regular expressions in word_splitter.cpp
-// do.
+// Ways of cutting. The three patterns are scanned by hand, and cut where the regular expressions in
+// word_splitter.cpp do.
 enum class WordSplit {
   gpt2,
   llama3,
@@ -26,11 +27,12 @@ enum class WordSplit {
 // The split that a regular expression stands for.
 std::optional<WordSplit> find_pattern(std::string_view expression);
 
-// Takes a word off the front of `rest`, which must not be empty. False where what was taken is no word but lies
-// between two.
+// Takes a word off the front of `rest`, which must not be empty. False where what was taken is no
+// word but lies between two.
 bool next_word(WordSplit split, std::string_view& rest, std::string_view& word);
 
-// Cuts `text` by the first split, each word by the second and so on, and calls `work(word)` for each at the end.
+// Cuts `text` by the first split, each word by the second and so on, and calls `work(word)` for
+// each at the end.
 template <class Work>
 void each_word(std::span<const WordSplit> splits, std::string_view text, Work& work) {
   if (splits.empty()) return work(text);

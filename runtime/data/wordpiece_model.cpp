@@ -3,7 +3,8 @@
 #include <algorithm>
 
 namespace tutti {
-WordPieceModel::WordPieceModel(const Vocabulary& vocabulary, const WordPieceOptions& options) : options_(options) {
+WordPieceModel::WordPieceModel(const Vocabulary& vocabulary, const WordPieceOptions& options)
+    : options_(options) {
   for (std::int32_t id = 0; id < vocabulary.model_pieces(); ++id) {
     const std::string_view piece = vocabulary.piece(id);
     add(kBegin, piece, id);
@@ -25,9 +26,12 @@ void WordPieceModel::add(std::uint32_t root, std::string_view piece, std::int32_
 
 void WordPieceModel::encode(std::string_view word, WordScratch& scratch) const {
   scratch.tokens.clear();
-  const auto is_unknown = [&] { scratch.tokens.assign(1, {options_.unknown, std::uint32_t(word.size())}); };
+  const auto is_unknown = [&] {
+    scratch.tokens.assign(1, {options_.unknown, std::uint32_t(word.size())});
+  };
   if (word.size() > options_.longest) {
-    const auto continues = std::count_if(word.begin(), word.end(), [](char c) { return (c & 0xC0) == 0x80; });
+    const auto continues =
+        std::count_if(word.begin(), word.end(), [](char c) { return (c & 0xC0) == 0x80; });
     if (word.size() - std::size_t(continues) > options_.longest) return is_unknown();
   }
   for (std::size_t begin = 0; begin < word.size();) {

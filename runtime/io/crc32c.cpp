@@ -1,8 +1,8 @@
 #include "runtime/io/crc32c.h"
 
-#include <isa-l/crc.h>
-
 #include <algorithm>
+
+#include <isa-l/crc.h>
 
 namespace tutti {
 

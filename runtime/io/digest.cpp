@@ -1,9 +1,9 @@
 #include "runtime/io/digest.h"
 
-#include <xxhash.h>
-
 #include <cstdio>
 #include <new>
+
+#include <xxhash.h>
 
 namespace tutti {
 

@@ -1,4 +1,5 @@
-// HDF5 lays out, raw I/O fills: plain HDF5 files written and read at the speed of the disk; see FORMAT.md.
+// HDF5 lays out, raw I/O fills: plain HDF5 files written and read at the speed of the disk; see
+// FORMAT.md.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +21,8 @@ namespace tutti {
 using AttributeValue = std::variant<std::string, std::int64_t, double>;
 using Attributes = std::vector<std::pair<std::string, AttributeValue>>;
 
-// A dataset to be: where it stands in the file ("/passages/tokens"; groups are made), its type, its shape (any extent
-// may be 0) and its attributes.
+// A dataset to be: where it stands in the file ("/passages/tokens"; groups are made), its type, its
+// shape (any extent may be 0) and its attributes.
 struct ColumnSpec {
   std::string dataset;
   DType dtype = DType::u8;
@@ -37,7 +38,8 @@ struct VirtualSource {
   std::int64_t source_rows = 0;
 };
 
-// A dataset that HDF5 puts together from its sources' rows, one after another; sources of no rows do no harm.
+// A dataset that HDF5 puts together from its sources' rows, one after another; sources of no rows
+// do no harm.
 struct VirtualColumn {
   std::string dataset;
   DType dtype = DType::u8;
@@ -45,20 +47,22 @@ struct VirtualColumn {
   std::vector<VirtualSource> sources;
 };
 
-// Writes one HDF5 file whose sizes are known beforehand. The constructor makes the whole file, metadata and reserved
-// space, so a full disk shows there; then the columns are filled, in any order, each wholly, by append or by write_all.
-// A writer that is destroyed before finish() removes its file. The same input gives the same bytes. Local; threads may
-// fill different columns at the same time. Throws Error(io).
+// Writes one HDF5 file whose sizes are known beforehand. The constructor makes the whole file,
+// metadata and reserved space, so a full disk shows there; then the columns are filled, in any
+// order, each wholly, by append or by write_all. A writer that is destroyed before finish() removes
+// its file. The same input gives the same bytes. Local; threads may fill different columns at the
+// same time. Throws Error(io).
 class ExtentWriter {
  public:
-  ExtentWriter(std::filesystem::path path, std::vector<ColumnSpec> columns, Attributes attributes = {},
-               std::vector<VirtualColumn> virtual_columns = {});
+  ExtentWriter(std::filesystem::path path, std::vector<ColumnSpec> columns,
+               Attributes attributes = {}, std::vector<VirtualColumn> virtual_columns = {});
   ~ExtentWriter();
   ExtentWriter(ExtentWriter&&) noexcept;
   ExtentWriter& operator=(ExtentWriter&&) = delete;
 
-  // The next bytes of a column (an index into the constructor's `columns`); they need not be whole elements. The disk
-  // takes them in the background: a failure may come out of a later call, finish() at the latest.
+  // The next bytes of a column (an index into the constructor's `columns`); they need not be whole
+  // elements. The disk takes them in the background: a failure may come out of a later call,
+  // finish() at the latest.
   void append(std::size_t column, std::span<const std::byte> data);
   // All of a column at once, its blocks spread over the threads.
   void write_all(std::size_t column, std::span<const std::byte> data);
@@ -71,8 +75,9 @@ class ExtentWriter {
   std::unique_ptr<State> state_;
 };
 
-// Reads and verifies a file that its record describes, without HDF5. Each block is verified before the first byte of it
-// is handed out, and once only. Local; threads may share one. Throws Error(data) naming file, dataset and block.
+// Reads and verifies a file that its record describes, without HDF5. Each block is verified before
+// the first byte of it is handed out, and once only. Local; threads may share one. Throws
+// Error(data) naming file, dataset and block.
 class ExtentReader {
  public:
   // Checks that the file is there and has its size. `path` is the file, whatever the record's name.
@@ -83,16 +88,17 @@ class ExtentReader {
 
   const FileRecord& record() const;
 
-  // Elements [begin, begin + count) of a column (an index into record().extents), counted over the flat, row-major
-  // dataset, into `data`, whose size in bytes must be theirs.
-  void read(std::size_t column, std::int64_t begin, std::int64_t count, std::span<std::byte> data) const;
+  // Elements [begin, begin + count) of a column (an index into record().extents), counted over the
+  // flat, row-major dataset, into `data`, whose size in bytes must be theirs.
+  void read(std::size_t column, std::int64_t begin, std::int64_t count,
+            std::span<std::byte> data) const;
   template <class T>
   void read(std::size_t column, std::int64_t begin, std::span<T> data) const {
     read(column, begin, std::int64_t(data.size()), std::as_writable_bytes(data));
   }
 
-  // Reads the whole file, on all threads, and returns the first `limit` places that do not verify, in file order (the
-  // header first), as Errors.
+  // Reads the whole file, on all threads, and returns the first `limit` places that do not verify,
+  // in file order (the header first), as Errors.
   std::vector<Error> find_damage(std::size_t limit) const;
   // As find_damage; throws the first one.
   void verify_all() const;

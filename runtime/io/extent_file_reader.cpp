@@ -65,14 +65,15 @@ std::optional<Error> ExtentReader::State::check_header() const {
                   crc);
 }
 
-std::optional<Error> ExtentReader::State::check_block(const ExtentRecord& extent, std::int64_t block,
+std::optional<Error> ExtentReader::State::check_block(const ExtentRecord& extent,
+                                                      std::int64_t block,
                                                       std::span<const std::byte> data) const {
   const std::uint32_t expected = extent.crc32c[std::size_t(block)], found = crc32c(data);
   if (found == expected) return std::nullopt;
   const std::int64_t begin = extent.offset + block * kBlockBytes;
   return mismatch(file,
-                  "dataset " + extent.dataset + ", block " + std::to_string(block) +
-                      " (bytes " + std::to_string(begin) + " to " +
+                  "dataset " + extent.dataset + ", block " + std::to_string(block) + " (bytes " +
+                      std::to_string(begin) + " to " +
                       std::to_string(begin + std::int64_t(data.size())) + " of the file)",
                   expected, found);
 }

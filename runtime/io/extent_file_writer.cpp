@@ -59,7 +59,8 @@ struct ExtentWriter::State {
   std::error_code ignored_;
 };
 
-void ExtentWriter::State::lay_out(const std::vector<ColumnSpec>& specs, const Attributes& attributes,
+void ExtentWriter::State::lay_out(const std::vector<ColumnSpec>& specs,
+                                  const Attributes& attributes,
                                   const std::vector<VirtualColumn>& virtual_columns) {
   std::int64_t bytes = 0;
   for (const auto& spec : specs) bytes += bytes_of(spec);
@@ -69,8 +70,12 @@ void ExtentWriter::State::lay_out(const std::vector<ColumnSpec>& specs, const At
 
   record = {path.filename().string(), skeleton.bytes, 0, {}};
   for (std::size_t i = 0; i < specs.size(); ++i)
-    record.extents.push_back({specs[i].dataset, specs[i].dtype, specs[i].shape, skeleton.offsets[i],
-                              bytes_of(specs[i]), {}});
+    record.extents.push_back({specs[i].dataset,
+                              specs[i].dtype,
+                              specs[i].shape,
+                              skeleton.offsets[i],
+                              bytes_of(specs[i]),
+                              {}});
   for (auto& extent : record.extents)
     extent.crc32c.resize(std::size_t((extent.bytes + kBlockBytes - 1) / kBlockBytes));
   columns.resize(specs.size());
@@ -142,8 +147,8 @@ void ExtentWriter::write_all(std::size_t column, std::span<const std::byte> data
   std::vector<PageBuffer> buffers(static_cast<std::size_t>(thread_count()));
   parallel_for_dynamic(std::int64_t(extent.crc32c.size()), [&](std::int64_t block) {
     const std::int64_t begin = block * kBlockBytes;
-    auto piece = data.subspan(std::size_t(begin),
-                              std::size_t(std::min(kBlockBytes, extent.bytes - begin)));
+    auto piece =
+        data.subspan(std::size_t(begin), std::size_t(std::min(kBlockBytes, extent.bytes - begin)));
     extent.crc32c[std::size_t(block)] = crc32c(piece);
     if (!is_page_aligned(piece.data())) {
       PageBuffer& buffer = buffers[std::size_t(thread_index())];

@@ -1,13 +1,13 @@
 #include "runtime/io/file.h"
 
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-#include <utility>
 
 #include "runtime/base/check.h"
 #include "runtime/base/error.h"
@@ -26,9 +26,12 @@ int open_retrying(const std::filesystem::path& path, int flags) {
 
 int flags_of(FileMode mode) {
   switch (mode) {
-    case FileMode::read: return O_RDONLY;
-    case FileMode::create: return O_RDWR | O_CREAT | O_TRUNC;
-    case FileMode::update: return O_RDWR;
+    case FileMode::read:
+      return O_RDONLY;
+    case FileMode::create:
+      return O_RDWR | O_CREAT | O_TRUNC;
+    case FileMode::update:
+      return O_RDWR;
   }
   CHECK(false);
 }
@@ -42,15 +45,21 @@ bool give_up_direct(int descriptor) {
 std::string_view remedy_for(int error_number) {
   switch (error_number) {
     case ENOSPC:
-    case EDQUOT: return "free some space there, then run the same command again";
-    case EFBIG: return "raise the limit on file sizes (ulimit -f), or use more, smaller shards";
+    case EDQUOT:
+      return "free some space there, then run the same command again";
+    case EFBIG:
+      return "raise the limit on file sizes (ulimit -f), or use more, smaller shards";
     case EACCES:
     case EPERM:
-    case EROFS: return "check who may write and read there";
-    case ENOTDIR: return "a part of the path is a file: give another one";
+    case EROFS:
+      return "check who may write and read there";
+    case ENOTDIR:
+      return "a part of the path is a file: give another one";
     case EMFILE:
-    case ENFILE: return "raise the limit on open files (ulimit -n)";
-    default: return "";
+    case ENFILE:
+      return "raise the limit on open files (ulimit -n)";
+    default:
+      return "";
   }
 }
 
@@ -104,8 +113,9 @@ void File::read_at(std::span<std::byte> data, std::int64_t offset) const {
       throw_file_error("read", path_, errno);
     }
     if (n == 0)
-      throw Error(ExitCode::data, "the file ends at byte " + std::to_string(offset) + ", " +
-                                      std::to_string(data.size()) + " bytes too early",
+      throw Error(ExitCode::data,
+                  "the file ends at byte " + std::to_string(offset) + ", " +
+                      std::to_string(data.size()) + " bytes too early",
                   path_.string());
     data = data.subspan(std::size_t(n));
     offset += n;

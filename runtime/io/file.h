@@ -17,12 +17,13 @@ enum class FileMode {
   update,  // read and write; must exist, contents kept
 };
 
-// An open file. Movable. Reads and writes name their offset, so threads may share one. All functions are local; they
-// throw Error: ExitCode::data where a file is missing or shorter than asked for, ExitCode::io for everything else.
+// An open file. Movable. Reads and writes name their offset, so threads may share one. All
+// functions are local; they throw Error: ExitCode::data where a file is missing or shorter than
+// asked for, ExitCode::io for everything else.
 class File {
  public:
-  // `direct` asks for direct I/O (O_DIRECT): memory, offset and length of every read and write must then be multiples
-  // of 4096. Where the file system has no direct I/O, the page cache serves.
+  // `direct` asks for direct I/O (O_DIRECT): memory, offset and length of every read and write must
+  // then be multiples of 4096. Where the file system has no direct I/O, the page cache serves.
   File(std::filesystem::path path, FileMode mode, bool direct = false);
   ~File();
   File(File&& other) noexcept;
@@ -35,9 +36,11 @@ class File {
   void read_at(std::span<std::byte> data, std::int64_t offset) const;
   void write_at(std::span<const std::byte> data, std::int64_t offset);
 
-  // Reserves the blocks of [0, bytes) on disk and makes the file at least that long, so that a full disk shows here.
+  // Reserves the blocks of [0, bytes) on disk and makes the file at least that long, so that a full
+  // disk shows here.
   void preallocate(std::int64_t bytes);
-  // To stable storage. A failure is final: what was written may be lost, and asking again would not tell.
+  // To stable storage. A failure is final: what was written may be lost, and asking again would not
+  // tell.
   void sync();
 
  private:
@@ -49,8 +52,9 @@ class File {
 // The whole of a file.
 std::string read_file(const std::filesystem::path& path);
 
-// Puts `bytes` in the place of `path` so that at any moment, power cut included, either the old or the new file is
-// there whole: writes temporary_of(path), syncs it, renames it, syncs the folder. Nothing is left behind on failure.
+// Puts `bytes` in the place of `path` so that at any moment, power cut included, either the old or
+// the new file is there whole: writes temporary_of(path), syncs it, renames it, syncs the folder.
+// Nothing is left behind on failure.
 void atomic_replace(const std::filesystem::path& path, std::string_view bytes);
 // "x.json" -> "x.json.tmp", where atomic_replace writes before it renames.
 std::filesystem::path temporary_of(const std::filesystem::path& path);
@@ -62,11 +66,13 @@ void create_folders(const std::filesystem::path& folder);
 // No error where there is nothing.
 void remove_file(const std::filesystem::path& path);
 
-// Throws the Error for a system call that failed with `error_number` (an errno value) while doing `what` ("write").
-[[noreturn]] void throw_file_error(std::string_view what, const std::filesystem::path& path, int error_number);
+// Throws the Error for a system call that failed with `error_number` (an errno value) while doing
+// `what` ("write").
+[[noreturn]] void throw_file_error(std::string_view what, const std::filesystem::path& path,
+                                   int error_number);
 
-// A write beyond the limit on file sizes (ulimit -f) fails like any other, instead of ending the process by a signal.
-// Call once, at the start.
+// A write beyond the limit on file sizes (ulimit -f) fails like any other, instead of ending the
+// process by a signal. Call once, at the start.
 void survive_file_size_limit();
 
 }  // namespace tutti

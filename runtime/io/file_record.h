@@ -3,10 +3,11 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "kernels/core/dtype.h"
 
@@ -20,15 +21,16 @@ struct ExtentRecord {
   std::string dataset;  // "/passages/tokens"
   DType dtype = DType::u8;
   std::vector<std::int64_t> shape;
-  std::int64_t offset = 0;  // of the first byte in the file; 0 where bytes is 0
-  std::int64_t bytes = 0;   // the product of the shape and the element's size
+  std::int64_t offset = 0;            // of the first byte in the file; 0 where bytes is 0
+  std::int64_t bytes = 0;             // the product of the shape and the element's size
   std::vector<std::uint32_t> crc32c;  // one a block
 
   std::int64_t elements() const;
   bool operator==(const ExtentRecord&) const = default;
 };
 
-// A file in an artefact. A file without extents is a plain file: the header checksum covers all of it.
+// A file in an artefact. A file without extents is a plain file: the header checksum covers all of
+// it.
 struct FileRecord {
   std::string name;  // within the artefact's folder
   std::int64_t bytes = 0;
@@ -47,8 +49,8 @@ struct FileSpan {
 std::vector<FileSpan> header_spans(const FileRecord& record);
 
 nlohmann::json to_json(const FileRecord& record);
-// Throws Error(data) naming `place` where the JSON is not a consistent record: names that leave the folder, extents
-// that overlap or pass the end, counts of checksums that do not match.
+// Throws Error(data) naming `place` where the JSON is not a consistent record: names that leave the
+// folder, extents that overlap or pass the end, counts of checksums that do not match.
 FileRecord file_record_from_json(const nlohmann::json& json, const std::string& place);
 
 // Reads a plain file and describes it. Local.

@@ -1,16 +1,17 @@
-// How this folder's sources hold HDF5's objects. Not for anyone else: nothing outside runtime/io sees <hdf5.h>.
+// How this folder's sources hold HDF5's objects. Not for anyone else: nothing outside runtime/io
+// sees <hdf5.h>.
 #pragma once
-
-#include <hdf5.h>
 
 #include <mutex>
 #include <string>
 #include <utility>
 
+#include <hdf5.h>
+
 namespace tutti {
 
-// HDF5 as packaged is not thread-safe: hold this around every use of it, closing included. Silences HDF5's own printing
-// of errors.
+// HDF5 as packaged is not thread-safe: hold this around every use of it, closing included. Silences
+// HDF5's own printing of errors.
 class Hdf5Lock {
  public:
   Hdf5Lock();
@@ -37,7 +38,8 @@ class Hdf5Handle {
 
   explicit operator bool() const { return id_ >= 0; }
   hid_t get() const { return id_; }
-  // Closes it now; false where HDF5 reports a failure, which for a file means that it was not written.
+  // Closes it now; false where HDF5 reports a failure, which for a file means that it was not
+  // written.
   bool reset();
 
  private:

@@ -60,7 +60,8 @@ std::optional<std::string> read_attribute(hid_t attribute) {
   const Hdf5Handle space(H5Aget_space(attribute), H5Sclose);
   if (H5Sget_simple_extent_npoints(space.get()) != 1) return std::nullopt;
   switch (H5Tget_class(type.get())) {
-    case H5T_STRING: return read_text(attribute, type.get());
+    case H5T_STRING:
+      return read_text(attribute, type.get());
     case H5T_INTEGER: {
       long long value = 0;
       if (H5Aread(attribute, H5T_NATIVE_LLONG, &value) < 0) return std::nullopt;
@@ -71,7 +72,8 @@ std::optional<std::string> read_attribute(hid_t attribute) {
       if (H5Aread(attribute, H5T_NATIVE_DOUBLE, &value) < 0) return std::nullopt;
       return std::to_string(value);
     }
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -96,8 +98,8 @@ struct Hdf5Import::State {
   [[noreturn]] void fail(const std::string& problem) const {
     throw Error(ExitCode::data, problem, path.string());
   }
-  void read(const Hdf5Dataset& dataset, std::int64_t begin, std::int64_t count, std::size_t elements,
-            hid_t memory_type, void* data) const;
+  void read(const Hdf5Dataset& dataset, std::int64_t begin, std::int64_t count,
+            std::size_t elements, hid_t memory_type, void* data) const;
 };
 
 Hdf5Import::Hdf5Import(std::filesystem::path path) : state_(std::make_unique<State>()) {
@@ -109,8 +111,8 @@ Hdf5Import::Hdf5Import(std::filesystem::path path) : state_(std::make_unique<Sta
   state_->file = {H5Fopen(state_->path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose};
   const std::string problem = state_->file ? "" : hdf5_problem();
   if (!state_->file) state_->fail("not a readable HDF5 file: " + problem);
-  if (H5Ovisit(state_->file.get(), H5_INDEX_NAME, H5_ITER_INC, collect_dataset,
-               &state_->datasets) < 0)
+  if (H5Ovisit(state_->file.get(), H5_INDEX_NAME, H5_ITER_INC, collect_dataset, &state_->datasets) <
+      0)
     state_->fail("cannot list its datasets: " + hdf5_problem());
   std::sort(state_->datasets.begin(), state_->datasets.end(),
             [](const auto& a, const auto& b) { return a.path < b.path; });

@@ -24,8 +24,8 @@ struct Hdf5Dataset {
 };
 
 // Reads any HDF5 file, contiguous, chunked or compressed, as far as the library goes.
-// Throws Error(data) naming the file where it is none or lacks what is asked for. Local; one lock serialises all use of
-// HDF5 in the process.
+// Throws Error(data) naming the file where it is none or lacks what is asked for. Local; one lock
+// serialises all use of HDF5 in the process.
 class Hdf5Import {
  public:
   explicit Hdf5Import(std::filesystem::path path);
@@ -39,8 +39,9 @@ class Hdf5Import {
   // A scalar attribute of the root group, numbers as text; nothing where there is none.
   std::optional<std::string> attribute(const std::string& name) const;
 
-  // Rows [begin, begin + count) of a numeric dataset of one or two dimensions, row-major, converted to the element type
-  // as HDF5 does (clipped to its range). `data` must have count * (columns or 1) elements.
+  // Rows [begin, begin + count) of a numeric dataset of one or two dimensions, row-major, converted
+  // to the element type as HDF5 does (clipped to its range). `data` must have count * (columns or
+  // 1) elements.
   void read_rows(const Hdf5Dataset& dataset, std::int64_t begin, std::int64_t count,
                  std::span<float> data) const;
   void read_rows(const Hdf5Dataset& dataset, std::int64_t begin, std::int64_t count,

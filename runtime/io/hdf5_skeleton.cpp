@@ -1,9 +1,9 @@
 #include "runtime/io/hdf5_skeleton.h"
 
+#include <cerrno>
+
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include <cerrno>
 
 #include "runtime/base/check.h"
 #include "runtime/io/hdf5_handle.h"
@@ -39,13 +39,20 @@ Hdf5Handle small_float(int exponent_bits, int mantissa_bits) {
 Hdf5Handle type_of(DType dtype) {
   const auto copy = [](hid_t type) { return Hdf5Handle(made(H5Tcopy(type), "a type"), H5Tclose); };
   switch (dtype) {
-    case DType::f32: return copy(H5T_IEEE_F32LE);
-    case DType::bf16: return small_float(8, 7);
-    case DType::f16: return small_float(5, 10);
-    case DType::u8: return copy(H5T_STD_U8LE);
-    case DType::i8: return copy(H5T_STD_I8LE);
-    case DType::i32: return copy(H5T_STD_I32LE);
-    case DType::i64: return copy(H5T_STD_I64LE);
+    case DType::f32:
+      return copy(H5T_IEEE_F32LE);
+    case DType::bf16:
+      return small_float(8, 7);
+    case DType::f16:
+      return small_float(5, 10);
+    case DType::u8:
+      return copy(H5T_STD_U8LE);
+    case DType::i8:
+      return copy(H5T_STD_I8LE);
+    case DType::i32:
+      return copy(H5T_STD_I32LE);
+    case DType::i64:
+      return copy(H5T_STD_I64LE);
   }
   CHECK(false);
 }
@@ -75,10 +82,10 @@ void write_attribute(hid_t object, const std::string& name, const AttributeValue
     data = &std::get<double>(value);
   }
   const Hdf5Handle space(made(H5Screate(H5S_SCALAR), "a dataspace"), H5Sclose);
-  const Hdf5Handle attribute(made(H5Acreate2(object, name.c_str(), type.get(), space.get(),
-                                             H5P_DEFAULT, H5P_DEFAULT),
-                                  "an attribute"),
-                             H5Aclose);
+  const Hdf5Handle attribute(
+      made(H5Acreate2(object, name.c_str(), type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT),
+           "an attribute"),
+      H5Aclose);
   done(H5Awrite(attribute.get(), type.get(), data), "an attribute");
 }
 
@@ -99,7 +106,8 @@ void create_groups(hid_t file, const std::string& dataset) {
   CHECK(dataset.size() > 1 && dataset.front() == '/', dataset);
   const Hdf5Handle creation = property_list(H5P_GROUP_CREATE);
   done(H5Pset_obj_track_times(creation.get(), false), "a group");
-  for (auto slash = dataset.find('/', 1); slash != dataset.npos; slash = dataset.find('/', slash + 1)) {
+  for (auto slash = dataset.find('/', 1); slash != dataset.npos;
+       slash = dataset.find('/', slash + 1)) {
     const std::string group = dataset.substr(0, slash);
     if (H5Lexists(file, group.c_str(), H5P_DEFAULT) > 0) continue;
     const Hdf5Handle made_group(
@@ -176,7 +184,8 @@ class MemoryFile {
 
 }  // namespace
 
-Hdf5Skeleton make_hdf5_skeleton(const std::vector<ColumnSpec>& columns, const Attributes& attributes,
+Hdf5Skeleton make_hdf5_skeleton(const std::vector<ColumnSpec>& columns,
+                                const Attributes& attributes,
                                 const std::vector<VirtualColumn>& virtual_columns) {
   const MemoryFile memory;
   std::vector<std::int64_t> offsets;

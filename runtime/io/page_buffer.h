@@ -25,7 +25,9 @@ class PageBuffer {
   explicit operator bool() const { return bool(memory_); }
   std::byte* data() const { return memory_.get(); }
   // The first `bytes` bytes.
-  std::span<std::byte> first(std::int64_t bytes) const { return {memory_.get(), std::size_t(bytes)}; }
+  std::span<std::byte> first(std::int64_t bytes) const {
+    return {memory_.get(), std::size_t(bytes)};
+  }
 
  private:
   struct Free {

@@ -23,12 +23,12 @@ std::string compact(const nlohmann::json& value) {
 std::string lay_out(const nlohmann::json& value) {
   if (!value.is_array() || value.empty() || !value.front().is_object()) return compact(value);
   std::string text = "[";
-  for (const auto& element : value)
-    text += (text.size() > 1 ? ",\n " : "\n ") + compact(element);
+  for (const auto& element : value) text += (text.size() > 1 ? ",\n " : "\n ") + compact(element);
   return text + "]";
 }
 
-// Writing JSON goes as deep as its values are nested. Throws where that is deeper than any file of ours.
+// Writing JSON goes as deep as its values are nested. Throws where that is deeper than any file of
+// ours.
 json parse_shallow(std::string_view bytes, const std::string& place) {
   constexpr int kDeepest = 64;
   const auto check_depth = [&](int depth, json::parse_event_t, json&) {

@@ -1,4 +1,5 @@
-// Writes blocks on a thread of its own, so that the next one is filled while the disk takes this one.
+// Writes blocks on a thread of its own, so that the next one is filled while the disk takes this
+// one.
 #pragma once
 
 #include <condition_variable>
@@ -16,9 +17,9 @@
 
 namespace tutti {
 
-// Blocks are handed out empty, filled by the caller, put, and written in the order in which they were put. Threads may
-// share one. What `write` throws comes out of the next put or drain, and of every one after it; nothing more is
-// written.
+// Blocks are handed out empty, filled by the caller, put, and written in the order in which they
+// were put. Threads may share one. What `write` throws comes out of the next put or drain, and of
+// every one after it; nothing more is written.
 class WriteBehind {
  public:
   using Write = std::function<void(std::span<const std::byte> data, std::int64_t offset)>;

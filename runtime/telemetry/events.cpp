@@ -11,7 +11,8 @@ namespace tutti {
 
 EventLog::EventLog(const std::filesystem::path& file) : file_(std::fopen(file.c_str(), "a+")) {
   if (!file_)
-    throw Error(ExitCode::io, std::strerror(errno), file.string(), "check the run folder's permissions");
+    throw Error(ExitCode::io, std::strerror(errno), file.string(),
+                "check the run folder's permissions");
   // A job killed in the middle of a line leaves its end missing: the next line starts afresh.
   if (std::fseek(file_, -1, SEEK_END) == 0 && std::fgetc(file_) != '\n') std::fputc('\n', file_);
 }

@@ -3,13 +3,15 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
+
+#include <nlohmann/json.hpp>
 
 namespace tutti {
 
-// Appends events to a file, each with the wall time in seconds since 1970 ("time") and its name ("event"). A default
-// constructed log drops everything (ranks other than the root). Local; one thread.
+// Appends events to a file, each with the wall time in seconds since 1970 ("time") and its name
+// ("event"). A default constructed log drops everything (ranks other than the root). Local; one
+// thread.
 class EventLog {
  public:
   EventLog() = default;

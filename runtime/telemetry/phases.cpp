@@ -1,10 +1,10 @@
 #include "runtime/telemetry/phases.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <numeric>
 #include <sstream>
+
+#include <fmt/format.h>
 
 namespace tutti {
 namespace {
@@ -82,9 +82,10 @@ std::string PhaseTimer::table(Comm& comm) const {
     text += fmt::format("{:<12} {:>5.1f}% {:>10.3f} {:>10.3f} {:>10.3f}\n", names[p],
                         100 * s.mean / longest, s.minimum, s.mean, s.maximum);
     if (s.maximum - s.minimum > 0.1 * longest && s.maximum > 0.5)
-      advice += fmt::format("advice: ranks differ by {:.1f} s in \"{}\": the slowest sets the pace; look for "
-                            "uneven pieces or a slow node\n",
-                            s.maximum - s.minimum, names[p]);
+      advice += fmt::format(
+          "advice: ranks differ by {:.1f} s in \"{}\": the slowest sets the pace; look for "
+          "uneven pieces or a slow node\n",
+          s.maximum - s.minimum, names[p]);
   }
   return text + fmt::format("{:<12} {:>5.1f}% {:>32.3f}\n", "total", 100.0, longest) + advice;
 }

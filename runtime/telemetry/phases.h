@@ -11,7 +11,8 @@
 
 namespace tutti {
 
-// Adds up wall time by named phase on this rank. Phases do not nest; what no phase covers is "other".
+// Adds up wall time by named phase on this rank. Phases do not nest; what no phase covers is
+// "other".
 class PhaseTimer {
  public:
   using Clock = std::chrono::steady_clock;
@@ -36,8 +37,9 @@ class PhaseTimer {
   double seconds(std::string_view phase) const;
   double total_seconds() const;
 
-  // The table: share, minimum, mean and maximum seconds over ranks by phase, and advice where ranks wait for one
-  // another. Collective; every rank must have met the same phases. The text is the same on all ranks.
+  // The table: share, minimum, mean and maximum seconds over ranks by phase, and advice where ranks
+  // wait for one another. Collective; every rank must have met the same phases. The text is the
+  // same on all ranks.
   std::string table(Comm& comm) const;
 
  private:

@@ -1,12 +1,12 @@
 #include "runtime/topology/hardware.h"
 
-#include <hwloc.h>
-#include <omp.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+
+#include <hwloc.h>
+#include <omp.h>
+#include <unistd.h>
 
 #include "runtime/base/error.h"
 
@@ -47,17 +47,22 @@ Hardware find_hardware() {
   hwloc_topology_t raw = nullptr;
   if (hwloc_topology_init(&raw) != 0 || hwloc_topology_load(raw) != 0)
     throw Error(ExitCode::unavailable, "hwloc cannot read this machine's topology");
-  const std::unique_ptr<hwloc_topology, void (*)(hwloc_topology_t)> topology(raw, hwloc_topology_destroy);
-  const std::unique_ptr<hwloc_bitmap_s, void (*)(hwloc_bitmap_t)> bound(hwloc_bitmap_alloc(), hwloc_bitmap_free);
-  if (hwloc_get_cpubind(raw, bound.get(), HWLOC_CPUBIND_PROCESS) != 0 || hwloc_bitmap_iszero(bound.get()))
+  const std::unique_ptr<hwloc_topology, void (*)(hwloc_topology_t)> topology(
+      raw, hwloc_topology_destroy);
+  const std::unique_ptr<hwloc_bitmap_s, void (*)(hwloc_bitmap_t)> bound(hwloc_bitmap_alloc(),
+                                                                        hwloc_bitmap_free);
+  if (hwloc_get_cpubind(raw, bound.get(), HWLOC_CPUBIND_PROCESS) != 0 ||
+      hwloc_bitmap_iszero(bound.get()))
     hwloc_bitmap_copy(bound.get(), hwloc_topology_get_allowed_cpuset(raw));
   hwloc_bitmap_and(bound.get(), bound.get(), hwloc_topology_get_allowed_cpuset(raw));
 
   Hardware found;
-  found.cores = std::max(1, hwloc_get_nbobjs_inside_cpuset_by_type(raw, bound.get(), HWLOC_OBJ_CORE));
+  found.cores =
+      std::max(1, hwloc_get_nbobjs_inside_cpuset_by_type(raw, bound.get(), HWLOC_OBJ_CORE));
   found.machine_cores = std::max(1, hwloc_get_nbobjs_by_type(raw, HWLOC_OBJ_CORE));
   found.numa_nodes = std::max(1, hwloc_get_nbobjs_by_type(raw, HWLOC_OBJ_NUMANODE));
-  found.memory_gib = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE)) / double(1 << 30);
+  found.memory_gib =
+      double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE)) / double(1 << 30);
   found.binding = text_of(bound.get());
   if (hwloc_obj_t package = hwloc_get_obj_by_type(raw, HWLOC_OBJ_PACKAGE, 0))
     if (const char* name = hwloc_obj_get_info_by_name(package, "CPUModel")) found.processor = name;

@@ -1,4 +1,5 @@
-// A tokenizer.json from outside: it is refused by an Error of the data, or encodes and decodes any text.
+// A tokenizer.json from outside: it is refused by an Error of the data, or encodes and decodes any
+// text.
 
 #include <cstddef>
 #include <cstdint>
@@ -21,7 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::vector<tutti::Token> tokens;
     encoder->encode(text, 0, tokens);
     CHECK(tokens.size() == ids.size());
-    for (const tutti::Token& token : tokens) CHECK(token.begin >= 0 && token.begin <= std::int64_t(text.size()));
+    for (const tutti::Token& token : tokens)
+      CHECK(token.begin >= 0 && token.begin <= std::int64_t(text.size()));
     encoder->decode(ids, true);
   } catch (const tutti::Error& e) {
     CHECK(e.code() == tutti::ExitCode::data);

@@ -145,8 +145,9 @@ TEST_F(Index, EveryVectorIsInTheListOfItsNearestCentroid) {
 TEST_F(Index, KilledAtRandomMomentsOnChangingRanks) {
   const std::string longer = "--set kmeans.iterations=200 ";
   const std::string digest = digest_of(1, "longer", longer);
-  const auto done = testing::run_with_kills(arguments("killed", longer + "--set checkpoint.every=5ms"),
-                                            folder() / "killed", {2, 1, 4, 3}, 10);
+  const auto done =
+      testing::run_with_kills(arguments("killed", longer + "--set checkpoint.every=5ms"),
+                              folder() / "killed", {2, 1, 4, 3}, 10);
   ASSERT_EQ(done.exit_code, 0) << done.output;
   EXPECT_EQ(done.kills, 10);
   EXPECT_GE(done.restores, 1);

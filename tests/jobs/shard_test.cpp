@@ -1,13 +1,13 @@
-// The shard job as a user starts it: the same bytes on any number of ranks, killed or not, and plain words for bad input.
-#include "runtime/data/dataset.h"
-
-#include <gtest/gtest.h>
-#include <unistd.h>
-
+// The shard job as a user starts it: the same bytes on any number of ranks, killed or not, and
+// plain words for bad input.
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include "runtime/data/dataset.h"
 #include "runtime/data/paths.h"
 #include "tests/support/command.h"
 #include "tests/support/corpus.h"
@@ -26,15 +26,17 @@ class Shard : public ::testing::Test {
   static void SetUpTestSuite() {
     scratch_ = new testing::ScratchFolder("shard_test");
     testing::write_corpus(folder() / "corpus.jsonl", 150);
-    write_text(folder() / "text.toml", "shards = 5\n[input]\npaths = [\"" + (folder() / "corpus.jsonl").string() +
-                                           "\"]\n[tokenizer]\nvocabulary = 300\n[passage]\ntokens = 24\n"
-                                           "[split]\nheldout = 0.2\n");
+    write_text(folder() / "text.toml",
+               "shards = 5\n[input]\npaths = [\"" + (folder() / "corpus.jsonl").string() +
+                   "\"]\n[tokenizer]\nvocabulary = 300\n[passage]\ntokens = 24\n"
+                   "[split]\nheldout = 0.2\n");
   }
   static void TearDownTestSuite() { delete scratch_; }
 
   static const std::filesystem::path& folder() { return scratch_->path(); }
   static std::string arguments(const std::string& run, const std::string& more = "") {
-    return "shard " + (folder() / "text.toml").string() + " --run " + (folder() / run).string() + " " + more;
+    return "shard " + (folder() / "text.toml").string() + " --run " + (folder() / run).string() +
+           " " + more;
   }
   static std::string input(const std::filesystem::path& path) {
     return "--set 'input.paths=[\"" + path.string() + "\"]' ";
@@ -47,7 +49,8 @@ class Shard : public ::testing::Test {
     std::map<std::string, std::string> files;
     for (const auto& entry : std::filesystem::directory_iterator(folder() / run)) {
       const std::string name = entry.path().filename().string();
-      if (is_shard_file(name) || name == kManifestFile || name == kWholeFile || name == kTokenizerFile)
+      if (is_shard_file(name) || name == kManifestFile || name == kWholeFile ||
+          name == kTokenizerFile)
         files[name] = read_text(entry.path());
     }
     return files;
@@ -71,12 +74,14 @@ class Shard : public ::testing::Test {
   // Arguments for an input that takes a second or so, in 40 shards.
   static std::string long_input() {
     undisturbed();
-    if (!std::filesystem::exists(folder() / "long.jsonl")) testing::write_corpus(folder() / "long.jsonl", 6000);
+    if (!std::filesystem::exists(folder() / "long.jsonl"))
+      testing::write_corpus(folder() / "long.jsonl", 6000);
     return input(folder() / "long.jsonl") + "--set shards=40 --set tokenizer.model=" +
            (folder() / "undisturbed" / kTokenizerFile).string();
   }
   // Runs until so many shards are finished, then kills the run. Returns what it said.
-  static std::string run_until_shards(const std::string& run, int ranks, const std::string& more, int shards) {
+  static std::string run_until_shards(const std::string& run, int ranks, const std::string& more,
+                                      int shards) {
     const std::filesystem::path log = folder() / (run + ".log");
     testing::Process process(testing::tutti_command(ranks, arguments(run, more)), log.string());
     const auto finished = [&] {
@@ -110,7 +115,9 @@ TEST_F(Shard, HoldsTheDocuments) {
   undisturbed();
   const Dataset dataset = Dataset::open(folder() / "undisturbed", kDatasetKind);
   ASSERT_EQ(dataset.rows("documents"), 150);
-  const auto number = [&](const char* key) { return dataset.manifest().metadata.at(key).get<std::int64_t>(); };
+  const auto number = [&](const char* key) {
+    return dataset.manifest().metadata.at(key).get<std::int64_t>();
+  };
   EXPECT_EQ(number("documents"), 150);
   EXPECT_EQ(number("passages"), dataset.rows("passages"));
   EXPECT_NEAR(double(number("heldout_documents")), 30, 15);
@@ -118,20 +125,29 @@ TEST_F(Shard, HoldsTheDocuments) {
   std::vector<std::uint8_t> ids;
   dataset.read_ragged(dataset.column("documents", "id"), 0, 150, offsets, ids);
   for (std::size_t i = 0; i < 150; ++i)
-    EXPECT_EQ(std::string(ids.begin() + offsets[i], ids.begin() + offsets[i + 1]), "doc" + std::to_string(i));
+    EXPECT_EQ(std::string(ids.begin() + offsets[i], ids.begin() + offsets[i + 1]),
+              "doc" + std::to_string(i));
 
   std::int64_t tokens = 0;
   for (std::int64_t shard = 0; shard < 5; ++shard) {
-    const Range documents = dataset.shard_rows("documents", shard), passages = dataset.shard_rows("passages", shard);
-    std::vector<std::int64_t> first(std::size_t(documents.size())), of(std::size_t(passages.size()));
+    const Range documents = dataset.shard_rows("documents", shard),
+                passages = dataset.shard_rows("passages", shard);
+    std::vector<std::int64_t> first(std::size_t(documents.size())),
+        of(std::size_t(passages.size()));
     std::vector<std::int32_t> count(std::size_t(documents.size())), values;
-    dataset.read(dataset.column("documents", "first_passage"), documents.begin, documents.size(), std::span(first));
-    dataset.read(dataset.column("documents", "passages"), documents.begin, documents.size(), std::span(count));
-    dataset.read(dataset.column("passages", "document"), passages.begin, passages.size(), std::span(of));
+    dataset.read(dataset.column("documents", "first_passage"), documents.begin, documents.size(),
+                 std::span(first));
+    dataset.read(dataset.column("documents", "passages"), documents.begin, documents.size(),
+                 std::span(count));
+    dataset.read(dataset.column("passages", "document"), passages.begin, passages.size(),
+                 std::span(of));
     for (std::size_t d = 0; d < first.size(); ++d)
-      for (std::int64_t p = first[d]; p < first[d] + count[d]; ++p) EXPECT_EQ(of[std::size_t(p)], std::int64_t(d));
-    dataset.read_ragged(dataset.column("passages", "tokens"), passages.begin, passages.size(), offsets, values);
-    for (std::size_t p = 0; p < of.size(); ++p) EXPECT_TRUE(offsets[p + 1] - offsets[p] >= 1 && offsets[p + 1] - offsets[p] <= 24);
+      for (std::int64_t p = first[d]; p < first[d] + count[d]; ++p)
+        EXPECT_EQ(of[std::size_t(p)], std::int64_t(d));
+    dataset.read_ragged(dataset.column("passages", "tokens"), passages.begin, passages.size(),
+                        offsets, values);
+    for (std::size_t p = 0; p < of.size(); ++p)
+      EXPECT_TRUE(offsets[p + 1] - offsets[p] >= 1 && offsets[p + 1] - offsets[p] <= 24);
     tokens += std::int64_t(values.size());
   }
   EXPECT_EQ(tokens, number("tokens"));
@@ -176,13 +192,17 @@ TEST_F(Shard, BadRecords) {
   std::string text = read_text(folder() / "corpus.jsonl");
   text.insert(text.find('\n', 20000) + 1, "{\"id\": \"cut\n");
   write_text(folder() / "bad.jsonl", text);
-  const auto line = 1 + std::count(text.begin(), text.begin() + std::ptrdiff_t(text.find("{\"id\": \"cut\n")), '\n');
+  const auto line =
+      1 +
+      std::count(text.begin(), text.begin() + std::ptrdiff_t(text.find("{\"id\": \"cut\n")), '\n');
   expect_refused(65, "bad.jsonl:" + std::to_string(line), input(folder() / "bad.jsonl"));
-  const auto skipped = run_tutti(2, arguments("skipped", input(folder() / "bad.jsonl") + "--set on_bad_record=skip"));
+  const auto skipped = run_tutti(
+      2, arguments("skipped", input(folder() / "bad.jsonl") + "--set on_bad_record=skip"));
   ASSERT_EQ(skipped.exit_code, 0) << skipped.output;
   EXPECT_EQ(result_of("skipped")["skipped_records"], 1);
   EXPECT_EQ(result_of("skipped")["documents"], 150);
-  EXPECT_NE(skipped.output.find("bad.jsonl:" + std::to_string(line)), std::string::npos) << skipped.output;
+  EXPECT_NE(skipped.output.find("bad.jsonl:" + std::to_string(line)), std::string::npos)
+      << skipped.output;
 }
 
 TEST_F(Shard, BadInputAndConfiguration) {
@@ -209,9 +229,11 @@ TEST_F(Shard, AFolderOfText) {
   std::filesystem::create_directories(folder() / "texts" / "deep");
   for (int i = 0; i < 12; ++i)
     write_text(folder() / "texts" / (i % 2 ? "deep" : "") / ("page" + std::to_string(i) + ".txt"),
-               "The page " + std::to_string(i) + " speaks of nodes.\n\nAnd of ranks and shards, at length.");
+               "The page " + std::to_string(i) +
+                   " speaks of nodes.\n\nAnd of ranks and shards, at length.");
   for (const int ranks : {1, 3}) {
-    const auto done = run_tutti(ranks, arguments("texts" + std::to_string(ranks) + "run", input(folder() / "texts")));
+    const auto done = run_tutti(
+        ranks, arguments("texts" + std::to_string(ranks) + "run", input(folder() / "texts")));
     ASSERT_EQ(done.exit_code, 0) << done.output;
   }
   EXPECT_EQ(result_of("texts1run")["documents"], 12);
@@ -229,7 +251,8 @@ TEST_F(Shard, Vectors) {
   }
   write_text(folder() / "v.fvecs", bytes);
   for (const int ranks : {1, 2, 3}) {
-    const auto done = run_tutti(ranks, arguments("vectors" + std::to_string(ranks), input(folder() / "v.fvecs")));
+    const auto done =
+        run_tutti(ranks, arguments("vectors" + std::to_string(ranks), input(folder() / "v.fvecs")));
     ASSERT_EQ(done.exit_code, 0) << done.output;
     EXPECT_TRUE(artefact_of("vectors" + std::to_string(ranks)) == artefact_of("vectors1")) << ranks;
   }

@@ -1,9 +1,8 @@
 // The train job as a user starts it: the same bytes on any number of ranks, killed or not.
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <signal.h>
 #include <unistd.h>
-
-#include <nlohmann/json.hpp>
 
 #include "tests/support/command.h"
 #include "tests/support/corpus.h"
@@ -22,22 +21,25 @@ class Train : public ::testing::Test {
   static void SetUpTestSuite() {
     scratch_ = new testing::ScratchFolder("train_test");
     testing::write_corpus(folder() / "corpus.jsonl", 120);
-    testing::write_text(folder() / "data.toml", "shards = 5\n[input]\npaths = [\"" + (folder() / "corpus.jsonl").string() +
-                                                    "\"]\n[tokenizer]\nvocabulary = 300\n[passage]\ntokens = 24\n"
-                                                    "[split]\nheldout = 0.2\n");
+    testing::write_text(folder() / "data.toml",
+                        "shards = 5\n[input]\npaths = [\"" + (folder() / "corpus.jsonl").string() +
+                            "\"]\n[tokenizer]\nvocabulary = 300\n[passage]\ntokens = 24\n"
+                            "[split]\nheldout = 0.2\n");
     const auto sharded = run_tutti(2, "shard " + (folder() / "data.toml").string());
     ASSERT_EQ(sharded.exit_code, 0) << sharded.output;
-    testing::write_text(folder() / "train.toml",
-                        "dataset = \"" + (folder() / "data").string() +
-                            "\"\n[model]\nwidth = 32\nlayers = 2\nheads = 2\nfeed_forward = 64\nmax_tokens = 32\n"
-                            "[batch]\nglobal = 20\nmicro = 4\n[train]\nsteps = 40\nspan_share = 0.3\n"
-                            "[optimizer]\nwarmup_steps = 5\n[checkpoint]\nevery = \"100ms\"\n");
+    testing::write_text(
+        folder() / "train.toml",
+        "dataset = \"" + (folder() / "data").string() +
+            "\"\n[model]\nwidth = 32\nlayers = 2\nheads = 2\nfeed_forward = 64\nmax_tokens = 32\n"
+            "[batch]\nglobal = 20\nmicro = 4\n[train]\nsteps = 40\nspan_share = 0.3\n"
+            "[optimizer]\nwarmup_steps = 5\n[checkpoint]\nevery = \"100ms\"\n");
   }
   static void TearDownTestSuite() { delete scratch_; }
 
   static const std::filesystem::path& folder() { return scratch_->path(); }
   static std::string arguments(const std::string& run, const std::string& more = "") {
-    return "train " + (folder() / "train.toml").string() + " --run " + (folder() / run).string() + " " + more;
+    return "train " + (folder() / "train.toml").string() + " --run " + (folder() / run).string() +
+           " " + more;
   }
   static nlohmann::json result_of(const std::string& run) {
     return nlohmann::json::parse(read_text(folder() / run / "result.json"));
@@ -61,7 +63,8 @@ TEST_F(Train, TheSameModelOnAnyNumberOfRanks) {
     const auto done = run_tutti(ranks, arguments(run));
     ASSERT_EQ(done.exit_code, 0) << done.output;
     EXPECT_EQ(result_of(run)["model_digest"], undisturbed_digest()) << ranks << " ranks";
-    EXPECT_EQ(read_text(folder() / run / "model.h5"), read_text(folder() / "undisturbed" / "model.h5"));
+    EXPECT_EQ(read_text(folder() / run / "model.h5"),
+              read_text(folder() / "undisturbed" / "model.h5"));
   }
 }
 
@@ -72,8 +75,8 @@ TEST_F(Train, MoreRanksThanMicroBatchesIsFine) {
 }
 
 TEST_F(Train, KilledTenTimesAtRandomMomentsOnChangingRanks) {
-  const auto done = testing::run_with_kills(arguments("killed", "--set checkpoint.every=10ms"), folder() / "killed",
-                                            {2, 1, 4}, 10);
+  const auto done = testing::run_with_kills(arguments("killed", "--set checkpoint.every=10ms"),
+                                            folder() / "killed", {2, 1, 4}, 10);
   ASSERT_EQ(done.exit_code, 0) << done.output;
   EXPECT_EQ(done.kills, 10);
   EXPECT_GE(done.restores, 1);
@@ -85,11 +88,14 @@ TEST_F(Train, ASignalEndsWithACheckpointAndCode75) {
     const std::string run = "signal" + std::to_string(signal_number);
     testing::Process job(testing::tutti_command(2, arguments(run, "--set train.steps=100000")),
                          (folder() / (run + ".log")).string());
-    for (int i = 0; i < 2000 && read_text(folder() / run / "events.jsonl").find("\"step\"") == std::string::npos; ++i)
+    for (int i = 0; i < 2000 && read_text(folder() / run / "events.jsonl").find("\"step\"") ==
+                                    std::string::npos;
+         ++i)
       usleep(10000);
     job.signal_ranks(signal_number);
     EXPECT_EQ(job.wait(), 75) << read_text(folder() / (run + ".log"));
-    EXPECT_NE(read_text(folder() / (run + ".log")).find("checkpoint generation"), std::string::npos);
+    EXPECT_NE(read_text(folder() / (run + ".log")).find("checkpoint generation"),
+              std::string::npos);
   }
 }
 
@@ -102,8 +108,11 @@ TEST_F(Train, MaxTimeStopsAndTheSameCommandGoesOn) {
     std::filesystem::remove_all(folder() / "timed");
     starts = 0;
     int code = 75;
-    while (code == 75 && ++starts < 50)  // a later start has longer, so that a slow machine comes to the end, too
-      code = run_tutti(2, arguments("timed", length + "--max-time " + std::to_string(0.4 * starts) + "s")).exit_code;
+    while (code == 75 &&
+           ++starts < 50)  // a later start has longer, so that a slow machine comes to the end, too
+      code = run_tutti(
+                 2, arguments("timed", length + "--max-time " + std::to_string(0.4 * starts) + "s"))
+                 .exit_code;
     ASSERT_EQ(code, 0) << steps << " steps, " << starts << " starts";
   }
   ASSERT_GT(starts, 1) << "the time limit never struck";
@@ -116,9 +125,11 @@ TEST_F(Train, MaxTimeStopsAndTheSameCommandGoesOn) {
 class TrainLanguageModel : public Train {
  protected:
   static std::string language(const std::string& run, const std::string& more = "") {
-    return arguments(run, "--set model.kind=llama --set model.kv_heads=1 --set model.max_tokens=40 "
-                          "--set batch.global=16 --set batch.micro=2 --set batch.leaf=4 --set train.span_share=0 " +
-                              more);
+    return arguments(
+        run,
+        "--set model.kind=llama --set model.kv_heads=1 --set model.max_tokens=40 "
+        "--set batch.global=16 --set batch.micro=2 --set batch.leaf=4 --set train.span_share=0 " +
+            more);
   }
   static std::string digest_of(int ranks, const std::string& run, const std::string& more = "") {
     const auto done = run_tutti(ranks, language(run, more));
@@ -128,18 +139,21 @@ class TrainLanguageModel : public Train {
 };
 
 TEST_F(TrainLanguageModel, TheSameModelOnAnyNumberOfRanks) {
-  for (const char* more : {"", "--set model.kind=gpt2 --set optimizer.schedule=wsd --set train.dtype=f32"}) {
+  for (const char* more :
+       {"", "--set model.kind=gpt2 --set optimizer.schedule=wsd --set train.dtype=f32"}) {
     const std::string run = "language" + std::to_string(std::string(more).size());
     const std::string one = digest_of(1, run + "_1", more);
-    for (int ranks : {2, 4, 5}) EXPECT_EQ(digest_of(ranks, run + "_" + std::to_string(ranks), more), one) << ranks;
+    for (int ranks : {2, 4, 5})
+      EXPECT_EQ(digest_of(ranks, run + "_" + std::to_string(ranks), more), one) << ranks;
     EXPECT_LT(result_of(run + "_1")["loss"], 5.0) << "of ln(300) = 5.7 where nothing is learnt";
   }
 }
 
 TEST_F(TrainLanguageModel, KilledAtRandomMomentsOnChangingRanks) {
   const std::string digest = digest_of(1, "language_whole");
-  const auto done = testing::run_with_kills(language("language_killed", "--set checkpoint.every=10ms"),
-                                            folder() / "language_killed", {2, 4, 1}, 6);
+  const auto done =
+      testing::run_with_kills(language("language_killed", "--set checkpoint.every=10ms"),
+                              folder() / "language_killed", {2, 4, 1}, 6);
   ASSERT_EQ(done.exit_code, 0) << done.output;
   EXPECT_EQ(done.kills, 6);
   EXPECT_GE(done.restores, 1);
@@ -164,8 +178,10 @@ TEST_F(Train, MistakesEndWithTheirCodeAndSayWhatToDo) {
     const auto done = run_tutti(2, arguments("mistake", more));
     EXPECT_EQ(done.exit_code, code) << more << "\n" << done.output;
     EXPECT_NE(done.output.find(text), std::string::npos) << more << "\n" << done.output;
-    EXPECT_EQ(done.output.find("tutti: error", done.output.find("tutti: error") + 1), std::string::npos)
-        << "told twice:\n" << done.output;
+    EXPECT_EQ(done.output.find("tutti: error", done.output.find("tutti: error") + 1),
+              std::string::npos)
+        << "told twice:\n"
+        << done.output;
   };
   expect("--set train.stesp=3", 64, "train.steps");
   expect("--set batch.micro=3", 64, "multiple");
@@ -176,7 +192,8 @@ TEST_F(Train, MistakesEndWithTheirCodeAndSayWhatToDo) {
 }
 
 TEST_F(Train, AFullDiskEndsWith74AndTheRunGoesOnFromTheCheckpointBefore) {
-  const std::string fault = "TUTTI_FAULT=posix_fallocate:6:ENOSPC:generation- LD_PRELOAD=" TUTTI_FAULT_IO " ";
+  const std::string fault =
+      "TUTTI_FAULT=posix_fallocate:6:ENOSPC:generation- LD_PRELOAD=" TUTTI_FAULT_IO " ";
   const auto full = testing::run_command(fault + testing::tutti_command(2, arguments("full")));
   EXPECT_EQ(full.exit_code, 74) << full.output;
   EXPECT_NE(full.output.find("No space left"), std::string::npos) << full.output;
@@ -188,7 +205,8 @@ TEST_F(Train, AFullDiskEndsWith74AndTheRunGoesOnFromTheCheckpointBefore) {
 
 TEST_F(Train, ACheckpointIsInspectedLikeAnyArtefact) {
   ASSERT_EQ(run_tutti(2, arguments("inspected", "--set train.steps=3")).exit_code, 0);
-  const auto folder_of = *std::filesystem::directory_iterator(folder() / "inspected" / "checkpoints");
+  const auto folder_of =
+      *std::filesystem::directory_iterator(folder() / "inspected" / "checkpoints");
   EXPECT_EQ(run_tutti(2, "inspect " + folder_of.path().string()).exit_code, 0);
   const auto part = folder_of.path() / "part-00001.h5";
   std::string bytes = read_text(part);
@@ -201,13 +219,15 @@ TEST_F(Train, ACheckpointIsInspectedLikeAnyArtefact) {
 
 TEST_F(Train, AnotherConfigurationDoesNotGoOnFromACheckpoint) {
   ASSERT_EQ(run_tutti(1, arguments("changed", "--set train.steps=4")).exit_code, 0);
-  const auto done = run_tutti(2, arguments("changed", "--set train.steps=4 --set optimizer.learning_rate=0.5"));
+  const auto done =
+      run_tutti(2, arguments("changed", "--set train.steps=4 --set optimizer.learning_rate=0.5"));
   EXPECT_EQ(done.exit_code, 64) << done.output;
   EXPECT_NE(done.output.find("optimizer"), std::string::npos) << done.output;
 }
 
 TEST_F(Train, ATamperedShardIsNamed) {
-  std::filesystem::copy(folder() / "data", folder() / "tampered", std::filesystem::copy_options::recursive);
+  std::filesystem::copy(folder() / "data", folder() / "tampered",
+                        std::filesystem::copy_options::recursive);
   std::string bytes = read_text(folder() / "tampered" / "shard-00002.h5");
   bytes[bytes.size() / 2] ^= 1;
   testing::write_text(folder() / "tampered" / "shard-00002.h5", bytes);

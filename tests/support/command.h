@@ -1,10 +1,10 @@
 // Runs a command as a user would type it, and keeps what it said.
 #pragma once
 
-#include <sys/wait.h>
-
 #include <cstdio>
 #include <string>
+
+#include <sys/wait.h>
 
 namespace tutti::testing {
 
@@ -27,8 +27,8 @@ inline CommandResult run_command(const std::string& command) {
 
 // `mpirun -n RANKS tutti ARGUMENTS`; TUTTI_BINARY and TUTTI_MPIEXEC come from the build.
 inline std::string tutti_command(int ranks, const std::string& arguments) {
-  return std::string(TUTTI_MPIEXEC) + " --oversubscribe --bind-to none -n " + std::to_string(ranks) + " " +
-         TUTTI_BINARY + " " + arguments;
+  return std::string(TUTTI_MPIEXEC) + " --oversubscribe --bind-to none -n " +
+         std::to_string(ranks) + " " + TUTTI_BINARY + " " + arguments;
 }
 
 inline CommandResult run_tutti(int ranks, const std::string& arguments) {

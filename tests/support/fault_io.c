@@ -1,12 +1,13 @@
-/* Makes one chosen file operation of a process fail, to show what becomes of its files. Loaded with LD_PRELOAD, or
-   linked into a test. Told what to do by the environment variable TUTTI_FAULT or by tutti_fault_set:
+/* Makes one chosen file operation of a process fail, to show what becomes of its files. Loaded with
+   LD_PRELOAD, or linked into a test. Told what to do by the environment variable TUTTI_FAULT or by
+   tutti_fault_set:
 
      OPERATION:N:FAULT[:PATH]     for example pwrite:12:ENOSPC:shard-
 
    OPERATION  write, pwrite, fsync, rename, mkdir, posix_fallocate, or any
    N          the Nth such call of the process fails, counted from 1; the others work
-   FAULT      ENOSPC, EIO, EDQUOT, EINTR, EROFS, or SHORT (half of it is written), or KILL (the process dies there)
-   PATH       only calls on paths that contain this count
+   FAULT      ENOSPC, EIO, EDQUOT, EINTR, EROFS, or SHORT (half of it is written), or KILL (the
+   process dies there) PATH       only calls on paths that contain this count
 
    Files in memory, pipes and devices do not count. */
 #define _GNU_SOURCE
@@ -78,7 +79,8 @@ static int fault_for_descriptor(const char* operation, int descriptor) {
   struct stat status;
   const int saved = errno;
   if (the_fault == kNone) return kNone;
-  if (fstat(descriptor, &status) != 0 || !(S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))) return kNone;
+  if (fstat(descriptor, &status) != 0 || !(S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)))
+    return kNone;
   snprintf(link, sizeof(link), "/proc/self/fd/%d", descriptor);
   const ssize_t length = readlink(link, path, sizeof(path) - 1);
   errno = saved;
@@ -90,10 +92,10 @@ static int fault_for_descriptor(const char* operation, int descriptor) {
 
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-#define FAIL_BY_ERRNO(fault)       \
-  if ((fault) > 0) {               \
-    errno = (fault);               \
-    return -1;                     \
+#define FAIL_BY_ERRNO(fault) \
+  if ((fault) > 0) {         \
+    errno = (fault);         \
+    return -1;               \
   }
 
 ssize_t write(int descriptor, const void* data, size_t size) {

@@ -1,8 +1,8 @@
 #include "tests/support/killed_run.h"
 
-#include <unistd.h>
-
 #include <vector>
+
+#include <unistd.h>
 
 #include "kernels/core/random.h"
 #include "tests/support/command.h"
@@ -14,7 +14,8 @@ namespace {
 
 int count(const std::string& text, const std::string& word) {
   int found = 0;
-  for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) ++found;
+  for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1))
+    ++found;
   return found;
 }
 
@@ -27,12 +28,18 @@ unsigned drawn(int start, std::uint64_t purpose, unsigned limit) {
 void wait_for_the_moment(Process& job, int start, const std::filesystem::path& events) {
   const std::string before = read_text(events);
   const auto come = [&](const char* word, int times) {
-    while (!job.ended() && count(read_text(events), word) < count(before, word) + times) usleep(1000);
+    while (!job.ended() && count(read_text(events), word) < count(before, word) + times)
+      usleep(1000);
   };
   switch (start % 3) {
-    case 0: usleep(drawn(start, 0, 500000)); break;
-    case 1: come("\"checkpoint\"", 1); break;
-    default: come("\n", 2 + int(drawn(start, 1, 20)));
+    case 0:
+      usleep(drawn(start, 0, 500000));
+      break;
+    case 1:
+      come("\"checkpoint\"", 1);
+      break;
+    default:
+      come("\n", 2 + int(drawn(start, 1, 20)));
   }
   usleep(drawn(start, 2, 20000));
 }

@@ -1,15 +1,15 @@
 #include "tests/support/process.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <vector>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace tutti::testing {
 namespace {
@@ -47,7 +47,8 @@ std::vector<pid_t> tree_of(pid_t root, bool leaves_only) {
 Process::Process(const std::string& command, const std::string& log) : pid_(fork()) {
   if (pid_ != 0) return;
   setsid();
-  const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644), in = open("/dev/null", O_RDONLY);
+  const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644),
+            in = open("/dev/null", O_RDONLY);
   dup2(in, 0);
   dup2(out, 1);
   dup2(out, 2);

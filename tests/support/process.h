@@ -1,10 +1,10 @@
 // A command that runs beside the test and can be killed with everything it started.
 #pragma once
 
-#include <sys/types.h>
-
 #include <string>
 #include <vector>
+
+#include <sys/types.h>
 
 namespace tutti::testing {
 

@@ -1,12 +1,12 @@
 // A folder of a test's own, and small files in it.
 #pragma once
 
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
+
+#include <unistd.h>
 
 namespace tutti::testing {
 
@@ -14,7 +14,8 @@ namespace tutti::testing {
 class ScratchFolder {
  public:
   explicit ScratchFolder(const std::string& name)
-      : path_(std::filesystem::temp_directory_path() / ("tutti_" + name + "_" + std::to_string(getpid()))) {
+      : path_(std::filesystem::temp_directory_path() /
+              ("tutti_" + name + "_" + std::to_string(getpid()))) {
     std::filesystem::remove_all(path_);
     std::filesystem::create_directories(path_);
   }

@@ -8,9 +8,10 @@
 namespace tutti::testing {
 
 inline std::vector<std::string> example_sentences(int count) {
-  static const char* words[] = {"the",    "node",   "rank",  "job",     "quick",  "waits", "reduces", "gathers", "a",
-                                "vector", "search", "index", "passage", "writes", "reads", "shard",   "many",    "of",
-                                "after",  "before", "token", "batch",   "failure", "core", "memory",  "disk",    "file"};
+  static const char* words[] = {
+      "the",    "node",   "rank",  "job",     "quick",   "waits", "reduces", "gathers", "a",
+      "vector", "search", "index", "passage", "writes",  "reads", "shard",   "many",    "of",
+      "after",  "before", "token", "batch",   "failure", "core",  "memory",  "disk",    "file"};
   std::vector<std::string> sentences;
   std::uint32_t state = 12345;
   for (int i = 0; i < count; ++i) {

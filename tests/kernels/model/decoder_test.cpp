@@ -99,11 +99,12 @@ class Reference {
       }
     for (int l = 0; l < b_.layers; ++l) {
       const std::string name = "layer" + std::to_string(l);
-      add(x, linear(attend(linear(norm(x, name + ".norm1"), name + ".qkv"), length), name + ".out"));
+      add(x,
+          linear(attend(linear(norm(x, name + ".norm1"), name + ".qkv"), length), name + ".out"));
       add(x, feed_forward(norm(x, name + ".norm2"), name));
     }
-    return product(norm(x, "final_norm"),
-                   at(shape_.tied_head ? "token.embedding" : "head.weight"), b_.vocabulary, b_.width);
+    return product(norm(x, "final_norm"), at(shape_.tied_head ? "token.embedding" : "head.weight"),
+                   b_.vocabulary, b_.width);
   }
 
   double loss(const Batch& batch, const CrossEntropyOptions& options) const {

@@ -40,7 +40,8 @@ CausalAttentionShape shape(std::int64_t window) {
 template <class T>
 std::vector<T> values(std::uint64_t seed, std::int64_t stride) {
   std::vector<T> result;
-  for (const bf16 value : random_values<bf16>(seed, kRows * stride)) result.push_back(T(float(value)));
+  for (const bf16 value : random_values<bf16>(seed, kRows * stride))
+    result.push_back(T(float(value)));
   return result;
 }
 
@@ -155,8 +156,7 @@ void expect_like_the_reference(std::int64_t window, double tolerance) {
     const auto row = std::int64_t(random_u64(5, 0, i) % kTokens);
     const auto column = std::int64_t(random_u64(5, 1, i) % kQkv);
     const double slope = expected.slope(row, column);
-    EXPECT_NEAR(double(result.d_qkv[row * kQkv + column]), slope,
-                tolerance * (2 + std::abs(slope)))
+    EXPECT_NEAR(double(result.d_qkv[row * kQkv + column]), slope, tolerance * (2 + std::abs(slope)))
         << row << ", " << column;
   }
 }

@@ -24,12 +24,16 @@ TEST(CrossEntropyReference, ByHand) {
 
 TEST(CrossEntropyReference, GradientMatchesFiniteDifferences) {
   const auto logits = test::to_doubles(random_values(1, 9));
-  for (const CrossEntropyOptions options : {CrossEntropyOptions{}, CrossEntropyOptions{0.1f, 0.01f}}) {
+  for (const CrossEntropyOptions options :
+       {CrossEntropyOptions{}, CrossEntropyOptions{0.1f, 0.01f}}) {
     std::vector<double> d(9);
     reference::cross_entropy_row(logits.data(), 9, 4, options, d.data());
-    test::expect_near(d, test::finite_differences(logits, [&](const auto& at) {
-                        return reference::cross_entropy_row(at.data(), 9, 4, options, nullptr);
-                      }),
+    test::expect_near(d,
+                      test::finite_differences(logits,
+                                               [&](const auto& at) {
+                                                 return reference::cross_entropy_row(
+                                                     at.data(), 9, 4, options, nullptr);
+                                               }),
                       1e-6);
   }
 }
@@ -57,7 +61,8 @@ void expect_like_the_reference(const CrossEntropyOptions& options, double tolera
 }
 
 TEST(CrossEntropy, MatchesTheReference) {
-  for (const CrossEntropyOptions options : {CrossEntropyOptions{}, CrossEntropyOptions{0.1f, 0.001f}}) {
+  for (const CrossEntropyOptions options :
+       {CrossEntropyOptions{}, CrossEntropyOptions{0.1f, 0.001f}}) {
     expect_like_the_reference<float>(options, 1e-6);
     expect_like_the_reference<bf16>(options, 5e-3);
   }
@@ -82,7 +87,8 @@ TEST(CrossEntropy, NaNSpreads) {
 TEST(CrossEntropy, RejectsWhatDoesNotFit) {
   std::vector<float> logits(10), losses(1);
   const auto run = [&](std::int32_t target, std::int64_t rows) {
-    cross_entropy<float>({logits.data(), rows, 5}, std::vector<std::int32_t>{target}, {}, false, losses);
+    cross_entropy<float>({logits.data(), rows, 5}, std::vector<std::int32_t>{target}, {}, false,
+                         losses);
   };
   EXPECT_THROW(run(5, 1), std::invalid_argument);
   EXPECT_THROW(run(1, 2), std::invalid_argument);

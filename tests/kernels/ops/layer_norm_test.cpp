@@ -189,11 +189,10 @@ TEST(LayerNorm, RootMeanSquareFormMatchesTheReference) {
     std::vector<float> sum(c.base.size()), out(c.base.size()), d_x(c.base.size()),
         d_gain(cols, 7.0f);
     const LayerNormStatistics statistics{c.mean.data(), c.rstd.data()};
-    residual_layer_norm<float>(c.view(c.base), c.view(c.added), nullptr,
-                               {.gain = c.gain.data(),
-                                .kind = NormKind::root_mean_square,
-                                .epsilon = 1e-6f},
-                               c.view(sum), c.view(out), statistics);
+    residual_layer_norm<float>(
+        c.view(c.base), c.view(c.added), nullptr,
+        {.gain = c.gain.data(), .kind = NormKind::root_mean_square, .epsilon = 1e-6f}, c.view(sum),
+        c.view(out), statistics);
     layer_norm_backward({.d_out = c.view(c.added),
                          .x = c.view(sum),
                          .statistics = statistics,

@@ -23,13 +23,15 @@ constexpr std::int64_t kRows = 3, kCols = 37, kStride = 41;
 
 template <class T>
 void expect_like_the_reference(double tolerance) {
-  const auto gates = random_values(1, kRows * kStride, 3.0), ups = random_values(2, kRows * kStride),
-             d_out = random_values(3, kRows * kStride);
+  const auto gates = random_values(1, kRows * kStride, 3.0),
+             ups = random_values(2, kRows * kStride), d_out = random_values(3, kRows * kStride);
   std::vector<T> gate(kRows * kStride), up(gate), out(gate), d_gate(gate), d_up(gate);
   const auto wide = [](const std::vector<float>& v) {
     return MatrixView<const float>(v.data(), kRows, kCols, kStride);
   };
-  const auto view = [](std::vector<T>& v) { return MatrixView<T>(v.data(), kRows, kCols, kStride); };
+  const auto view = [](std::vector<T>& v) {
+    return MatrixView<T>(v.data(), kRows, kCols, kStride);
+  };
   swiglu<T>(wide(gates), wide(ups), view(gate), view(up), view(out));
   swiglu_backward<T>(wide(d_out), view(gate), view(up), view(d_gate), view(d_up));
   for (std::int64_t r = 0; r < kRows; ++r)
@@ -40,7 +42,8 @@ void expect_like_the_reference(double tolerance) {
       EXPECT_NEAR(double(float(out[i])), reference::silu(x) * y, tolerance * (1 + std::abs(x * y)));
       EXPECT_NEAR(double(float(d_gate[i])), d * gy * reference::silu_derivative(gx),
                   tolerance * (1 + std::abs(d * gy)));
-      EXPECT_NEAR(double(float(d_up[i])), d * reference::silu(gx), tolerance * (1 + std::abs(d * gx)));
+      EXPECT_NEAR(double(float(d_up[i])), d * reference::silu(gx),
+                  tolerance * (1 + std::abs(d * gx)));
     }
 }
 

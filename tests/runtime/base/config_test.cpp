@@ -1,9 +1,9 @@
 #include "runtime/base/config.h"
 
+#include <fstream>
+
 #include <gtest/gtest.h>
 #include <stdlib.h>
-
-#include <fstream>
 
 #include "runtime/base/error.h"
 
@@ -44,7 +44,8 @@ std::string message_of(const std::function<void()>& f) {
 
 TEST(Config, FileThenSettingsLaterOnesWin) {
   const std::string file = ::testing::TempDir() + "config_test.toml";
-  std::ofstream(file) << "shuffle = false\nmemory = \"2MiB\"\n[train]\nsteps = 7\nrate = 2\n[input]\npaths = [\"x\", \"y\"]\n";
+  std::ofstream(file) << "shuffle = false\nmemory = \"2MiB\"\n[train]\nsteps = 7\nrate = "
+                         "2\n[input]\npaths = [\"x\", \"y\"]\n";
   Values v;
   Schema s;
   v.describe(s);
@@ -90,9 +91,11 @@ TEST(Config, MistakesNameThePlaceAndTheNearestKey) {
   EXPECT_NE(message_of([&] { s.set("train.stps=1"); }).find("train.steps"), std::string::npos);
   EXPECT_NE(message_of([&] { s.set("train.steps=many"); }).find("integer"), std::string::npos);
   EXPECT_NE(message_of([&] { s.set("train.steps"); }).find("a setting"), std::string::npos);
-  EXPECT_NE(message_of([&] { s.set("train.schedule=linear"); }).find("constant"), std::string::npos);
+  EXPECT_NE(message_of([&] { s.set("train.schedule=linear"); }).find("constant"),
+            std::string::npos);
   EXPECT_NE(message_of([&] { s.set("train.rate=nan"); }).find("finite"), std::string::npos);
-  EXPECT_NE(message_of([&] { s.load_file("/nonexistent/x.toml"); }).find("/nonexistent/x.toml"), std::string::npos);
+  EXPECT_NE(message_of([&] { s.load_file("/nonexistent/x.toml"); }).find("/nonexistent/x.toml"),
+            std::string::npos);
   const std::string file = ::testing::TempDir() + "config_broken.toml";
   std::ofstream(file) << "[train]\nsteps = \n";
   EXPECT_NE(message_of([&] { s.load_file(file); }).find("config_broken.toml:2"), std::string::npos);
@@ -122,12 +125,13 @@ TEST(Config, DurationsAndSizes) {
   EXPECT_EQ(parse_duration("1:02:03", ""), 3723);
   EXPECT_EQ(parse_duration("90", ""), 90);
   EXPECT_EQ(parse_duration("1.5h", ""), 5400);
-  for (const char* bad : {"", "x", "1:99:00", "5 parsecs", "-1", "1:2", "-1:00:00", "1:00:00:00", "1: 0: 0",
-                          "99999999999:00:00", "1e300d", "inf"})
+  for (const char* bad : {"", "x", "1:99:00", "5 parsecs", "-1", "1:2", "-1:00:00", "1:00:00:00",
+                          "1: 0: 0", "99999999999:00:00", "1e300d", "inf"})
     EXPECT_THROW(parse_duration(bad, "here"), Error) << bad;
   EXPECT_EQ(parse_bytes("512MiB", ""), 512 << 20);
   EXPECT_EQ(parse_bytes("1kB", ""), 1000);
-  for (const char* bad : {"", "lots", "4 furlongs", "1e30GiB"}) EXPECT_THROW(parse_bytes(bad, ""), Error) << bad;
+  for (const char* bad : {"", "lots", "4 furlongs", "1e30GiB"})
+    EXPECT_THROW(parse_bytes(bad, ""), Error) << bad;
 }
 
 TEST(Config, HelpTellsEveryKey) {
@@ -135,7 +139,8 @@ TEST(Config, HelpTellsEveryKey) {
   Schema s;
   v.describe(s);
   const std::string help = s.help();
-  for (const char* text : {"train.steps", "100; steps", "how many updates", "one of cosine, constant"})
+  for (const char* text :
+       {"train.steps", "100; steps", "how many updates", "one of cosine, constant"})
     EXPECT_NE(help.find(text), std::string::npos) << text;
 }
 

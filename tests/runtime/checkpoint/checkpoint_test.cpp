@@ -1,8 +1,8 @@
 #include "runtime/checkpoint/checkpoint.h"
 
-#include <gtest/gtest.h>
-
 #include <numeric>
+
+#include <gtest/gtest.h>
 
 #include "tests/support/mpi_main.h"
 #include "tests/support/scratch_folder.h"
@@ -36,7 +36,8 @@ const nlohmann::json kIdentity = {{"seed", 7}, {"model", {{"width", 8}}}};
 
 std::vector<float> values_at(std::int64_t step, Range range) {
   std::vector<float> values;
-  for (std::int64_t i = range.begin; i < range.end; ++i) values.push_back(float(i) + 1000 * float(step));
+  for (std::int64_t i = range.begin; i < range.end; ++i)
+    values.push_back(float(i) + 1000 * float(step));
   return values;
 }
 
@@ -44,7 +45,8 @@ Range my_part() { return part_of(kSize, world().size(), world().rank()); }
 
 void save(Checkpointer& checkpoints, std::int64_t step) {
   std::vector<float> mine = values_at(step, my_part());
-  checkpoints.begin({{slice_of("numbers", kSize, my_part(), std::span(mine))}, {{"step", step}}, kIdentity});
+  checkpoints.begin(
+      {{slice_of("numbers", kSize, my_part(), std::span(mine))}, {{"step", step}}, kIdentity});
   std::fill(mine.begin(), mine.end(), -1.f);  // the snapshot has its own copy
   checkpoints.commit();
 }
@@ -52,7 +54,8 @@ void save(Checkpointer& checkpoints, std::int64_t step) {
 // Restores the whole array on every rank, and checks it against the step that the state names.
 std::int64_t restored_step(Checkpointer& checkpoints) {
   std::vector<float> all(kSize, 0.f);
-  const auto state = checkpoints.restore(kIdentity, std::vector{slice_of("numbers", kSize, {0, kSize}, std::span(all))});
+  const auto state = checkpoints.restore(
+      kIdentity, std::vector{slice_of("numbers", kSize, {0, kSize}, std::span(all))});
   if (!state) return -1;
   EXPECT_EQ(all, values_at(state->at("step"), {0, kSize}));
   return state->at("step");
@@ -96,7 +99,8 @@ TEST(Checkpoint, AnotherNumberOfRanksReadsWhatThisOneWrote) {
   for (std::int64_t part = 0; part < 7; ++part) {
     const Range range = part_of(kSize, 7, part);
     std::vector<float> mine(std::size_t(range.size()));
-    ASSERT_TRUE(checkpoints.restore(kIdentity, std::vector{slice_of("numbers", kSize, range, std::span(mine))}));
+    ASSERT_TRUE(checkpoints.restore(
+        kIdentity, std::vector{slice_of("numbers", kSize, range, std::span(mine))}));
     EXPECT_EQ(mine, values_at(5, range));
   }
 }
@@ -107,19 +111,24 @@ TEST(Checkpoint, WithoutACommitTheOneBeforeCounts) {
     Checkpointer checkpoints(world(), shared.path(), {});
     save(checkpoints, 1);
     std::vector<float> mine = values_at(2, my_part());
-    checkpoints.begin({{slice_of("numbers", kSize, my_part(), std::span(mine))}, {{"step", 2}}, kIdentity});
+    checkpoints.begin(
+        {{slice_of("numbers", kSize, my_part(), std::span(mine))}, {{"step", 2}}, kIdentity});
   }
   world().barrier();
   Checkpointer checkpoints(world(), shared.path(), {});
   EXPECT_EQ(restored_step(checkpoints), 1);
   save(checkpoints, 3);
-  EXPECT_EQ(checkpoints.generation(), 2) << "the number of the unfinished generation is not used again";
+  EXPECT_EQ(checkpoints.generation(), 2)
+      << "the number of the unfinished generation is not used again";
 }
 
 TEST(Checkpoint, DamageIsFoundAndTheOneBeforeIsTaken) {
   const std::string last_part = CheckpointStore::part_name(world().size() - 1);
-  const std::vector<std::pair<std::string, std::int64_t>> damages = {
-      {last_part, -1}, {last_part, -100}, {"manifest.json", 5}, {"manifest.json", -10}, {"manifest.json", 100}};
+  const std::vector<std::pair<std::string, std::int64_t>> damages = {{last_part, -1},
+                                                                     {last_part, -100},
+                                                                     {"manifest.json", 5},
+                                                                     {"manifest.json", -10},
+                                                                     {"manifest.json", 100}};
   for (const auto& [file, place] : damages) {
     SharedFolder shared("damage");
     Checkpointer checkpoints(world(), shared.path(), {});
@@ -158,7 +167,8 @@ TEST(Checkpoint, OtherArraysAreRefusedByAllRanks) {
   save(checkpoints, 1);
   std::vector<float> all(kSize + 1);
   try {
-    checkpoints.restore(kIdentity, std::vector{slice_of("numbers", kSize + 1, {0, kSize + 1}, std::span(all))});
+    checkpoints.restore(
+        kIdentity, std::vector{slice_of("numbers", kSize + 1, {0, kSize + 1}, std::span(all))});
     FAIL() << "no error";
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ExitCode::usage);
@@ -189,15 +199,18 @@ TEST(Checkpoint, ABoundaryTakesASnapshotThatIsDueAndOneBeforeAStop) {
   SharedFolder shared("boundary");
   Checkpointer checkpoints(world(), shared.path(), {.every_seconds = 0});
   std::vector<std::int64_t> committed;
-  checkpoints.on_commit([&](std::int64_t, const nlohmann::json& state) { committed.push_back(state.at("step")); });
+  checkpoints.on_commit(
+      [&](std::int64_t, const nlohmann::json& state) { committed.push_back(state.at("step")); });
   std::int64_t step = 0;
   std::vector<float> mine;
   const auto take = [&] {
     mine = values_at(step, my_part());
-    return Snapshot{{slice_of("numbers", kSize, my_part(), std::span(mine))}, {{"step", step}}, kIdentity};
+    return Snapshot{
+        {slice_of("numbers", kSize, my_part(), std::span(mine))}, {{"step", step}}, kIdentity};
   };
   for (; step < 5; ++step) EXPECT_FALSE(checkpoints.boundary(false, take));
-  EXPECT_TRUE(checkpoints.boundary(world().rank() == world().size() - 1, take));  // one rank was asked to stop
+  EXPECT_TRUE(checkpoints.boundary(world().rank() == world().size() - 1,
+                                   take));  // one rank was asked to stop
   EXPECT_FALSE(checkpoints.pending());
   ASSERT_FALSE(committed.empty());
   EXPECT_EQ(committed.back(), 5);

@@ -1,8 +1,8 @@
 #include "runtime/comm/tree_sum.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
+
+#include <gtest/gtest.h>
 
 #include "kernels/core/random.h"
 #include "tests/support/mpi_main.h"
@@ -13,10 +13,12 @@ namespace {
 using testing::world;
 
 float leaf_value(std::int64_t leaf, std::int64_t element) {
-  return float(std::ldexp(random_normal(7, std::uint64_t(leaf), std::uint64_t(element)), int(leaf * 5 % 23)));
+  return float(std::ldexp(random_normal(7, std::uint64_t(leaf), std::uint64_t(element)),
+                          int(leaf * 5 % 23)));
 }
 
-// The definition: the sum of node [begin, end), its left half the largest power of two below its length.
+// The definition: the sum of node [begin, end), its left half the largest power of two below its
+// length.
 float by_definition(std::int64_t begin, std::int64_t end, std::int64_t element) {
   if (end - begin == 1) return leaf_value(begin, element);
   std::int64_t half = 1;
@@ -47,7 +49,8 @@ TEST(TreeSum, EveryElementIsAddedInTheOrderOfTheDefinition) {
         }
         all_reduce<float>(world(), sum, result);
         for (std::int64_t i = 0; i < size; ++i)
-          ASSERT_EQ(result[std::size_t(i)], by_definition(0, leaves, i)) << leaves << " leaves, element " << i;
+          ASSERT_EQ(result[std::size_t(i)], by_definition(0, leaves, i))
+              << leaves << " leaves, element " << i;
       }
     }
 }
@@ -66,7 +69,8 @@ TEST(TreeSum, ScalarsFollowTheSameTree) {
   for (std::int64_t leaves : {1, 3, 8, 29}) {
     const Range mine = part_of(leaves, world().size(), world().rank());
     std::vector<double> values;
-    for (std::int64_t leaf = mine.begin; leaf < mine.end; ++leaf) values.push_back(double(leaf) + 1);
+    for (std::int64_t leaf = mine.begin; leaf < mine.end; ++leaf)
+      values.push_back(double(leaf) + 1);
     EXPECT_EQ(tree_sum(world(), values, leaves), double(leaves * (leaves + 1) / 2));
   }
 }

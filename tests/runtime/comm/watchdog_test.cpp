@@ -1,10 +1,10 @@
 #include "runtime/comm/watchdog.h"
 
-#include <gtest/gtest.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <thread>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace tutti {
 namespace {

@@ -11,7 +11,8 @@ TEST(Bm25, RareWordsCountMoreThanCommonOnes) {
   words.add("the socket is polled");
   words.add("The Disk and the file");
   EXPECT_EQ(words.best("polled file", 10), (std::vector<std::int64_t>{1, 2, 0}));
-  EXPECT_EQ(words.best("FILE!", 1), std::vector<std::int64_t>{2}) << "of two that match, the shorter one";
+  EXPECT_EQ(words.best("FILE!", 1), std::vector<std::int64_t>{2})
+      << "of two that match, the shorter one";
   EXPECT_TRUE(words.best("absent", 10).empty());
   EXPECT_TRUE(words.best("", 10).empty());
 }

@@ -37,12 +37,14 @@ TEST(Commit, the_whole_file_shows_all_shards) {
   std::vector<std::int64_t> pages(std::size_t(testing::kExampleRows));
   whole.read_rows(*whole.find("/passages/page"), 0, testing::kExampleRows, std::span(pages));
   std::vector<std::int64_t> offsets(std::size_t(testing::kExampleRows) + 1);
-  whole.read_rows(*whole.find("/passages/tokens/offsets"), 0, testing::kExampleRows + 1, std::span(offsets));
+  whole.read_rows(*whole.find("/passages/tokens/offsets"), 0, testing::kExampleRows + 1,
+                  std::span(offsets));
   std::vector<std::int32_t> tokens(std::size_t(offsets.back()));
   whole.read_rows(*whole.find("/passages/tokens/values"), 0, offsets.back(), std::span(tokens));
   for (std::int64_t row = 0; row < testing::kExampleRows; ++row) {
     EXPECT_EQ(pages[std::size_t(row)], testing::example_page(row));
-    const std::vector<std::int32_t> mine(tokens.begin() + offsets[std::size_t(row)], tokens.begin() + offsets[std::size_t(row) + 1]);
+    const std::vector<std::int32_t> mine(tokens.begin() + offsets[std::size_t(row)],
+                                         tokens.begin() + offsets[std::size_t(row) + 1]);
     EXPECT_EQ(mine, testing::example_tokens(row));
   }
 }
@@ -59,7 +61,8 @@ TEST(Commit, beginning_removes_the_old_artefact_and_leftovers_only) {
   begin_artefact(world(), folder.path());
   if (world().is_root()) {
     std::vector<std::string> left;
-    for (const auto& entry : std::filesystem::directory_iterator(folder.path())) left.push_back(entry.path().filename());
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+      left.push_back(entry.path().filename());
     EXPECT_EQ(left, std::vector<std::string>{kLogFile});
   }
 }
@@ -78,7 +81,8 @@ TEST(Commit, no_manifest_is_left_where_a_call_fails) {
       EXPECT_EQ(error.code(), ExitCode::io);
       EXPECT_TRUE(error.agreed());
     }
-    const bool fired = world().all_reduce_max(std::int64_t(world().is_root() && tutti_fault_fired())) != 0;
+    const bool fired =
+        world().all_reduce_max(std::int64_t(world().is_root() && tutti_fault_fired())) != 0;
     tutti_fault_set(nullptr);
     EXPECT_EQ(failed, fired) << n;
     EXPECT_EQ(std::filesystem::exists(folder.path() / kManifestFile), !failed) << n;

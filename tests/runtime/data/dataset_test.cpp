@@ -1,8 +1,8 @@
 #include "runtime/data/dataset.h"
 
-#include <gtest/gtest.h>
-
 #include <thread>
+
+#include <gtest/gtest.h>
 
 #include "runtime/data/paths.h"
 #include "runtime/io/file.h"
@@ -88,7 +88,8 @@ TEST(Dataset, what_it_does_not_have_is_bad_data_and_misuse_a_bug) {
   EXPECT_THROW(dataset.column("passages", "none"), Error);
   EXPECT_THROW(Dataset::open(folder.path(), kModelKind), Error);
   std::vector<std::int64_t> pages(2);
-  EXPECT_THROW(dataset.read(dataset.column("passages", "page"), kExampleRows - 1, 2, std::span(pages)), Bug);
+  EXPECT_THROW(
+      dataset.read(dataset.column("passages", "page"), kExampleRows - 1, 2, std::span(pages)), Bug);
   EXPECT_THROW(dataset.read(dataset.column("passages", "pair"), 0, 2, std::span(pages)), Bug);
 }
 
@@ -100,7 +101,8 @@ TEST(Dataset, damage_is_bad_data_that_names_the_shard) {
   if (world().is_root()) {
     const FileRecord& record = *dataset.manifest().find_file(shard_file(3));
     File file(folder.path() / record.name, FileMode::update);
-    file.write_at(std::as_bytes(std::span("x", 1)), record.extents[std::size_t(record.find("/passages/page"))].offset + 3);
+    file.write_at(std::as_bytes(std::span("x", 1)),
+                  record.extents[std::size_t(record.find("/passages/page"))].offset + 3);
   }
   world().barrier();
   std::vector<std::int64_t> pages(static_cast<std::size_t>(kExampleRows));

@@ -34,13 +34,16 @@ inline std::vector<std::int32_t> example_tokens(std::int64_t row) {
   return tokens;
 }
 
-// Collective: the ranks share the shards, or the root writes them all. Throws what the writing throws, on all ranks.
-inline Manifest write_example_dataset(Comm& comm, const std::filesystem::path& folder, bool root_alone = false) {
-  const ArtefactPlan plan{"dataset",
-                          {{"passages",
-                            {ColumnSchema::scalar("page", DType::i64), ColumnSchema::ragged("tokens", DType::i32),
-                             ColumnSchema::vector("pair", DType::f32, 2)}}},
-                          {{"seed", 3}}};
+// Collective: the ranks share the shards, or the root writes them all. Throws what the writing
+// throws, on all ranks.
+inline Manifest write_example_dataset(Comm& comm, const std::filesystem::path& folder,
+                                      bool root_alone = false) {
+  const ArtefactPlan plan{
+      "dataset",
+      {{"passages",
+        {ColumnSchema::scalar("page", DType::i64), ColumnSchema::ragged("tokens", DType::i32),
+         ColumnSchema::vector("pair", DType::f32, 2)}}},
+      {{"seed", 3}}};
   begin_artefact(comm, folder);
   ArtefactParts mine;
   comm.attempt([&] {

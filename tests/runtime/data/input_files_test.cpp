@@ -45,20 +45,24 @@ TEST(InputFiles, FolderInOrderOfName) {
 
 TEST(InputFiles, PathsKeepTheirOrderAndGlobsAreSorted) {
   const ScratchFolder scratch("input_globs");
-  for (const char* name : {"2.jsonl", "10.jsonl", "1.jsonl", "zero.ndjson"}) write_text(scratch.path() / name, "{}");
+  for (const char* name : {"2.jsonl", "10.jsonl", "1.jsonl", "zero.ndjson"})
+    write_text(scratch.path() / name, "{}");
   const std::string folder = scratch.path().string();
   const InputFiles input = find_input({folder + "/zero.ndjson", folder + "/[0-9]*.jsonl"}, "auto");
   EXPECT_EQ(input.kind, InputKind::jsonl);
-  EXPECT_EQ(names_of(input), (std::vector<std::string>{"zero.ndjson", "1.jsonl", "10.jsonl", "2.jsonl"}));
+  EXPECT_EQ(names_of(input),
+            (std::vector<std::string>{"zero.ndjson", "1.jsonl", "10.jsonl", "2.jsonl"}));
 }
 
 TEST(InputFiles, FormatPicksFilesOutOfAFolder) {
   const ScratchFolder scratch("input_pick");
-  for (const char* name : {"a.jsonl", "readme.md", "v.fvecs", "w.fbin", "x.H5"}) write_text(scratch.path() / name, "1");
+  for (const char* name : {"a.jsonl", "readme.md", "v.fvecs", "w.fbin", "x.H5"})
+    write_text(scratch.path() / name, "1");
   const std::string folder = scratch.path().string();
   EXPECT_EQ(code_of({folder}, "auto"), ExitCode::usage) << "mixed";
   EXPECT_EQ(names_of(find_input({folder}, "jsonl")), std::vector<std::string>{"a.jsonl"});
-  EXPECT_EQ(names_of(find_input({folder}, "vectors")), (std::vector<std::string>{"v.fvecs", "w.fbin", "x.H5"}));
+  EXPECT_EQ(names_of(find_input({folder}, "vectors")),
+            (std::vector<std::string>{"v.fvecs", "w.fbin", "x.H5"}));
   EXPECT_EQ(names_of(find_input({folder}, "vectors:hdf5")), std::vector<std::string>{"x.H5"});
   EXPECT_EQ(find_input({folder}, "vectors:fvecs").vector_format, "fvecs");
   EXPECT_EQ(find_input({folder}, "text").files.size(), 5u);

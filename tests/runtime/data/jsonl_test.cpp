@@ -14,10 +14,12 @@ using testing::ScratchFolder;
 using testing::write_text;
 
 InputFile describe(const std::filesystem::path& path) {
-  return {path.string(), path.filename().string(), std::int64_t(std::filesystem::file_size(path)), 0};
+  return {path.string(), path.filename().string(), std::int64_t(std::filesystem::file_size(path)),
+          0};
 }
 
-std::vector<std::string> lines_of(const std::vector<InputFile>& files, Range range, std::int64_t longest = 1 << 20) {
+std::vector<std::string> lines_of(const std::vector<InputFile>& files, Range range,
+                                  std::int64_t longest = 1 << 20) {
   LineReader reader(files, range, longest);
   std::vector<std::string> lines;
   for (Line line; reader.next(line);)
@@ -30,10 +32,14 @@ TEST(LineReader, EveryLineOnceWhereverTheInputIsCut) {
   const ScratchFolder scratch("lines");
   write_text(scratch.path() / "a", "one\n\n  \t\ntwo\r\nthree");  // no newline at the end
   write_text(scratch.path() / "b", "\n");
-  write_text(scratch.path() / "c", "\xEF\xBB\xBF" "four\nfive\n");
-  const std::vector<InputFile> files = {describe(scratch.path() / "a"), describe(scratch.path() / "b"),
+  write_text(scratch.path() / "c",
+             "\xEF\xBB\xBF"
+             "four\nfive\n");
+  const std::vector<InputFile> files = {describe(scratch.path() / "a"),
+                                        describe(scratch.path() / "b"),
                                         describe(scratch.path() / "c")};
-  const std::vector<std::string> expected = {"0:0 one", "0:9 two\r", "0:14 three", "2:0 four", "2:8 five"};
+  const std::vector<std::string> expected = {"0:0 one", "0:9 two\r", "0:14 three", "2:0 four",
+                                             "2:8 five"};
   const std::int64_t bytes = files[0].bytes + files[1].bytes + files[2].bytes;
   EXPECT_EQ(lines_of(files, {0, bytes}), expected);
   for (std::int64_t parts = 1; parts <= bytes + 3; ++parts) {
@@ -65,10 +71,12 @@ TEST(LineReader, LongLinesAcrossBuffers) {
 
 TEST(LineReader, TooLongLinesAreToldAndPassedOver) {
   const ScratchFolder scratch("too_long");
-  write_text(scratch.path() / "a", "short\n" + std::string(5 << 20, 'x') + "\nafter\n" + std::string(11, 'y'));
+  write_text(scratch.path() / "a",
+             "short\n" + std::string(5 << 20, 'x') + "\nafter\n" + std::string(11, 'y'));
   const std::vector<InputFile> files = {describe(scratch.path() / "a")};
   EXPECT_EQ(lines_of(files, {0, files[0].bytes}, 10),
-            (std::vector<std::string>{"0:0 short", "0:6 too long", "0:5242887 after", "0:5242893 too long"}));
+            (std::vector<std::string>{"0:0 short", "0:6 too long", "0:5242887 after",
+                                      "0:5242893 too long"}));
 }
 
 TEST(LineReader, AFileThatChanged) {
@@ -94,7 +102,8 @@ std::string problem_of(const std::string& json, const RecordFields& fields = {})
 
 TEST(ParseRecord, TakesTheFields) {
   Record r;
-  const std::string json = R"( {"other": {"id": "inner", "text": [1, {"text": "x"}]}, "id": "a/1", "title": "T\u00fcr",
+  const std::string json =
+      R"( {"other": {"id": "inner", "text": [1, {"text": "x"}]}, "id": "a/1", "title": "T\u00fcr",
       "more": [1.5, true, null, "s"], "summary": "why \"so\"", "text": "line\nline \ud83d\ude00"} )";
   ASSERT_EQ(parse_record(json, {}, r), std::nullopt);
   EXPECT_EQ(r.id, "a/1");
@@ -104,7 +113,8 @@ TEST(ParseRecord, TakesTheFields) {
   ASSERT_EQ(parse_record(R"({"id": -17, "text": "", "title": null})", {}, r), std::nullopt);
   EXPECT_EQ(r.id, "-17");
   EXPECT_EQ(r.title + r.query + r.text, "");
-  ASSERT_EQ(parse_record(R"({"name": "n", "body": "b", "id": 3})", {"name", "", "", "body"}, r), std::nullopt);
+  ASSERT_EQ(parse_record(R"({"name": "n", "body": "b", "id": 3})", {"name", "", "", "body"}, r),
+            std::nullopt);
   EXPECT_EQ(r.id + r.text, "nb");
 }
 
@@ -112,27 +122,37 @@ TEST(ParseRecord, SaysWhatIsWrong) {
   EXPECT_EQ(problem_of(R"({"id": "a"})"), "the record has no field \"text\"");
   EXPECT_EQ(problem_of(R"({"id": "", "text": "t"})"), "the record has no field \"id\"");
   EXPECT_EQ(problem_of(R"({"id": "a", "text": null})"), "the record has no field \"text\"");
-  EXPECT_EQ(problem_of(R"({"id": "a", "text": 5})"), "the field \"text\" is a number; expected a string");
-  EXPECT_EQ(problem_of(R"({"id": 1.5, "text": ""})"), "the field \"id\" is a number; expected a string");
-  EXPECT_EQ(problem_of(R"({"id": "a", "text": ["t"]})"), "the field \"text\" is an array; expected a string");
-  EXPECT_EQ(problem_of(R"({"id": "a", "text": {"text": "t"}})"), "the field \"text\" is an object; expected a string");
+  EXPECT_EQ(problem_of(R"({"id": "a", "text": 5})"),
+            "the field \"text\" is a number; expected a string");
+  EXPECT_EQ(problem_of(R"({"id": 1.5, "text": ""})"),
+            "the field \"id\" is a number; expected a string");
+  EXPECT_EQ(problem_of(R"({"id": "a", "text": ["t"]})"),
+            "the field \"text\" is an array; expected a string");
+  EXPECT_EQ(problem_of(R"({"id": "a", "text": {"text": "t"}})"),
+            "the field \"text\" is an object; expected a string");
   EXPECT_EQ(problem_of(R"({"id": "a", "title": true, "text": ""})"),
             "the field \"title\" is true or false; expected a string");
   for (const char* json : {"[]", "\"text\"", "5", "null", "true"})
     EXPECT_EQ(problem_of(json), "expected a JSON object") << json;
-  for (const char* json : {"{", "{\"id\": \"a\" \"text\": \"b\"}", "{\"id\": \"a\", \"text\": \"b\"} x", "{\"text\": \"\x01\"}",
-                           "{\"text\": \"\\ud800\"}", "{\"text\": \"\xC3(\"}", "{\"text\": \"\xED\xA0\x80\"}"})
-    EXPECT_TRUE(problem_of(json).starts_with("malformed JSON at byte ")) << json << ": " << problem_of(json);
+  for (const char* json :
+       {"{", "{\"id\": \"a\" \"text\": \"b\"}", "{\"id\": \"a\", \"text\": \"b\"} x",
+        "{\"text\": \"\x01\"}", "{\"text\": \"\\ud800\"}", "{\"text\": \"\xC3(\"}",
+        "{\"text\": \"\xED\xA0\x80\"}"})
+    EXPECT_TRUE(problem_of(json).starts_with("malformed JSON at byte "))
+        << json << ": " << problem_of(json);
 }
 
 // Whatever the bytes are, they are taken or refused, and what is taken is UTF-8.
 TEST(ParseRecord, AnyBytes) {
-  const std::string seed = R"({"id": "a", "title": "\u00fc \ud83d\ude00", "n": [1.5e3, {"x": null}], "text": "Grüße \n"})";
+  const std::string seed =
+      R"({"id": "a", "title": "\u00fc \ud83d\ude00", "n": [1.5e3, {"x": null}], "text": "Grüße \n"})";
   int taken = 0;
   for (std::uint64_t i = 0; i < 20000; ++i) {
     std::string json = seed;
     for (std::uint64_t k = 0; k <= random_u64(1, i, 0) % 3; ++k)
-      json[random_u64(2, i, k) % json.size()] = random_u64(3, i, k) % 2 ? char(random_u64(4, i, k)) : seed[random_u64(5, i, k) % seed.size()];
+      json[random_u64(2, i, k) % json.size()] = random_u64(3, i, k) % 2
+                                                    ? char(random_u64(4, i, k))
+                                                    : seed[random_u64(5, i, k) % seed.size()];
     Record r;
     const auto problem = parse_record(json, {}, r);
     if (!problem) {

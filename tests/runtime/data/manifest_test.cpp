@@ -19,7 +19,10 @@ Manifest example() {
   manifest.kind = kDatasetKind;
   manifest.tables = {{{"pages", {ColumnSchema::scalar("id", DType::i32)}}, {1, 2}}};
   for (int i = 0; i < 2; ++i)
-    manifest.files.push_back({shard_file(i), 2048 + 4 * (i + 1), 7, {{"/pages/id", DType::i32, {i + 1}, 2048, 4 * (i + 1), {9}}}});
+    manifest.files.push_back({shard_file(i),
+                              2048 + 4 * (i + 1),
+                              7,
+                              {{"/pages/id", DType::i32, {i + 1}, 2048, 4 * (i + 1), {9}}}});
   manifest.files.push_back({kTokenizerFile, 100, 5, {}});
   manifest.metadata = {{"seed", 3}};
   manifest.digest = artefact_digest(manifest.files);

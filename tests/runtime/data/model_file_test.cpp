@@ -1,8 +1,8 @@
 #include "runtime/data/model_file.h"
 
-#include <gtest/gtest.h>
-
 #include <numeric>
+
+#include <gtest/gtest.h>
 
 #include "runtime/data/paths.h"
 #include "tests/support/mpi_main.h"
@@ -31,8 +31,8 @@ TEST(ModelFile, WhatIsSavedIsLoadedAndOtherShapesAreRefused) {
     const auto view = view_of(p, saved.span());
     std::iota(view.begin(), view.end(), float(p.offset));
   }
-  const Manifest manifest =
-      save_model(world(), folder / "model", layout, saved.span(), folder / "source.model", {{"shape", 7}});
+  const Manifest manifest = save_model(world(), folder / "model", layout, saved.span(),
+                                       folder / "source.model", {{"shape", 7}});
   EXPECT_EQ(manifest.kind, kModelKind);
   EXPECT_EQ(load_manifest(folder / "model", kModelKind).digest, manifest.digest);
   load_parameters(folder / "model", manifest, layout, loaded.span());

@@ -17,11 +17,13 @@ TEST(Paths, shards_have_five_digits) {
 
 TEST(Paths, names_are_told_apart) {
   EXPECT_TRUE(is_shard_file(shard_file(12)));
-  for (const char* name : {"shard-0001.h5", "shard-000012.h5", "shard-0x012.h5", "shard-00012.h5x", "dataset.h5", ""})
+  for (const char* name :
+       {"shard-0001.h5", "shard-000012.h5", "shard-0x012.h5", "shard-00012.h5x", "dataset.h5", ""})
     EXPECT_FALSE(is_shard_file(name)) << name;
   EXPECT_TRUE(is_leftover_file(spool_file(12, 3)));
   EXPECT_TRUE(is_leftover_file(temporary_of(kManifestFile).string()));
-  for (const char* name : {kManifestFile, kWholeFile, kModelFile, "my.spool"}) EXPECT_FALSE(is_leftover_file(name)) << name;
+  for (const char* name : {kManifestFile, kWholeFile, kModelFile, "my.spool"})
+    EXPECT_FALSE(is_leftover_file(name)) << name;
   EXPECT_FALSE(is_leftover_file(shard_file(1)));
   EXPECT_FALSE(is_shard_file(spool_file(12, 3)));
 }

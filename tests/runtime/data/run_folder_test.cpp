@@ -12,7 +12,8 @@ using testing::world;
 
 TEST(RunFolder, ASecondJobIsRefusedOnAllRanksAndToldWhoHoldsIt) {
   testing::ScratchFolder scratch("run_folder");
-  const std::filesystem::path folder = world().broadcast_string((scratch.path() / "a" / "b").string());
+  const std::filesystem::path folder =
+      world().broadcast_string((scratch.path() / "a" / "b").string());
   {
     RunFolder run(world(), folder);
     try {

@@ -1,9 +1,9 @@
 #include "runtime/data/sampler.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 namespace tutti {
 namespace {
@@ -20,7 +20,8 @@ TEST(Sampler, EveryEpochIsAPermutation) {
     for (std::int64_t epoch : {0, 1, 2}) {
       std::vector<std::int64_t> order = epoch_of(sampler, epoch);
       std::sort(order.begin(), order.end());
-      for (std::int64_t i = 0; i < count; ++i) ASSERT_EQ(order[std::size_t(i)], i) << count << ", epoch " << epoch;
+      for (std::int64_t i = 0; i < count; ++i)
+        ASSERT_EQ(order[std::size_t(i)], i) << count << ", epoch " << epoch;
     }
   }
 }

@@ -27,7 +27,8 @@ Manifest write_example(const std::filesystem::path& folder) {
   return manifest;
 }
 
-void expect_bad_data(const std::filesystem::path& folder, const Manifest& manifest, const std::string& what) {
+void expect_bad_data(const std::filesystem::path& folder, const Manifest& manifest,
+                     const std::string& what) {
   try {
     const ShardReader reader(folder, manifest, 0);
     ADD_FAILURE() << what;
@@ -58,9 +59,10 @@ TEST(ShardReader, the_tables_must_be_what_the_file_has) {
 
 TEST(ShardReader, offsets_that_lead_astray_are_bad_data) {
   const ScratchFolder scratch("reader");
-  for (const auto& offsets : std::vector<std::vector<std::int64_t>>{{0, 2, 1}, {-1, 0, 0}, {0, 1, 4}}) {
-    ExtentWriter writer(scratch.path() / "shard-00000.h5",
-                        {{"/t/r/values", DType::u8, {3}, {}}, {"/t/r/offsets", DType::i64, {3}, {}}});
+  for (const auto& offsets :
+       std::vector<std::vector<std::int64_t>>{{0, 2, 1}, {-1, 0, 0}, {0, 1, 4}}) {
+    ExtentWriter writer(scratch.path() / "shard-00000.h5", {{"/t/r/values", DType::u8, {3}, {}},
+                                                            {"/t/r/offsets", DType::i64, {3}, {}}});
     const std::byte values[3] = {};
     writer.append(0, values);
     writer.append(1, std::as_bytes(std::span(offsets)));

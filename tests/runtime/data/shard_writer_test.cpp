@@ -1,8 +1,8 @@
 #include "runtime/data/shard_writer.h"
 
-#include <gtest/gtest.h>
-
 #include <numeric>
+
+#include <gtest/gtest.h>
 
 #include "runtime/base/check.h"
 #include "runtime/data/paths.h"
@@ -16,8 +16,10 @@ namespace {
 using testing::ScratchFolder;
 
 const std::vector<TableSchema> kTables = {
-    {"passages", {ColumnSchema::scalar("page", DType::i32), ColumnSchema::ragged("tokens", DType::i32)}},
-    {"pages", {ColumnSchema::ragged("title", DType::u8), ColumnSchema::vector("place", DType::f32, 3)}}};
+    {"passages",
+     {ColumnSchema::scalar("page", DType::i32), ColumnSchema::ragged("tokens", DType::i32)}},
+    {"pages",
+     {ColumnSchema::ragged("title", DType::u8), ColumnSchema::vector("place", DType::f32, 3)}}};
 
 std::vector<std::int32_t> tokens_of(int row) {
   std::vector<std::int32_t> tokens(std::size_t(row * 7 % 13));
@@ -27,8 +29,10 @@ std::vector<std::int32_t> tokens_of(int row) {
 
 // 500 passages and 20 pages.
 void fill(ShardWriter& writer) {
-  const std::size_t page = writer.column("passages", "page"), tokens = writer.column("passages", "tokens");
-  const std::size_t title = writer.column("pages", "title"), place = writer.column("pages", "place");
+  const std::size_t page = writer.column("passages", "page"),
+                    tokens = writer.column("passages", "tokens");
+  const std::size_t title = writer.column("pages", "title"),
+                    place = writer.column("pages", "place");
   for (std::int32_t row = 0; row < 500; ++row) {
     const std::int32_t number = row / 25;
     writer.append(page, std::span(&number, 1));
@@ -53,7 +57,8 @@ ShardRecord write_example(const std::filesystem::path& folder, std::int64_t memo
 // A manifest in which the shard stands as the only one.
 Manifest manifest_of(const ShardRecord& shard, const std::vector<TableSchema>& tables) {
   Manifest manifest;
-  for (std::size_t t = 0; t < tables.size(); ++t) manifest.tables.push_back({tables[t], {shard.rows[t]}});
+  for (std::size_t t = 0; t < tables.size(); ++t)
+    manifest.tables.push_back({tables[t], {shard.rows[t]}});
   manifest.files = {shard.file};
   return manifest;
 }
@@ -75,7 +80,8 @@ TEST(ShardWriter, what_it_wrote_is_read_back) {
   reader.read_offsets(0, 1, 0, offsets);
   EXPECT_EQ(offsets[0], 0);
   for (int row = 0; row < 500; ++row) {
-    const std::int64_t begin = offsets[std::size_t(row)], count = offsets[std::size_t(row) + 1] - begin;
+    const std::int64_t begin = offsets[std::size_t(row)],
+                       count = offsets[std::size_t(row) + 1] - begin;
     std::vector<std::int32_t> values(static_cast<std::size_t>(count));
     reader.read_values(0, 1, begin, count, std::as_writable_bytes(std::span(values)));
     EXPECT_EQ(values, tokens_of(row));
@@ -96,7 +102,8 @@ TEST(ShardWriter, the_memory_it_gets_does_not_show) {
 
 TEST(ShardWriter, spools_what_memory_does_not_hold) {
   const ScratchFolder scratch("shard");
-  const std::vector<TableSchema> tables = {{"t", {ColumnSchema::scalar("x", DType::i64), ColumnSchema::ragged("y", DType::u8)}}};
+  const std::vector<TableSchema> tables = {
+      {"t", {ColumnSchema::scalar("x", DType::i64), ColumnSchema::ragged("y", DType::u8)}}};
   ShardWriter writer(scratch.path(), 0, tables, 0);
   std::vector<std::int64_t> values(300000);
   std::iota(values.begin(), values.end(), 0);
@@ -129,7 +136,8 @@ TEST(ShardWriter, known_rows_give_the_same_file_as_unknown_ones) {
     return writer.finish();
   };
   const ShardRecord spooled = write(ShardWriter(scratch.path(), 0, tables, 1 << 20));
-  const ShardRecord direct = write(ShardWriter(scratch.path(), 0, tables, std::vector<std::int64_t>{100, 3}));
+  const ShardRecord direct =
+      write(ShardWriter(scratch.path(), 0, tables, std::vector<std::int64_t>{100, 3}));
   EXPECT_EQ(spooled.file, direct.file);
   EXPECT_EQ(spooled.rows, direct.rows);
 }

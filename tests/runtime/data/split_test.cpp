@@ -1,8 +1,8 @@
 #include "runtime/data/split.h"
 
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 namespace tutti {
 namespace {
@@ -24,7 +24,8 @@ TEST(Split, FollowsFromIdAndSeed) {
   for (int i = 0; i < 1000; ++i) {
     const std::string id = std::to_string(i);
     EXPECT_EQ(split_of(id, 0.5, 1), split_of(id, 0.5, 1));
-    EXPECT_LE(split_of(id, 0.2, 1), split_of(id, 0.5, 1)) << "a larger share adds documents and takes none back";
+    EXPECT_LE(split_of(id, 0.2, 1), split_of(id, 0.5, 1))
+        << "a larger share adds documents and takes none back";
     differing += split_of(id, 0.5, 1) != split_of(id, 0.5, 2);
   }
   EXPECT_NEAR(differing, 500, 80);

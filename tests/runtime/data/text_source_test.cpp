@@ -11,7 +11,8 @@ namespace {
 using testing::ScratchFolder;
 using testing::write_text;
 
-std::vector<std::string> ids_of(const TextSource& source, std::int64_t parts, std::int64_t* skipped = nullptr) {
+std::vector<std::string> ids_of(const TextSource& source, std::int64_t parts,
+                                std::int64_t* skipped = nullptr) {
   std::vector<std::string> ids;
   for (std::int64_t part = 0; part < parts; ++part) {
     TextSource::Reader reader = source.read(parts, part);
@@ -28,18 +29,22 @@ TEST(TextSource, EveryRecordIsInOnePart) {
     std::string text;
     for (int i = 0; i < 20; ++i) {
       expected.push_back(std::to_string(file) + "/" + std::to_string(i));
-      text += "{\"id\": \"" + expected.back() + "\", \"text\": \"" + std::string(std::size_t(i * 13 % 50), 'x') + "\"}\n";
+      text += "{\"id\": \"" + expected.back() + "\", \"text\": \"" +
+              std::string(std::size_t(i * 13 % 50), 'x') + "\"}\n";
     }
     write_text(scratch.path() / (std::to_string(file) + ".jsonl"), text);
   }
   const TextSource source(find_input({scratch.path().string()}, "auto"), {});
-  for (const std::int64_t parts : {1, 2, 3, 8, 64, 1000, 10000}) EXPECT_EQ(ids_of(source, parts), expected) << parts;
+  for (const std::int64_t parts : {1, 2, 3, 8, 64, 1000, 10000})
+    EXPECT_EQ(ids_of(source, parts), expected) << parts;
 }
 
 TEST(TextSource, FilesAreDocuments) {
   const ScratchFolder scratch("source_files");
   std::filesystem::create_directories(scratch.path() / "sub");
-  write_text(scratch.path() / "sub" / "one.txt", "\xEF\xBB\xBF" "first\n");
+  write_text(scratch.path() / "sub" / "one.txt",
+             "\xEF\xBB\xBF"
+             "first\n");
   write_text(scratch.path() / "two.md", "second");
   const TextSource source(find_input({scratch.path().string()}, "auto"), {});
   for (const std::int64_t parts : {1, 2, 5, 40})
@@ -58,7 +63,9 @@ TEST(TextSource, FilesAreDocuments) {
 TEST(TextSource, ABadLineIsNamed) {
   const ScratchFolder scratch("source_bad");
   const std::filesystem::path path = scratch.path() / "a.jsonl";
-  write_text(path, "{\"id\": \"a\", \"text\": \"1\"}\n\n{\"id\": \"b\", \"text\": 2}\nnonsense\n{\"id\": \"c\", \"text\": \"3\"}\n");
+  write_text(path,
+             "{\"id\": \"a\", \"text\": \"1\"}\n\n{\"id\": \"b\", \"text\": 2}\nnonsense\n{\"id\": "
+             "\"c\", \"text\": \"3\"}\n");
   const InputFiles input = find_input({path.string()}, "auto");
   try {
     ids_of(TextSource(input, {}), 1);

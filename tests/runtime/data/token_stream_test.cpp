@@ -1,9 +1,9 @@
 #include "runtime/data/token_stream.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <set>
+
+#include <gtest/gtest.h>
 
 #include "runtime/base/error.h"
 #include "runtime/data/text_sharder.h"
@@ -17,10 +17,12 @@ using testing::world;
 constexpr std::int64_t kShards = 3, kDocuments = 30;
 constexpr std::int32_t kSeparator = 999;
 
-// Document d has d % 4 passages of 1 + p tokens; every fifth is held out. Its tokens are 10 d, 10 d + 1, ...
+// Document d has d % 4 passages of 1 + p tokens; every fifth is held out. Its tokens are 10 d, 10 d
+// + 1, ...
 std::vector<std::int32_t> document_tokens(std::int64_t d) {
   std::vector<std::int32_t> tokens;
-  for (std::int64_t i = 0; i < (d % 4) * (d % 4 + 1) / 2; ++i) tokens.push_back(std::int32_t(10 * d + i));
+  for (std::int64_t i = 0; i < (d % 4) * (d % 4 + 1) / 2; ++i)
+    tokens.push_back(std::int32_t(10 * d + i));
   return tokens;
 }
 
@@ -31,18 +33,22 @@ void write_documents(const std::filesystem::path& folder) {
   world().attempt([&] {
     for (std::int64_t shard = 0; world().is_root() && shard < kShards; ++shard) {
       ShardWriter writer(folder, shard, plan.tables, 1 << 20);
-      const auto column = [&](const char* table, const char* name) { return writer.column(table, name); };
+      const auto column = [&](const char* table, const char* name) {
+        return writer.column(table, name);
+      };
       std::int64_t row = 0, passage_row = 0;
       const std::vector<std::uint8_t> text = {'x'};
       const std::vector<std::int32_t> none;
       for (std::int64_t d = shard * 10; d < shard * 10 + 10; ++d, ++row) {
         for (const char* name : {"id", "title", "query_text"})
           writer.append_ragged(column("documents", name), std::span(text));
-        for (const char* name : {"query", "title_tokens"}) writer.append_ragged(column("documents", name), std::span(none));
+        for (const char* name : {"query", "title_tokens"})
+          writer.append_ragged(column("documents", name), std::span(none));
         const std::uint8_t split = d % 5 == 4 ? kHeldoutSplit : kTrainSplit;
         const auto passages = std::int32_t(d % 4);
         writer.append(column("documents", "split"), std::span(&split, 1));
-        writer.append(column("documents", "first_passage"), std::span<const std::int64_t>(&passage_row, 1));
+        writer.append(column("documents", "first_passage"),
+                      std::span<const std::int64_t>(&passage_row, 1));
         writer.append(column("documents", "passages"), std::span(&passages, 1));
         const std::vector<std::int32_t> tokens = document_tokens(d);
         for (std::int64_t p = 0, at = 0; p < passages; at += ++p, ++passage_row) {
@@ -77,17 +83,21 @@ TEST(TokenStream, SequencesAreTheStreamCutAtItsLength) {
   for (const bool heldout : {false, true})
     for (const std::int64_t length : {1, 3, 7, 14}) {
       const std::vector<std::int32_t> all = expected_stream(heldout);
-      const TokenStream stream(dataset, {1, length, kSeparator, heldout ? kHeldoutSplit : kTrainSplit});
+      const TokenStream stream(dataset,
+                               {1, length, kSeparator, heldout ? kHeldoutSplit : kTrainSplit});
       EXPECT_EQ(stream.tokens(), std::ssize(all));
       ASSERT_EQ(stream.sequences(), (std::ssize(all) - 1) / length);
       const LanguageBatch batch = stream.load_in_order({0, stream.sequences()});
       const auto size = std::size_t(stream.sequences() * length);
-      EXPECT_EQ(batch.sequences.tokens, std::vector(all.begin(), all.begin() + std::ptrdiff_t(size)));
-      EXPECT_EQ(batch.targets, std::vector(all.begin() + 1, all.begin() + 1 + std::ptrdiff_t(size)));
+      EXPECT_EQ(batch.sequences.tokens,
+                std::vector(all.begin(), all.begin() + std::ptrdiff_t(size)));
+      EXPECT_EQ(batch.targets,
+                std::vector(all.begin() + 1, all.begin() + 1 + std::ptrdiff_t(size)));
       // A sequence of its own begins at each cut and at each document, and nowhere else.
       std::set<std::int32_t> starts = {0};
       for (std::size_t i = 0; i <= size; ++i)
-        if (i % std::size_t(length) == 0 || (i < size && all[i] == kSeparator)) starts.insert(std::int32_t(i));
+        if (i % std::size_t(length) == 0 || (i < size && all[i] == kSeparator))
+          starts.insert(std::int32_t(i));
       EXPECT_EQ(batch.sequences.offsets, std::vector(starts.begin(), starts.end()));
     }
 }

@@ -52,7 +52,9 @@ TEST_P(Golden, SameAsTokenizers) {
     const std::string text = c["text"];
     const auto ids = tokenizer.encode(text);
     EXPECT_EQ(json(ids), c["ids"]) << c["text"];
-    EXPECT_EQ(json(tokenizer.encode_framed(text)), c.value("framed", json(tokenizer.encode_framed(text)))) << c["text"];
+    EXPECT_EQ(json(tokenizer.encode_framed(text)),
+              c.value("framed", json(tokenizer.encode_framed(text))))
+        << c["text"];
     const std::string decoded = c.value("decoded", text);
     EXPECT_EQ(tokenizer.decode(ids), decoded);
     EXPECT_EQ(tokenizer.decode(ids, true), c.value("plain", decoded));
@@ -78,8 +80,8 @@ TEST_P(Golden, TokensKnowWhereTheyBegin) {
 }
 
 INSTANTIATE_TEST_SUITE_P(TokenizerJson, Golden,
-                         ::testing::Values("gpt2", "llama3", "qwen2", "roberta", "digits", "llama2", "metaspace",
-                                           "unknown", "bert", "bert_cased"),
+                         ::testing::Values("gpt2", "llama3", "qwen2", "roberta", "digits", "llama2",
+                                           "metaspace", "unknown", "bert", "bert_cased"),
                          [](const auto& param) { return std::string(param.param); });
 
 TEST(TokenizerJson, PlacesInTheText) {
@@ -141,7 +143,8 @@ TEST(TokenizerJson, RefusesByName) {
   expect_refusal(with("/model/vocab/c", 2), "the id 2 is there twice");
   expect_refusal(with("/model/vocab/c", -1), "whole number");
   expect_refusal(with("/model/vocab/c", 1.5), "whole number");
-  expect_refusal(with("/model/merges", {"a c"}), "model.merges[0]: the vocabulary has no piece \"c\"");
+  expect_refusal(with("/model/merges", {"a c"}),
+                 "model.merges[0]: the vocabulary has no piece \"c\"");
   expect_refusal(with("/model/merges", {"b a"}), "no piece \"ba\"");
   expect_refusal(with("/model/merges", {"a b c"}), "two pieces");
   expect_refusal(with("/model/merges", {{"a"}}), "two pieces");
@@ -153,15 +156,21 @@ TEST(TokenizerJson, RefusesByName) {
   expect_refusal(with("/added_tokens/0/content", "ab"), "the id 3, but 2");
   expect_refusal(with("/added_tokens/1", {{"id", 3}, {"content", "<s>"}}), "twice");
   expect_refusal(with("/normalizer", {{"type", "Nmt"}}), "the normalizer Nmt is not supported");
-  const json longer = {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(60, 'a')}};
-  expect_refusal(with("/normalizer", {{"type", "Sequence"}, {"normalizers", {longer, longer}}}), "much longer");
+  const json longer = {
+      {"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(60, 'a')}};
+  expect_refusal(with("/normalizer", {{"type", "Sequence"}, {"normalizers", {longer, longer}}}),
+                 "much longer");
   expect_refusal(with("/decoder", longer), "longer");
-  expect_refusal(with("/pre_tokenizer", {{"type", "UnicodeScripts"}}), "the pre-tokenizer UnicodeScripts");
-  expect_refusal(with("/pre_tokenizer", {{"type", "Split"}, {"pattern", {{"Regex", "a+"}}}, {"behavior", "Isolated"}}),
-                 "the regular expression a+");
+  expect_refusal(with("/pre_tokenizer", {{"type", "UnicodeScripts"}}),
+                 "the pre-tokenizer UnicodeScripts");
+  expect_refusal(
+      with("/pre_tokenizer",
+           {{"type", "Split"}, {"pattern", {{"Regex", "a+"}}}, {"behavior", "Isolated"}}),
+      "the regular expression a+");
   expect_refusal(with("/post_processor", {{"type", "Other"}}), "the post-processor Other");
-  expect_refusal(with("/post_processor", {{"type", "BertProcessing"}, {"cls", {"a", 99}}, {"sep", {"b", 1}}}),
-                 "no id 99");
+  expect_refusal(
+      with("/post_processor", {{"type", "BertProcessing"}, {"cls", {"a", 99}}, {"sep", {"b", 1}}}),
+      "no id 99");
   expect_refusal(with("/decoder", {{"type", "CTC"}}), "the decoder CTC");
 }
 

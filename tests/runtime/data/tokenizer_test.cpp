@@ -1,8 +1,8 @@
 #include "runtime/data/tokenizer.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
+
+#include <gtest/gtest.h>
 
 #include "runtime/base/error.h"
 #include "runtime/data/tokenizer_training.h"
@@ -15,18 +15,23 @@ namespace {
 using testing::example_sentences;
 
 const Tokenizer& example() {
-  static const Tokenizer tokenizer(train_tokenizer(example_sentences(400), {.vocabulary = 400}), "example");
+  static const Tokenizer tokenizer(train_tokenizer(example_sentences(400), {.vocabulary = 400}),
+                                   "example");
   return tokenizer;
 }
 
 TEST(Tokenizer, ThereAndBack) {
-  for (const std::string text : {"the quick node waits", "requeue a job", "", "seven ranks: reduce!"}) {
+  for (const std::string text :
+       {"the quick node waits", "requeue a job", "", "seven ranks: reduce!"}) {
     const auto ids = example().encode(text);
     EXPECT_EQ(example().decode(ids), text);
     for (const std::int32_t id : ids) EXPECT_TRUE(id >= 0 && id < example().vocabulary());
   }
-  EXPECT_EQ(example().decode(example().encode("unknown 世界 \U0001F600")), "unknown 世界 \U0001F600") << "by bytes";
-  EXPECT_EQ(example().encode("The QUICK  node"), example().encode("the quick node")) << "nmt_nfkc_cf";
+  EXPECT_EQ(example().decode(example().encode("unknown 世界 \U0001F600")),
+            "unknown 世界 \U0001F600")
+      << "by bytes";
+  EXPECT_EQ(example().encode("The QUICK  node"), example().encode("the quick node"))
+      << "nmt_nfkc_cf";
 }
 
 TEST(Tokenizer, PiecesKnowWhereTheyBegin) {
@@ -68,8 +73,8 @@ TEST(TokenizerTraining, SampleIsBoundedAndSpread) {
   const testing::ScratchFolder scratch("sample");
   std::string text;
   for (int i = 0; i < 3000; ++i)
-    text += "{\"id\": \"" + std::to_string(i) + "\", \"text\": \"number " + std::to_string(i) + " " + std::string(200, 'x') +
-            "\\nsecond line\"}\n";
+    text += "{\"id\": \"" + std::to_string(i) + "\", \"text\": \"number " + std::to_string(i) +
+            " " + std::string(200, 'x') + "\\nsecond line\"}\n";
   testing::write_text(scratch.path() / "a.jsonl", text);
   const TextSource source(find_input({(scratch.path() / "a.jsonl").string()}, "auto"), {});
   std::size_t bytes = 0;
@@ -78,7 +83,9 @@ TEST(TokenizerTraining, SampleIsBoundedAndSpread) {
   EXPECT_LE(bytes, std::size_t(100 << 10));
   EXPECT_GT(bytes, std::size_t(70 << 10));
   EXPECT_TRUE(some.front().starts_with("number 0 "));
-  const auto is_late = [](const std::string& s) { return s.starts_with("number 26") || s.starts_with("number 27"); };
+  const auto is_late = [](const std::string& s) {
+    return s.starts_with("number 26") || s.starts_with("number 27");
+  };
   EXPECT_TRUE(std::any_of(some.begin(), some.end(), is_late));
   EXPECT_EQ(sample_sentences(source, 100 << 10), some);
   EXPECT_EQ(sample_sentences(source, 10 << 20).size(), 6000u) << "all there is";

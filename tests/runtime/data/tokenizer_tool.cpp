@@ -2,8 +2,9 @@
 //
 //   tokenizer_tool TOKENIZER.json < TEXTS > RESULTS
 //
-// A text a line, as a JSON string; of each a line {"ids", "framed", "places", "text", "plain"}: ids without and with
-// the frame, the ids as the variant with places gives them, and the decoded text with and without special tokens.
+// A text a line, as a JSON string; of each a line {"ids", "framed", "places", "text", "plain"}: ids
+// without and with the frame, the ids as the variant with places gives them, and the decoded text
+// with and without special tokens.
 
 #include <iostream>
 
@@ -45,7 +46,8 @@ int main(int argc, char** argv) {
   try {
     const auto tokenizer = tutti::Tokenizer::from_file(argv[1]);
     for (std::string line; std::getline(std::cin, line);)
-      std::cout << tutti::result_of(tokenizer, nlohmann::json::parse(line).get<std::string>()) << "\n";
+      std::cout << tutti::result_of(tokenizer, nlohmann::json::parse(line).get<std::string>())
+                << "\n";
     return 0;
   } catch (const tutti::Error& e) {
     std::cerr << "tokenizer_tool: " << e.what() << "\n";

@@ -1,12 +1,12 @@
 #include "runtime/data/vector_file.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <numeric>
+
+#include <gtest/gtest.h>
 
 #include "kernels/core/random.h"
 #include "runtime/base/error.h"
@@ -34,8 +34,10 @@ std::string npy(int version, std::string header, const std::string& data) {
                        : bytes_of<std::uint32_t>({std::uint32_t(header.size())});
   return file + header + data;
 }
-std::string npy_header(const std::string& descr, const std::string& shape, const char* fortran = "False") {
-  return "{'descr': '" + descr + "', 'fortran_order': " + fortran + ", 'shape': " + shape + ", }   ";
+std::string npy_header(const std::string& descr, const std::string& shape,
+                       const char* fortran = "False") {
+  return "{'descr': '" + descr + "', 'fortran_order': " + fortran + ", 'shape': " + shape +
+         ", }   ";
 }
 
 template <class T>
@@ -72,7 +74,8 @@ class VectorFileTest : public ::testing::Test {
 };
 
 TEST_F(VectorFileTest, RowHeaders) {
-  const VectorFile f(write("a.fvecs", bytes_of<std::int32_t>({2}) + bytes_of<float>({1, 2}) + bytes_of<std::int32_t>({2}) +
+  const VectorFile f(write("a.fvecs", bytes_of<std::int32_t>({2}) + bytes_of<float>({1, 2}) +
+                                          bytes_of<std::int32_t>({2}) +
                                           bytes_of<float>({-3, 4.5f})));
   EXPECT_EQ(f.rows(), 2);
   EXPECT_EQ(f.dimension(), 2);
@@ -81,7 +84,8 @@ TEST_F(VectorFileTest, RowHeaders) {
   EXPECT_EQ(read<float>(f, 1, 1), (std::vector<float>{-3, 4.5f}));
   const VectorFile i(write("a.ivecs", bytes_of<std::int32_t>({3, 7, -8, 9})));
   EXPECT_EQ(read<std::int32_t>(i, 0, 1), (std::vector<std::int32_t>{7, -8, 9}));
-  const VectorFile b(write("a.bvecs", bytes_of<std::int32_t>({2}) + bytes_of<std::uint8_t>({255, 0})));
+  const VectorFile b(
+      write("a.bvecs", bytes_of<std::int32_t>({2}) + bytes_of<std::uint8_t>({255, 0})));
   EXPECT_EQ(read<std::uint8_t>(b, 0, 1), (std::vector<std::uint8_t>{255, 0}));
 }
 
@@ -89,7 +93,8 @@ TEST_F(VectorFileTest, BigAnn) {
   const std::string header = bytes_of<std::uint32_t>({2, 2});
   const VectorFile f(write("a.fbin", header + bytes_of<float>({1, 2, 3, 4})));
   EXPECT_EQ(read<float>(f, 1, 1), (std::vector<float>{3, 4}));
-  const VectorFile h(write("a.f16bin", header + bytes_of<std::uint16_t>({0x3C00, 0, 0x8000, 0x7BFF})));
+  const VectorFile h(
+      write("a.f16bin", header + bytes_of<std::uint16_t>({0x3C00, 0, 0x8000, 0x7BFF})));
   EXPECT_EQ(h.dtype(), DType::f16);
   EXPECT_EQ(read<std::uint16_t>(h, 0, 2), (std::vector<std::uint16_t>{0x3C00, 0, 0x8000, 0x7BFF}));
   const VectorFile u(write("a.u8bin", header + bytes_of<std::uint8_t>({1, 2, 3, 200})));
@@ -103,21 +108,26 @@ TEST_F(VectorFileTest, BigAnn) {
 
 TEST_F(VectorFileTest, Npy) {
   for (const int version : {1, 2, 3}) {
-    const VectorFile f(write("a.npy", npy(version, npy_header("<f4", "(2, 2)"), bytes_of<float>({1, 2, 3, 4}))));
+    const VectorFile f(
+        write("a.npy", npy(version, npy_header("<f4", "(2, 2)"), bytes_of<float>({1, 2, 3, 4}))));
     EXPECT_EQ(read<float>(f, 0, 2), (std::vector<float>{1, 2, 3, 4})) << version;
   }
-  const VectorFile d(write("d.npy", npy(1, npy_header("<f8", "(1, 3L)"), bytes_of<double>({1, 0.1, -1e300 * 0}))));
+  const VectorFile d(
+      write("d.npy", npy(1, npy_header("<f8", "(1, 3L)"), bytes_of<double>({1, 0.1, -1e300 * 0}))));
   EXPECT_EQ(d.dtype(), DType::f32);
   EXPECT_EQ(read<float>(d, 0, 1), (std::vector<float>{1, 0.1f, -0.0f}));
-  const VectorFile s(write("s.npy", npy(1, "{\"shape\":(2,1),\"descr\":\"|i1\",\"fortran_order\":False}", "\x01\xFF")));
+  const VectorFile s(write(
+      "s.npy", npy(1, "{\"shape\":(2,1),\"descr\":\"|i1\",\"fortran_order\":False}", "\x01\xFF")));
   EXPECT_EQ(read<std::int8_t>(s, 0, 2), (std::vector<std::int8_t>{1, -1}));
 }
 
 TEST_F(VectorFileTest, AnnBenchmarks) {
   const fs::path path = scratch_.path() / "a.hdf5";
   {
-    ExtentWriter writer(path, {{"/train", DType::f32, {4, 2}, {}}, {"/bytes", DType::u8, {2, 3}, {}},
-                               {"/neighbors", DType::i32, {2, 2}, {}}, {"/negative", DType::i8, {2, 1}, {}}});
+    ExtentWriter writer(path, {{"/train", DType::f32, {4, 2}, {}},
+                               {"/bytes", DType::u8, {2, 3}, {}},
+                               {"/neighbors", DType::i32, {2, 2}, {}},
+                               {"/negative", DType::i8, {2, 1}, {}}});
     std::vector<float> train(8);
     std::iota(train.begin(), train.end(), 0.0f);
     const std::vector<std::int32_t> neighbors = {0, 1, 2, 3};
@@ -157,7 +167,8 @@ TEST_F(VectorFileTest, CutAndLyingFiles) {
 }
 
 TEST_F(VectorFileTest, WrongNpy) {
-  const std::string data = bytes_of<float>({1, 2, 3, 4}), good = npy(1, npy_header("<f4", "(2, 2)"), data);
+  const std::string data = bytes_of<float>({1, 2, 3, 4}),
+                    good = npy(1, npy_header("<f4", "(2, 2)"), data);
   EXPECT_EQ(problem("good.npy", good), "");
   for (std::size_t bytes = 1; bytes < good.size(); ++bytes)
     EXPECT_NE(problem("cut.npy", good.substr(0, bytes)), "") << bytes;
@@ -166,12 +177,18 @@ TEST_F(VectorFileTest, WrongNpy) {
   EXPECT_NE(problem("flat.npy", npy(1, npy_header("<f4", "(4,)"), data)), "");
   EXPECT_NE(problem("fortran.npy", npy(1, npy_header("<f4", "(2, 2)", "True"), data)), "");
   EXPECT_NE(problem("big_endian.npy", npy(1, npy_header(">f4", "(2, 2)"), data)), "");
-  EXPECT_NE(problem("huge.npy", npy(1, npy_header("<f4", "(9223372036854775807, 1048576)"), data)), "");
-  EXPECT_NE(problem("structured.npy", npy(1, "{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (2, 2)}", data)), "");
-  for (const char* header : {"", "{", "{}", "{'descr': '<f4'}", "{'descr': '<f4', 'fortran_order': Maybe, 'shape': (2, 2)}",
-                             "{'descr': '<f4', 'fortran_order': False, 'shape': (2, -2)}",
-                             "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 99999999999999999999)}",
-                             "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2", "{'descr: 1}"})
+  EXPECT_NE(problem("huge.npy", npy(1, npy_header("<f4", "(9223372036854775807, 1048576)"), data)),
+            "");
+  EXPECT_NE(
+      problem("structured.npy",
+              npy(1, "{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (2, 2)}", data)),
+      "");
+  for (const char* header :
+       {"", "{", "{}", "{'descr': '<f4'}",
+        "{'descr': '<f4', 'fortran_order': Maybe, 'shape': (2, 2)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, -2)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 99999999999999999999)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2", "{'descr: 1}"})
     EXPECT_NE(problem("header.npy", npy(1, header, data)), "") << header;
 }
 
@@ -194,9 +211,11 @@ TEST_F(VectorFileTest, AnyBytes) {
 }
 
 TEST_F(VectorFileTest, NotFinite) {
-  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInfinity = std::numeric_limits<float>::infinity();
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(),
+                  kInfinity = std::numeric_limits<float>::infinity();
   const std::string header = bytes_of<std::uint32_t>({3, 2});
-  EXPECT_EQ(problem("a.fbin", header + bytes_of<float>({1, 2, 3, kNan, 5, 6})), "row 1, element 1 is not a finite number");
+  EXPECT_EQ(problem("a.fbin", header + bytes_of<float>({1, 2, 3, kNan, 5, 6})),
+            "row 1, element 1 is not a finite number");
   EXPECT_EQ(problem("b.fbin", header + bytes_of<float>({1, 2, 3, 4, -kInfinity, 6})),
             "row 2, element 0 is not a finite number");
   EXPECT_EQ(problem("c.fbin", header + bytes_of<float>({1, 2, 3e38f, -3e38f, 1e-45f, -0.0f})), "");
@@ -204,7 +223,8 @@ TEST_F(VectorFileTest, NotFinite) {
             "row 0, element 1 is not a finite number");
   EXPECT_EQ(problem("e.npy", npy(1, npy_header("<f8", "(1, 2)"), bytes_of<double>({1, 1e39}))),
             "row 0, element 1 is not a finite number");
-  const VectorFile file(write("f.fbin", header + bytes_of<float>({kNan, kNan, 3, 4, 5, kInfinity})));
+  const VectorFile file(
+      write("f.fbin", header + bytes_of<float>({kNan, kNan, 3, 4, 5, kInfinity})));
   std::vector<float> rows(6);
   std::vector<std::int64_t> bad;
   file.read_rows(0, 3, std::as_writable_bytes(std::span(rows)), &bad);
@@ -222,7 +242,8 @@ TEST_F(VectorFileTest, LargeFileInPieces) {
   ASSERT_EQ(file.rows(), kRows);
   const auto all = read<float>(file, 5, kRows - 5);
   for (int row = 5; row < kRows; ++row)
-    for (int i = 0; i < kDimension; ++i) ASSERT_EQ(all[std::size_t((row - 5) * kDimension + i)], float(row + i));
+    for (int i = 0; i < kDimension; ++i)
+      ASSERT_EQ(all[std::size_t((row - 5) * kDimension + i)], float(row + i));
 }
 
 TEST_F(VectorFileTest, UnknownEnding) {

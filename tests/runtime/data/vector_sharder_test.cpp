@@ -1,10 +1,10 @@
 #include "runtime/data/vector_sharder.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+
+#include <gtest/gtest.h>
 
 #include "runtime/base/error.h"
 #include "runtime/data/paths.h"
@@ -35,7 +35,8 @@ struct Made {
   std::int64_t skipped = 0;
 };
 
-Made make_all(const std::filesystem::path& folder, std::int64_t shards, const VectorInput& input, bool skip) {
+Made make_all(const std::filesystem::path& folder, std::int64_t shards, const VectorInput& input,
+              bool skip) {
   Made made;
   for (std::int64_t shard = 0; shard < shards; ++shard) {
     VectorSharder sharder(folder, shard, shards, input, skip);
@@ -86,7 +87,8 @@ TEST(VectorSharder, BadRowsFailOrAreSkipped) {
     const Made made = make_all(scratch.path() / "out", shards, input, true);
     EXPECT_EQ(made.ids, (std::vector<std::int64_t>{1, 2, 5, 7, 8, 9}));
     EXPECT_EQ(made.skipped, 4);
-    for (std::size_t i = 0; i < made.ids.size(); ++i) EXPECT_EQ(made.vectors[3 * i], float(made.ids[i]));
+    for (std::size_t i = 0; i < made.ids.size(); ++i)
+      EXPECT_EQ(made.vectors[3 * i], float(made.ids[i]));
   }
 }
 

@@ -1,8 +1,8 @@
 #include "runtime/io/crc32c.h"
 
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 namespace tutti {
 namespace {
@@ -33,8 +33,9 @@ TEST(Crc32c, equals_its_definition_at_every_length) {
 TEST(Crc32c, goes_on_from_a_seed) {
   const std::string text = "the quick brown fox jumps over the lazy dog";
   for (std::size_t cut = 0; cut <= text.size(); ++cut)
-    EXPECT_EQ(crc32c(std::string_view(text).substr(cut), crc32c(std::string_view(text).substr(0, cut))),
-              crc32c(text));
+    EXPECT_EQ(
+        crc32c(std::string_view(text).substr(cut), crc32c(std::string_view(text).substr(0, cut))),
+        crc32c(text));
 }
 
 TEST(Crc32c, is_written_as_eight_digits) {

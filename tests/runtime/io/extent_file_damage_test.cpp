@@ -1,8 +1,8 @@
 // What extent files make of damaged bytes, full disks and failing calls.
+#include <csignal>
+
 #include <gtest/gtest.h>
 #include <sys/resource.h>
-
-#include <csignal>
 
 #include "runtime/io/extent_file.h"
 #include "runtime/io/file.h"
@@ -50,7 +50,8 @@ TEST(ExtentFileDamage, a_flip_in_any_block_is_found_and_named) {
         ASSERT_EQ(damage.size(), 1u);
         EXPECT_EQ(damage[0].code(), ExitCode::data);
         EXPECT_EQ(damage[0].place(), path.string());
-        const std::string where = "dataset " + extent.dataset + ", block " + std::to_string(block) + " ";
+        const std::string where =
+            "dataset " + extent.dataset + ", block " + std::to_string(block) + " ";
         EXPECT_NE(damage[0].problem().find(where), std::string::npos) << damage[0].problem();
         std::vector<std::byte> element(size_of(extent.dtype));
         EXPECT_THROW(reader.read(c, begin / std::int64_t(element.size()), 1, element), Error);

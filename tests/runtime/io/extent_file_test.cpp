@@ -1,11 +1,11 @@
 #include "runtime/io/extent_file.h"
 
-#include <gtest/gtest.h>
-
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
 #include <thread>
+
+#include <gtest/gtest.h>
 
 #include "runtime/base/check.h"
 #include "runtime/io/file.h"
@@ -34,12 +34,14 @@ const std::vector<ColumnSpec> kColumns = {
     {"/half", DType::f16, {5000}, {}},
     {"/signed", DType::i8, {9999}, {}},
 };
-const Attributes kAttributes = {
-    {"distance", std::string("angular")}, {"dimension", std::int64_t(100)}, {"scale", 0.5}, {"empty", std::string()}};
+const Attributes kAttributes = {{"distance", std::string("angular")},
+                                {"dimension", std::int64_t(100)},
+                                {"scale", 0.5},
+                                {"empty", std::string()}};
 
 std::int64_t bytes_of(const ColumnSpec& column) {
-  return std::accumulate(column.shape.begin(), column.shape.end(), std::int64_t(size_of(column.dtype)),
-                         std::multiplies<>());
+  return std::accumulate(column.shape.begin(), column.shape.end(),
+                         std::int64_t(size_of(column.dtype)), std::multiplies<>());
 }
 
 FileRecord write_example(const std::filesystem::path& path) {
@@ -83,7 +85,8 @@ TEST(ExtentFile, appending_gives_the_same_bytes_as_writing_at_once) {
   for (std::size_t i = 0; i < kColumns.size(); ++i)
     data.push_back(pattern(bytes_of(kColumns[i]), std::uint32_t(i)));
   for (const auto& column : data) rest.push_back(column);
-  for (std::size_t size = 1; !std::all_of(rest.begin(), rest.end(), [](auto r) { return r.empty(); });
+  for (std::size_t size = 1;
+       !std::all_of(rest.begin(), rest.end(), [](auto r) { return r.empty(); });
        size = size * 3 + 1) {
     for (std::size_t i = 0; i < rest.size(); ++i) {
       const auto piece = rest[i].first(std::min(size, rest[i].size()));
@@ -102,11 +105,13 @@ TEST(ExtentFile, reads_any_range_in_any_order) {
   const ExtentReader reader(scratch.path() / "a.h5", record);
   const std::int64_t block = kBlockBytes / 4, end = record.extents[0].elements();
   const std::pair<std::int64_t, std::int64_t> ranges[] = {
-      {block - 1, 2}, {0, 0}, {end, 0}, {end - 1, 1}, {0, 1}, {5, block * 1}, {0, end}, {block, end - block}};
+      {block - 1, 2}, {0, 0},         {end, 0}, {end - 1, 1},
+      {0, 1},         {5, block * 1}, {0, end}, {block, end - block}};
   for (const auto& [begin, count] : ranges) {
     std::vector<float> data(static_cast<std::size_t>(count));
     reader.read(0, begin, std::span(data));
-    EXPECT_EQ(std::memcmp(data.data(), whole.data() + begin * 4, std::size_t(count) * 4), 0) << begin;
+    EXPECT_EQ(std::memcmp(data.data(), whole.data() + begin * 4, std::size_t(count) * 4), 0)
+        << begin;
   }
   std::vector<std::byte> data(8);
   EXPECT_THROW(reader.read(0, end - 1, 2, data), Bug);
@@ -180,7 +185,8 @@ TEST(ExtentFile, h5dump_reads_the_file) {
 TEST(ExtentFile, virtual_columns_join_their_sources) {
   const ScratchFolder scratch("extent");
   const auto write_part = [&](const std::string& name, std::vector<std::int32_t> values) {
-    ExtentWriter writer(scratch.path() / name, {{"/t/x", DType::i32, {std::int64_t(values.size()) / 2, 2}, {}}});
+    ExtentWriter writer(scratch.path() / name,
+                        {{"/t/x", DType::i32, {std::int64_t(values.size()) / 2, 2}, {}}});
     writer.write_all(0, std::as_bytes(std::span(values)));
     writer.finish();
   };
@@ -188,7 +194,10 @@ TEST(ExtentFile, virtual_columns_join_their_sources) {
   write_part("b.h5", {});
   write_part("c.h5", {5, 6});
   ExtentWriter writer(scratch.path() / "whole.h5", {{"/t/own", DType::i64, {1}, {}}}, {},
-                      {{"/t/x", DType::i32, 2, {{"a.h5", "/t/x", 2, 2}, {"b.h5", "/t/x", 0, 0}, {"c.h5", "/t/x", 1, 1}}},
+                      {{"/t/x",
+                        DType::i32,
+                        2,
+                        {{"a.h5", "/t/x", 2, 2}, {"b.h5", "/t/x", 0, 0}, {"c.h5", "/t/x", 1, 1}}},
                        {"/t/empty", DType::u8, 0, {}}});
   const std::int64_t own = 42;
   writer.append(0, std::as_bytes(std::span(&own, 1)));

@@ -52,13 +52,15 @@ TEST(File, reading_past_the_end_is_bad_data_and_names_the_file) {
 TEST(File, a_missing_file_is_bad_data) {
   const ScratchFolder scratch("file");
   EXPECT_EQ(error_of([&] { read_file(scratch.path() / "none"); }).code(), ExitCode::data);
-  EXPECT_EQ(error_of([&] { File(scratch.path() / "none", FileMode::update); }).code(), ExitCode::data);
+  EXPECT_EQ(error_of([&] { File(scratch.path() / "none", FileMode::update); }).code(),
+            ExitCode::data);
 }
 
 TEST(File, what_cannot_be_created_is_an_io_error) {
   const ScratchFolder scratch("file");
   write_text(scratch.path() / "a", "");
-  EXPECT_EQ(error_of([&] { File(scratch.path() / "none" / "b", FileMode::create); }).code(), ExitCode::io);
+  EXPECT_EQ(error_of([&] { File(scratch.path() / "none" / "b", FileMode::create); }).code(),
+            ExitCode::io);
   EXPECT_EQ(error_of([&] { create_folders(scratch.path() / "a" / "b"); }).code(), ExitCode::io);
 }
 

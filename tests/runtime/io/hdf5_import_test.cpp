@@ -1,9 +1,9 @@
 #include "runtime/io/hdf5_import.h"
 
-#include <gtest/gtest.h>
-
 #include <cstdlib>
 #include <numeric>
+
+#include <gtest/gtest.h>
 
 #include "runtime/base/check.h"
 #include "runtime/io/extent_file.h"
@@ -17,7 +17,9 @@ using testing::ScratchFolder;
 // An ann-benchmarks file of 10 vectors of 3 dimensions.
 void write_example(const std::filesystem::path& path) {
   ExtentWriter writer(path,
-                      {{"/train", DType::f32, {10, 3}, {}}, {"/neighbors", DType::i32, {2, 4}, {}}, {"/flat", DType::u8, {5}, {}}},
+                      {{"/train", DType::f32, {10, 3}, {}},
+                       {"/neighbors", DType::i32, {2, 4}, {}},
+                       {"/flat", DType::u8, {5}, {}}},
                       {{"distance", std::string("euclidean")}, {"dimension", std::int64_t(3)}});
   std::vector<float> train(30);
   std::iota(train.begin(), train.end(), 0.0f);
@@ -69,7 +71,8 @@ TEST(Hdf5Import, reads_contiguous_datasets) {
 
 TEST(Hdf5Import, reads_chunked_and_compressed_datasets) {
   const ScratchFolder scratch("import");
-  const std::string from = (scratch.path() / "a.h5").string(), to = (scratch.path() / "b.h5").string();
+  const std::string from = (scratch.path() / "a.h5").string(),
+                    to = (scratch.path() / "b.h5").string();
   write_example(from);
   if (std::system("h5repack --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "no h5repack here";
   const std::string repack = "h5repack -l train:CHUNK=3x2 -f train:GZIP=4 ";

@@ -1,11 +1,11 @@
 #include "runtime/io/write_behind.h"
 
-#include <gtest/gtest.h>
-
 #include <chrono>
 #include <cstring>
 #include <stdexcept>
 #include <string>
+
+#include <gtest/gtest.h>
 
 namespace tutti {
 namespace {
@@ -51,7 +51,9 @@ TEST(WriteBehind, a_failure_comes_out_and_stays) {
 
 TEST(WriteBehind, may_be_given_up) {
   WriteBehind unused(kPageBytes, [](auto, std::int64_t) {});
-  WriteBehind busy(kPageBytes, [](auto, std::int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(5)); });
+  WriteBehind busy(kPageBytes, [](auto, std::int64_t) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  });
   put_number(busy, 1);
   put_number(busy, 2);
 }

@@ -1,12 +1,12 @@
 #include "runtime/telemetry/events.h"
 
-#include <gtest/gtest.h>
-
 #include <fstream>
 
+#include <gtest/gtest.h>
+
 #include "runtime/base/error.h"
-#include "tests/support/scratch_folder.h"
 #include "tests/support/mpi_main.h"
+#include "tests/support/scratch_folder.h"
 
 namespace tutti {
 namespace {

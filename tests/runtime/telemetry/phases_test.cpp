@@ -1,8 +1,8 @@
 #include "runtime/telemetry/phases.h"
 
-#include <gtest/gtest.h>
-
 #include <thread>
+
+#include <gtest/gtest.h>
 
 #include "tests/support/mpi_main.h"
 
