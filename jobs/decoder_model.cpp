@@ -2,6 +2,11 @@
 
 #include <stdexcept>
 
+#include "jobs/encoder_model.h"
+#include "runtime/base/error.h"
+#include "runtime/data/model_file.h"
+#include "runtime/data/paths.h"
+
 namespace tutti {
 namespace {
 
@@ -86,6 +91,34 @@ DecoderShape decoder_shape(const nlohmann::json& m) {
   b.rope.high_frequency_factor = rope.at("high_frequency_factor");
   b.rope.original_tokens = rope.at("original_tokens");
   return s;
+}
+
+LoadedDecoder load_decoder(Comm& comm, const std::filesystem::path& folder,
+                           const std::string& dtype) {
+  const DType compute = compute_type(comm, dtype);
+  LoadedDecoder loaded;
+  comm.attempt([&] {
+    loaded.manifest = load_manifest(folder, kModelKind);
+    const nlohmann::json& metadata = loaded.manifest.metadata;
+    const std::string place = (folder / kManifestFile).string();
+    try {
+      if (metadata.at("architecture") != "decoder")
+        throw Error(ExitCode::data,
+                    "it is no language model, but an " + metadata.at("architecture").dump(), place,
+                    "give a model of model.kind = \"gpt2\" or \"llama\"");
+      loaded.decoder = std::make_unique<Decoder>(decoder_shape(metadata.at("shape")), compute);
+      loaded.separator = metadata.at("separator");
+    } catch (const nlohmann::json::exception&) {
+      throw Error(ExitCode::data, "the manifest does not describe a language model", place,
+                  "give the folder of one");
+    } catch (const std::invalid_argument& e) {
+      throw Error(ExitCode::data, e.what(), place, "give the folder of a whole model");
+    }
+    loaded.parameters.grow(loaded.decoder->layout().padded_size());
+    load_parameters(folder, loaded.manifest, loaded.decoder->layout(), loaded.parameters.span());
+    loaded.decoder->load_parameters(loaded.parameters.span());
+  });
+  return loaded;
 }
 
 }  // namespace tutti

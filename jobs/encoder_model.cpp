@@ -106,6 +106,10 @@ void check_tokenizer(Comm& comm, const Manifest& model, const Manifest& dataset)
 EncoderShape encoder_shape_of(const Manifest& model, const std::string& place) {
   const std::string remedy = "give the folder of a model that the train job wrote";
   try {
+    if (model.metadata.at("architecture") != "encoder")
+      throw Error(ExitCode::data,
+                  "it is no encoder, but a " + model.metadata.at("architecture").dump(), place,
+                  "give a model of model.kind = \"encoder\"");
     const nlohmann::json& s = model.metadata.at("shape");
     const auto extent = [&](const char* name) {
       const std::int64_t value = integer_of(s.at(name));

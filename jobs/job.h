@@ -40,6 +40,9 @@ struct JobEntry {
   const char* name;
   const char* summary;
   std::unique_ptr<Job> (*make)();
+  // Where the job takes texts from the command line: the key that they go to, and what they are.
+  const char* text_key = nullptr;
+  const char* text_meaning = nullptr;
 };
 
 std::unique_ptr<Job> make_shard_job();
@@ -48,5 +51,6 @@ std::unique_ptr<Job> make_embed_job();
 std::unique_ptr<Job> make_index_job();
 std::unique_ptr<Job> make_search_job();
 std::unique_ptr<Job> make_evaluate_job();
+std::unique_ptr<Job> make_generate_job();
 
 }  // namespace tutti

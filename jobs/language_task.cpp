@@ -1,6 +1,8 @@
 #include "jobs/language_task.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <optional>
 
 #include <fmt/format.h>
@@ -41,6 +43,7 @@ class LanguageTask : public TrainTask {
       stream_.emplace(dataset, TokenStreamOptions{.seed = std::uint64_t(config.seed),
                                                   .length = config.model.max_tokens,
                                                   .separator = separator_});
+      open_heldout(dataset);
       if (config.steps > 0 && stream_->sequences() < config.global_batch)
         throw Error(ExitCode::usage,
                     fmt::format("a batch of {} sequences of {} tokens is more than the {} "
@@ -74,6 +77,29 @@ class LanguageTask : public TrainTask {
     return result;
   }
 
+  // The mean loss of the first held-out sequences, in pieces whose order of sums is fixed. Bits a
+  // byte are those of the loss over all bytes that as many tokens stand for.
+  nlohmann::json evaluate() override {
+    if (!heldout_) return {};
+    const auto timed = phases_.measure("evaluate");
+    const std::int64_t count = std::min(heldout_->sequences(), config_.evaluate_sequences);
+    const std::int64_t m = config_.micro_batch, pieces = (count + m - 1) / m;
+    const Range mine = part_of(pieces, comm_.size(), comm_.rank());
+    std::vector<double> losses;
+    for (std::int64_t piece = mine.begin; piece < mine.end; ++piece) {
+      const LanguageBatch batch =
+          heldout_->load_in_order({piece * m, std::min(count, (piece + 1) * m)});
+      losses.push_back(
+          decoder_.loss({batch.sequences.tokens, batch.sequences.offsets}, batch.targets));
+    }
+    const double loss = tree_sum(comm_, losses, pieces) / double(count * config_.model.max_tokens);
+    const double bits =
+        loss / std::numbers::ln2 * double(heldout_->tokens()) / double(heldout_->text_bytes());
+    return {{"heldout_loss", loss},
+            {"heldout_perplexity", std::exp(loss)},
+            {"heldout_bits_per_byte", bits}};
+  }
+
   std::vector<std::int64_t> samples(std::int64_t step) const override {
     return stream_->numbers(step, config_.global_batch, {0, config_.global_batch});
   }
@@ -94,6 +120,18 @@ class LanguageTask : public TrainTask {
   }
 
  private:
+  // Nothing is measured where the held-out documents do not fill a sequence.
+  void open_heldout(const Dataset& dataset) {
+    if (config_.evaluate_sequences == 0) return;
+    try {
+      heldout_.emplace(dataset, TokenStreamOptions{.length = config_.model.max_tokens,
+                                                   .separator = separator_,
+                                                   .split = kHeldoutSplit});
+    } catch (const Error& e) {
+      if (e.code() != ExitCode::data) throw;
+    }
+  }
+
   // The gradients of this rank's leaves, each over its micro-batches one after another. Returns the
   // sum of the losses of all ranks.
   double add_gradients(std::int64_t step) {
@@ -133,7 +171,7 @@ class LanguageTask : public TrainTask {
   Decoder decoder_;
   ShardedOptimizer optimizer_;
   std::int32_t separator_ = 0;
-  std::optional<TokenStream> stream_;
+  std::optional<TokenStream> stream_, heldout_;
 };
 
 }  // namespace

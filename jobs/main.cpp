@@ -22,11 +22,14 @@ namespace {
 
 constexpr JobEntry kJobs[] = {
     {"shard", "cut documents or vectors into a dataset of HDF5 shards", make_shard_job},
-    {"train", "train a text encoder on a dataset", make_train_job},
+    {"train", "train a text encoder or a language model on a dataset", make_train_job},
     {"embed", "embed a dataset's passages with a model", make_embed_job},
     {"index", "build a vector index over all ranks", make_index_job},
-    {"search", "find the nearest neighbours of many queries at once", make_search_job},
+    {"search", "find the nearest neighbours of many queries at once", make_search_job, "query.text",
+     "a question; prints the best passages"},
     {"evaluate", "measure how well a model finds held-out documents", make_evaluate_job},
+    {"generate", "complete many prompts at once with a language model", make_generate_job,
+     "prompt.text", "a prompt; prints its completion"},
 };
 
 struct CommandLine {
@@ -67,8 +70,8 @@ void add_job(CLI::App& app, const JobEntry& entry, CommandLine& line) {
       ->type_name("H:MM:SS");
   sub->add_flag("--dry-run", line.dry_run, "check everything, write nothing");
   sub->add_flag("--json", line.json, "print the result as JSON");
-  if (std::string(entry.name) == "search")
-    sub->add_option("--text", line.texts, "a question; prints the best passages")
+  if (entry.text_key)
+    sub->add_option("--text", line.texts, entry.text_meaning)
         ->type_name("TEXT")
         ->expected(1)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -112,7 +115,8 @@ void configure(Schema& schema, const CommandLine& line) {
   if (!line.config_file.empty()) schema.load_file(line.config_file);
   schema.load_environment();
   for (const std::string& setting : line.settings) schema.set(setting);
-  if (!line.texts.empty()) schema.set("query.text=" + nlohmann::json(line.texts).dump());
+  if (!line.texts.empty())
+    schema.set(std::string(line.job->text_key) + "=" + nlohmann::json(line.texts).dump());
   schema.check_required();
 }
 

@@ -69,7 +69,8 @@ struct ShardConfig {
     s.bytes("tokenizer.sample", &tokenizer.sample_bytes, "text to train the tokenizer on");
     s.choice("tokenizer.normalization", &tokenizer.normalization, tokenizer_normalizations(),
              "how a trained tokenizer unifies characters; those ending in _cf ignore case");
-    s.key("passage.tokens", &sharding.passage.tokens, "tokens", "longest passage");
+    s.key("passage.tokens", &sharding.passage.tokens, "tokens",
+          "longest passage; 0: documents are not cut, as language models want them");
     s.key("passage.per_document", &sharding.passage.per_document, "passages",
           "passages after which the rest of a document is left out; 0: no limit");
     s.key("query.tokens", &sharding.query_tokens, "tokens",
@@ -85,7 +86,8 @@ struct ShardConfig {
     if (shards < 1 || shards > kMaxShards) wrong("expected 1 to 100000 shards", "shards", "");
     if (!(sharding.heldout >= 0 && sharding.heldout < 1))
       wrong("expected a share below 1", "split.heldout", "");
-    if (sharding.passage.tokens < 8) wrong("a passage has at least 8 tokens", "passage.tokens", "");
+    if (sharding.passage.tokens != 0 && sharding.passage.tokens < 8)
+      wrong("a passage has at least 8 tokens", "passage.tokens", "0 is no limit");
     if (sharding.passage.per_document < 0)
       wrong("a negative count", "passage.per_document", "0 is no limit");
     if (sharding.query_tokens < 1) wrong("a question has at least 1 token", "query.tokens", "");

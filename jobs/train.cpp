@@ -43,7 +43,8 @@ class TrainRun {
         checkpoints_(comm_, context.run_folder / kCheckpointFolder, config.checkpoint),
         total_steps_(config.steps) {
     // Ranks without samples must know them, too.
-    for (const char* phase : {"load", "forward", "backward", "reduce", "optimizer", "checkpoint"})
+    for (const char* phase :
+         {"load", "forward", "backward", "reduce", "optimizer", "checkpoint", "evaluate"})
       (void)context.phases.measure(phase);
   }
 
@@ -126,7 +127,23 @@ class TrainRun {
     else
       skip(result);
     report(result, seconds_since(start));
+    if (config_.evaluate_every > 0 && step_ % config_.evaluate_every == 0 && step_ < total_steps_)
+      evaluate();
     fix_steps();
+  }
+
+  // Figures on what is held out, for the record; null where there are none.
+  nlohmann::json evaluate() {
+    nlohmann::json figures = task_->evaluate();
+    if (figures.is_null()) return figures;
+    std::string line;
+    for (const auto& [name, value] : figures.items())
+      line += fmt::format("  {} {:.4f}", name, value.get<double>());
+    log_info("after step {}:{}", step_, line);
+    nlohmann::json event = figures;
+    event["step"] = step_;
+    context_.events.write("evaluation", event);
+    return figures;
   }
 
   void skip(const StepResult& result) {
@@ -189,6 +206,8 @@ class TrainRun {
       const auto timed = context_.phases.measure("checkpoint");
       checkpoints_.save(snapshot());
     }
+    if (const nlohmann::json figures = evaluate(); !figures.is_null())
+      context_.result.update(figures);
     const auto timed = context_.phases.measure("save");
     nlohmann::json metadata = task_->model_metadata();
     metadata.update({{"steps", total_steps_}, {"dataset_digest", dataset_.manifest().digest}});

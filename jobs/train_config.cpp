@@ -77,6 +77,10 @@ void TrainConfig::describe(Schema& s) {
         "language models: weight of the squared logarithm of the softmax's sum");
   s.key("train.give_up_after", &give_up_after, "steps",
         "end with code 65 after so many non-finite steps in a row");
+  s.key("evaluate.every", &evaluate_every, "steps",
+        "language models: measure the held-out documents after so many steps; 0: at the end only");
+  s.key("evaluate.sequences", &evaluate_sequences, "sequences",
+        "language models: held-out sequences that are measured, at most; 0: none");
   s.key("batch.global", &global_batch, "samples",
         "pairs or sequences of an update; to a pair, every other passage of them is a negative");
   s.key("batch.micro", &micro_batch, "samples", "samples that run at a time");
@@ -122,7 +126,8 @@ void TrainConfig::check() {
     wrong("expected 0 or more, and a smoothing below 1", "train.label_smoothing, train.z_loss", "");
   if (decay_share < 0 || decay_share > 1)
     wrong("a share is between 0 and 1", "optimizer.decay_share", "");
-  if (warmup_steps < 0 || give_up_after < 1 || checkpoint.keep < 1)
+  if (warmup_steps < 0 || evaluate_every < 0 || evaluate_sequences < 0 || give_up_after < 1 ||
+      checkpoint.keep < 1)
     wrong("a count is too small", "configuration", "");
   model.check();
 }

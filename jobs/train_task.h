@@ -35,6 +35,9 @@ class TrainTask {
 
   // The update of step `step`, counted from 0.
   virtual StepResult step(std::int64_t step, double learning_rate) = 0;
+  // How good the model is on what is held out of training, as figures by name; null where the task
+  // measures nothing.
+  virtual nlohmann::json evaluate() { return {}; }
   // The samples of a step, by their rows in the dataset: for the record of a step that went wrong.
   virtual std::vector<std::int64_t> samples(std::int64_t step) const = 0;
 

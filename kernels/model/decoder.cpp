@@ -1,7 +1,11 @@
 #include "kernels/model/decoder.h"
 
+#include <algorithm>
+#include <optional>
 #include <stdexcept>
 
+#include "kernels/core/parallel.h"
+#include "kernels/model/decoder_cache.h"
 #include "kernels/model/decoder_head.h"
 #include "kernels/model/transformer_pass.h"
 
@@ -58,6 +62,10 @@ class Decoder::Pass {
                         const CrossEntropyOptions& options, std::span<float> losses,
                         std::span<float> gradients) = 0;
   virtual void logits(const TokenBatch& batch, std::span<float> logits) = 0;
+  virtual void start_generation(std::span<const std::int64_t> capacities) = 0;
+  virtual void prefill(const TokenBatch& texts, std::int64_t first, std::span<float> logits) = 0;
+  virtual void append(std::span<const std::int32_t> tokens, std::span<const std::int64_t> sequences,
+                      std::span<float> logits) = 0;
 
   void check(const TokenBatch& batch) const {
     require(loaded_, "decoder: no parameters were loaded");
@@ -112,12 +120,108 @@ class Decoder::TypedPass final : public Decoder::Pass {
 
   void logits(const TokenBatch& batch, std::span<float> logits) override {
     body_.forward(batch, false);
-    head_pass_.logits(body_, std::ssize(batch.tokens), logits);
+    head_pass_.logits(body_.hidden(0, std::ssize(batch.tokens)), logits);
+  }
+
+  void start_generation(std::span<const std::int64_t> capacities) override {
+    cache_.emplace(shape_.body, capacities);
+  }
+
+  void prefill(const TokenBatch& texts, std::int64_t first, std::span<float> logits) override {
+    require(cache_ && first >= 0 && first + texts.size() <= cache_->sequences(),
+            "decoder: there are no such sequences");
+    std::vector<std::int64_t> last;
+    for (std::int64_t s = 0; s < texts.size(); ++s) {
+      const std::int64_t length = texts.offsets[s + 1] - texts.offsets[s];
+      require(cache_->length(first + s) == 0 && length <= cache_->capacity(first + s),
+              "decoder: a text does not fit its sequence");
+      last.push_back(texts.offsets[s + 1] - 1);
+    }
+    PrefillHook hook(*cache_, texts, first);
+    body_.forward(texts, false, &hook);
+    for (std::int64_t s = 0; s < texts.size(); ++s)
+      cache_->set_length(first + s, texts.offsets[s + 1] - texts.offsets[s]);
+    last_logits(last, logits);
+  }
+
+  void append(std::span<const std::int32_t> tokens, std::span<const std::int64_t> sequences,
+              std::span<float> logits) override {
+    std::vector<std::int32_t> offsets{0};
+    std::vector<std::int64_t> rows;
+    for (const std::int64_t s : sequences) {
+      require(
+          cache_ && s >= 0 && s < cache_->sequences() && cache_->length(s) < cache_->capacity(s),
+          "decoder: a sequence is full, or there is none");
+      rows.push_back(std::ssize(rows));
+      offsets.push_back(static_cast<std::int32_t>(rows.size()));
+    }
+    AppendHook hook(*cache_, sequences);
+    const TokenBatch batch{tokens, offsets};
+    check(batch);
+    body_.forward(batch, false, &hook);
+    for (const std::int64_t s : sequences) cache_->set_length(s, cache_->length(s) + 1);
+    last_logits(rows, logits);
   }
 
  private:
+  // Keeps the keys and values of whole texts, and leaves attention to the pass.
+  class PrefillHook : public AttentionHook<T> {
+   public:
+    PrefillHook(DecoderCache<T>& cache, const TokenBatch& texts, std::int64_t first)
+        : cache_(cache), texts_(texts), first_(first) {}
+    bool attend(std::int64_t layer, MatrixView<T> qkv, MatrixView<T>) override {
+      parallel_for(texts_.size(), [&](std::int64_t s) {
+        for (std::int32_t t = texts_.offsets[s]; t < texts_.offsets[s + 1]; ++t)
+          cache_.keep(first_ + s, layer, t - texts_.offsets[s], qkv.row(t));
+      });
+      return false;
+    }
+
+   private:
+    DecoderCache<T>& cache_;
+    const TokenBatch& texts_;
+    std::int64_t first_;
+  };
+
+  // One token a sequence, against what is kept.
+  class AppendHook : public AttentionHook<T> {
+   public:
+    AppendHook(DecoderCache<T>& cache, std::span<const std::int64_t> sequences)
+        : cache_(cache), sequences_(sequences), scratch_(1) {
+      for (const std::int64_t s : sequences)
+        positions_.push_back(static_cast<std::int32_t>(cache.length(s)));
+      scratch_.prepare();
+    }
+    const std::int32_t* positions() const override { return positions_.data(); }
+    bool attend(std::int64_t layer, MatrixView<T> qkv, MatrixView<T> context) override {
+      parallel_for_dynamic(std::ssize(sequences_), [&](std::int64_t i) {
+        cache_.keep(sequences_[i], layer, positions_[i], qkv.row(i));
+        cache_.attend(sequences_[i], layer, positions_[i], qkv.row(i),
+                      scratch_.template get<float>(0, positions_[i] + 1), context.row(i));
+      });
+      return true;
+    }
+
+   private:
+    DecoderCache<T>& cache_;
+    std::span<const std::int64_t> sequences_;
+    std::vector<std::int32_t> positions_;
+    ThreadScratch scratch_;
+  };
+
+  // Logits after some rows of the last forward pass.
+  void last_logits(std::span<const std::int64_t> rows, std::span<float> logits) {
+    const std::int64_t width = shape_.body.width;
+    last_.grow(std::ssize(rows) * width);
+    for (std::int64_t i = 0; i < std::ssize(rows); ++i)
+      std::copy_n(body_.hidden(rows[i], 1).data, width, last_.data() + i * width);
+    head_pass_.logits({last_.data(), std::ssize(rows), width}, logits);
+  }
+
   TransformerPass<T> body_;
   DecoderHead<T> head_pass_;
+  std::optional<DecoderCache<T>> cache_;
+  AlignedBuffer<float> last_;
 };
 
 Decoder::Decoder(const DecoderShape& shape, DType compute, ProductBackend backend) {
@@ -186,6 +290,31 @@ void Decoder::logits(const TokenBatch& batch, std::span<float> logits) {
           "decoder: the logits have the wrong size");
   pass_->kept_tokens_ = -1;
   pass_->logits(batch, logits);
+}
+
+void Decoder::start_generation(std::span<const std::int64_t> capacities) {
+  for (const std::int64_t capacity : capacities)
+    require(capacity >= 1 && capacity <= shape().body.max_tokens,
+            "decoder: a sequence is empty or longer than max_tokens");
+  pass_->start_generation(capacities);
+}
+
+void Decoder::prefill(const TokenBatch& texts, std::int64_t first, std::span<float> logits) {
+  pass_->check(texts);
+  require(std::ssize(logits) == texts.size() * shape().body.vocabulary,
+          "decoder: the logits have the wrong size");
+  pass_->kept_tokens_ = -1;
+  pass_->prefill(texts, first, logits);
+}
+
+void Decoder::append(std::span<const std::int32_t> tokens, std::span<const std::int64_t> sequences,
+                     std::span<float> logits) {
+  require(pass_->loaded_, "decoder: no parameters were loaded");
+  require(!tokens.empty() && tokens.size() == sequences.size() &&
+              std::ssize(logits) == std::ssize(tokens) * shape().body.vocabulary,
+          "decoder: the logits have the wrong size");
+  pass_->kept_tokens_ = -1;
+  pass_->append(tokens, sequences, logits);
 }
 
 std::vector<ProductSize> Decoder::forward_products(std::int64_t tokens) const {

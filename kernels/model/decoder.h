@@ -69,6 +69,17 @@ class Decoder {
   // Logits [tokens, vocabulary], row by row.
   void logits(const TokenBatch& batch, std::span<float> logits);
 
+  // Generation keeps the keys and values of some sequences, of at most capacities[s] tokens each,
+  // until the next call.
+  void start_generation(std::span<const std::int64_t> capacities);
+  // Puts texts at the start of sequences [first, first + texts.size()), which must be empty, and
+  // gives the logits after their last tokens, [texts.size(), vocabulary].
+  void prefill(const TokenBatch& texts, std::int64_t first, std::span<float> logits);
+  // Appends tokens[i] to sequence sequences[i], each sequence once; logits [tokens, vocabulary].
+  // Throws std::invalid_argument for a sequence that is full.
+  void append(std::span<const std::int32_t> tokens, std::span<const std::int64_t> sequences,
+              std::span<float> logits);
+
   // Products with weight matrices in one forward pass over `tokens` tokens, and in its backward
   // pass. Attention's own products, whose size depends on the lengths, are not among them.
   std::vector<ProductSize> forward_products(std::int64_t tokens) const;

@@ -53,7 +53,7 @@ void DecoderHead<T>::start(std::int64_t tokens) {
 template <class T>
 void DecoderHead<T>::fill_logits(MatrixView<const float> hidden, std::int64_t panel_in_chunk) {
   const MatrixView<T> h = hidden_.rows(panel_in_chunk * panel_rows_, panel_rows_);
-  add_bias<T>(hidden, nullptr, h);
+  add_bias<T>(hidden, nullptr, h.row_range(0, hidden.rows));
   const MatrixView<T> all = logits_panel(panel_in_chunk);
   const std::int64_t size = linear_.block_size();
   float* block = scratch_.template get<float>(kWide, panel_rows_ * size);
@@ -117,14 +117,16 @@ void DecoderHead<T>::losses_and_gradients(TransformerPass<T>& body,
 }
 
 template <class T>
-void DecoderHead<T>::logits(TransformerPass<T>& body, std::int64_t tokens,
-                            std::span<float> logits) {
-  start(tokens);
-  for (std::int64_t panel = 0; panel < body.panels(); panel += chunk_panels_) {
-    parallel_for_dynamic(std::min(chunk_panels_, body.panels() - panel), [&](std::int64_t p) {
-      fill_logits(body.hidden_panel(panel + p), p);
-      const std::int64_t first = (panel + p) * panel_rows_;
-      for (std::int64_t r = 0; r < std::min(panel_rows_, tokens - first); ++r)
+void DecoderHead<T>::logits(MatrixView<const float> hidden, std::span<float> logits) {
+  start(hidden.rows);
+  const std::int64_t panels = (hidden.rows + panel_rows_ - 1) / panel_rows_;
+  for (std::int64_t panel = 0; panel < panels; panel += chunk_panels_) {
+    parallel_for_dynamic(std::min(chunk_panels_, panels - panel), [&](std::int64_t p) {
+      const std::int64_t first = (panel + p) * panel_rows_,
+                         rows = std::min(panel_rows_, hidden.rows - first);
+      // A panel is multiplied whole, whatever stands in its last rows.
+      fill_logits(hidden.row_range(first, rows), p);
+      for (std::int64_t r = 0; r < rows; ++r)
         for (std::int64_t c = 0; c < vocabulary_; ++c)
           logits[(first + r) * vocabulary_ + c] = float(logits_panel(p)(r, c));
     });

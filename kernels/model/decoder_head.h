@@ -31,8 +31,8 @@ class DecoderHead {
                             const CrossEntropyOptions& options, std::span<float> losses,
                             float* d_weights);
 
-  // Logits of the first `tokens` rows, [tokens, vocabulary].
-  void logits(TransformerPass<T>& body, std::int64_t tokens, std::span<float> logits);
+  // Logits of any rows of hidden states, [rows, vocabulary].
+  void logits(MatrixView<const float> hidden, std::span<float> logits);
 
  private:
   enum Slot { kProduct, kWide, kWeights, kSlots = 4 };

@@ -163,7 +163,7 @@ void TransformerPass<T>::place_probabilities(const TokenBatch& batch) {
 }
 
 template <class T>
-void TransformerPass<T>::start(const TokenBatch& batch, bool keep) {
+void TransformerPass<T>::start(const TokenBatch& batch, bool keep, const AttentionHook<T>* hook) {
   keep_ = keep;
   tokens_ = static_cast<std::int64_t>(batch.tokens.size());
   panels_ = (tokens_ + panel_rows_ - 1) / panel_rows_;
@@ -172,6 +172,8 @@ void TransformerPass<T>::start(const TokenBatch& batch, bool keep) {
   for (std::int64_t s = 0; s < batch.size(); ++s)
     for (std::int32_t t = batch.offsets[s]; t < batch.offsets[s + 1]; ++t)
       positions_[t] = t - batch.offsets[s];
+  if (hook != nullptr && hook->positions() != nullptr)
+    std::copy_n(hook->positions(), tokens_, positions_.begin());
   if (!causal()) place_probabilities(batch);
   for (std::int64_t l = 0; l < (keep ? shape_.layers : 1); ++l) grow_layer(*layers_[l], keep);
   last_x_.grow(rows_);
@@ -229,10 +231,13 @@ void TransformerPass<T>::project_qkv(std::int64_t index, std::int64_t panel,
 }
 
 template <class T>
-void TransformerPass<T>::attend(std::int64_t index, const TokenBatch& batch) {
+void TransformerPass<T>::attend(std::int64_t index, const TokenBatch& batch,
+                                AttentionHook<T>* hook) {
   Layer& l = layer(index);
   const MatrixView<T> behind = l.context.rows(tokens_, rows_ - tokens_);
   for (std::int64_t r = 0; r < behind.rows; ++r) std::fill_n(behind.row(r), behind.cols, T(0.0f));
+  if (hook != nullptr && hook->attend(index, l.qkv.rows(0, tokens_), l.context.rows(0, tokens_)))
+    return;
   parallel_for_dynamic(batch.size() * shape_.kv_heads, [&](std::int64_t i) {
     const std::int64_t s = i / shape_.kv_heads, head = i % shape_.kv_heads,
                        first = batch.offsets[s], length = batch.offsets[s + 1] - first;
@@ -319,14 +324,14 @@ void TransformerPass<T>::finish_layer(std::int64_t index, std::int64_t panel) {
 }
 
 template <class T>
-void TransformerPass<T>::forward(const TokenBatch& batch, bool keep) {
-  start(batch, keep);
+void TransformerPass<T>::forward(const TokenBatch& batch, bool keep, AttentionHook<T>* hook) {
+  start(batch, keep, hook);
   parallel_for_dynamic(panels_, [&](std::int64_t panel) {
     embed_rows(batch, panel);
     first_norm(panel);
   });
   for (std::int64_t index = 0; index < shape_.layers; ++index) {
-    attend(index, batch);
+    attend(index, batch, hook);
     parallel_for_dynamic(panels_, [&](std::int64_t panel) { finish_layer(index, panel); });
   }
 }

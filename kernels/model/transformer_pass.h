@@ -73,6 +73,18 @@ struct PartialColumns {
         total(ff1_bias + s.feed_forward) {}
 };
 
+// What takes part in a layer's attention from outside, such as a cache of keys and values.
+template <class T>
+class AttentionHook {
+ public:
+  virtual ~AttentionHook() = default;
+  // The position of a row's token in its sequence, where it is not that in the batch.
+  virtual const std::int32_t* positions() const { return nullptr; }
+  // Sees a layer's queries, keys and values, rotated, row by row of the batch. Fills `context` and
+  // returns true, or leaves attention to the pass.
+  virtual bool attend(std::int64_t layer, MatrixView<T> qkv, MatrixView<T> context) = 0;
+};
+
 // T (float or bf16) is the type of products. Everything is the same bytes for any number of
 // threads. Call in this order: load; forward; for gradients then start_backward and backward.
 template <class T>
@@ -86,7 +98,7 @@ class TransformerPass {
   void load(const float* arena);
 
   // Keeps what the backward pass needs only where `keep` says so.
-  void forward(const TokenBatch& batch, bool keep);
+  void forward(const TokenBatch& batch, bool keep, AttentionHook<T>* hook = nullptr);
 
   // The batch's tokens, rounded up to whole panels of panel_rows().
   std::int64_t panel_rows() const { return panel_rows_; }
@@ -193,7 +205,7 @@ class TransformerPass {
   }
 
   // Forward, a panel of rows at a time.
-  void start(const TokenBatch& batch, bool keep);
+  void start(const TokenBatch& batch, bool keep, const AttentionHook<T>* hook);
   void grow_layer(Layer& layer, bool whole);
   void place_probabilities(const TokenBatch& batch);
   void embed_rows(const TokenBatch& batch, std::int64_t panel);
@@ -203,7 +215,7 @@ class TransformerPass {
                           MatrixView<float> out);
   void project_qkv(std::int64_t index, std::int64_t panel, MatrixView<const T> h);
   void first_norm(std::int64_t panel);
-  void attend(std::int64_t index, const TokenBatch& batch);
+  void attend(std::int64_t index, const TokenBatch& batch, AttentionHook<T>* hook);
   void finish_layer(std::int64_t index, std::int64_t panel);
 
   // Backward.

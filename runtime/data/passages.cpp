@@ -136,10 +136,18 @@ class SectionCutter {
   std::vector<Cut> cuts_;  // one a token
 };
 
+// The whole text, encoded at once: language models are to see the white space, too.
+std::vector<Passage> whole_passage(std::string_view text, const Tokenizer& tokenizer) {
+  Passage passage{0, std::int64_t(text.size()), tokenizer.encode(text)};
+  if (passage.tokens.empty()) return {};
+  return {std::move(passage)};
+}
+
 }  // namespace
 
 std::vector<Passage> cut_passages(std::string_view text, const Tokenizer& tokenizer,
                                   const PassageOptions& options) {
+  if (options.tokens == 0) return whole_passage(text, tokenizer);
   CHECK(options.tokens >= 1 && options.per_document >= 0);
   std::vector<Passage> passages;
   std::size_t begin = 0;

@@ -10,12 +10,13 @@
 namespace tutti {
 
 struct PassageOptions {
-  std::int64_t tokens = 96;  // the most that a passage has
+  std::int64_t tokens = 96;  // the most that a passage has; 0: a document is one passage, as it is
   std::int64_t per_document =
       0;  // passages after which the rest of a document is left out; 0: no limit
 };
 
-// Bytes [begin, end) of a document, without white space at either end, and their tokens.
+// Bytes [begin, end) of a document, without white space at either end (unless it is the whole
+// document), and their tokens.
 struct Passage {
   std::int64_t begin = 0, end = 0;
   std::vector<std::int32_t> tokens;

@@ -36,6 +36,11 @@ std::string spool_file(std::int64_t shard, std::int64_t column) {
   return fmt::format("{}.{}.spool", shard_file(shard), column);
 }
 
+std::string batch_file(std::int64_t index) { return fmt::format("batch-{:08}.jsonl", index); }
+bool is_batch_file(std::string_view name) {
+  return name.starts_with("batch-") && name.ends_with(".jsonl");
+}
+
 bool is_leftover_file(std::string_view name) {
   return (name.starts_with(kShardStart) && name.ends_with(".spool")) || name.ends_with(".tmp");
 }

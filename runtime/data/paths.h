@@ -15,6 +15,7 @@ inline constexpr const char* kTokenizerFile = "tokenizer.model";
 inline constexpr const char* kModelFile = "model.h5";
 inline constexpr const char* kCentroidsFile = "centroids.h5";
 inline constexpr const char* kNeighborsFile = "neighbors.h5";
+inline constexpr const char* kCompletionsFile = "completions.jsonl";
 
 // A run's records.
 inline constexpr const char* kConfigFile = "config.toml";
@@ -37,6 +38,11 @@ bool is_shard_record_file(std::string_view name);
 // "shard-00012.h5.3.spool": what one column of a shard is gathered in before the shard can be laid
 // out.
 std::string spool_file(std::int64_t shard, std::int64_t column);
+// "batch-00000012.jsonl": the completions of a batch of prompts, until all of them are one file;
+// and what all batches in a folder follow from.
+std::string batch_file(std::int64_t index);
+bool is_batch_file(std::string_view name);
+inline constexpr const char* kBatchKeyFile = "batches.key";
 // Whether `name` is a file that only a crash leaves: spools and what atomic_replace writes first.
 bool is_leftover_file(std::string_view name);
 

@@ -28,7 +28,8 @@ TokenStream::TokenStream(const Dataset& dataset, TokenStreamOptions options)
 void TokenStream::index_documents() {
   const auto split = dataset_.column("documents", "split"),
              first = dataset_.column("documents", "first_passage"),
-             count = dataset_.column("documents", "passages");
+             count = dataset_.column("documents", "passages"),
+             text = dataset_.column("passages", "text");
   starts_.assign(1, 0);
   for (std::int64_t shard = 0; shard < dataset_.manifest().shards(); ++shard) {
     const Range rows = dataset_.shard_rows("documents", shard),
@@ -36,17 +37,20 @@ void TokenStream::index_documents() {
     const std::size_t n = std::size_t(rows.size());
     std::vector<std::uint8_t> splits(n);
     std::vector<std::int32_t> counts(n);
-    std::vector<std::int64_t> firsts(n), offsets;
+    std::vector<std::int64_t> firsts(n), offsets, text_offsets;
     dataset_.read(split, rows.begin, rows.size(), std::span(splits));
     dataset_.read(first, rows.begin, rows.size(), std::span(firsts));
     dataset_.read(count, rows.begin, rows.size(), std::span(counts));
     dataset_.read_offsets(column_, passages.begin, passages.size(), offsets);
+    dataset_.read_offsets(text, passages.begin, passages.size(), text_offsets);
     for (std::size_t i = 0; i < n; ++i) {
       if (splits[i] != options_.split || counts[i] == 0) continue;
       passages_.push_back({passages.begin + firsts[i], counts[i]});
       const std::int64_t length =
           offsets[std::size_t(firsts[i] + counts[i])] - offsets[std::size_t(firsts[i])];
       starts_.push_back(starts_.back() + 1 + length);
+      text_bytes_ +=
+          text_offsets[std::size_t(firsts[i] + counts[i])] - text_offsets[std::size_t(firsts[i])];
     }
   }
 }

@@ -39,6 +39,8 @@ class TokenStream {
   std::int64_t documents() const { return std::int64_t(starts_.size()) - 1; }
   std::int64_t tokens() const { return starts_.back(); }
   std::int64_t sequences() const { return sampler_.count(); }
+  // Bytes of the documents' text.
+  std::int64_t text_bytes() const { return text_bytes_; }
 
   // The sequences' numbers of [samples.begin, samples.end) of step `step`'s batch of `batch`
   // sequences.
@@ -65,6 +67,7 @@ class TokenStream {
   Dataset::Column column_;
   std::vector<Passages> passages_;    // of each document
   std::vector<std::int64_t> starts_;  // of each document in the stream, and its end
+  std::int64_t text_bytes_ = 0;
   Sampler sampler_;
 };
 

@@ -335,6 +335,57 @@ TEST(Decoder, BFloat16IsCloseToF32) {
   }
 }
 
+// What generation gives, token by token, is what one pass over the whole text gives.
+void expect_generation_like_one_pass(const DecoderShape& shape, DType type, double tolerance) {
+  Decoder decoder(shape, type);
+  const auto parameters = lively_parameters(decoder, 3);
+  decoder.load_parameters(parameters);
+  const Batch batch({30, 12, 21});
+  std::vector<float> whole(batch.tokens.size() * 541);
+  decoder.logits(batch.view(), whole);
+  const auto expect_row = [&](const float* logits, std::size_t sequence, std::int64_t position) {
+    const float* expected = &whole[(batch.offsets[sequence] + position) * 541];
+    test::expect_near(std::vector<float>(logits, logits + 541),
+                      std::vector<float>(expected, expected + 541), tolerance);
+  };
+
+  decoder.start_generation(std::vector<std::int64_t>{30, 12, 21});
+  const std::vector<std::int64_t> prompts{5, 1, 20};
+  std::vector<std::int32_t> tokens, offsets{0};
+  for (std::size_t s = 0; s < 3; ++s) {
+    const auto begin = batch.tokens.begin() + batch.offsets[s];
+    tokens.insert(tokens.end(), begin, begin + prompts[s]);
+    offsets.push_back(static_cast<std::int32_t>(tokens.size()));
+  }
+  std::vector<float> logits(3 * 541);
+  decoder.prefill({tokens, offsets}, 0, logits);
+  for (std::size_t s = 0; s < 3; ++s) expect_row(&logits[s * 541], s, prompts[s] - 1);
+  for (std::int64_t step = 0; step < 25; ++step) {
+    std::vector<std::int32_t> next;
+    std::vector<std::int64_t> open;
+    for (std::size_t s = 0; s < 3; ++s) {
+      const std::int64_t position = prompts[s] + step;
+      if (batch.offsets[s] + position >= batch.offsets[s + 1]) continue;
+      next.push_back(batch.tokens[batch.offsets[s] + position]);
+      open.push_back(static_cast<std::int64_t>(s));
+    }
+    logits.resize(open.size() * 541);
+    decoder.append(next, open, logits);
+    for (std::size_t i = 0; i < open.size(); ++i)
+      expect_row(&logits[i * 541], static_cast<std::size_t>(open[i]), prompts[open[i]] + step);
+  }
+  EXPECT_THROW(decoder.append(std::vector<std::int32_t>{1}, std::vector<std::int64_t>{1},
+                              std::span(logits).first(541)),
+               std::invalid_argument);
+}
+
+TEST(Decoder, GenerationGivesWhatOnePassGives) {
+  for (const DecoderShape& shape : families()) {
+    expect_generation_like_one_pass(shape, DType::f32, 1e-4);
+    expect_generation_like_one_pass(shape, DType::bf16, 0.5);
+  }
+}
+
 TEST(Decoder, BytesDoNotDependOnThreads) {
   const Batch batch({40, 70, 1, 33});
   for (const DType type : {DType::f32, DType::bf16})
