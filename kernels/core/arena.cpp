@@ -14,15 +14,19 @@ namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
-// Rows of activations are pages apart: with small pages each row would cost an address translation.
-void ask_for_huge_pages([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t bytes) {
-#ifdef MADV_HUGEPAGE
-  madvise(memory, bytes, MADV_HUGEPAGE);  // a hint: nothing is lost where it fails
-#endif
+// What is worth pages of its own.
+[[maybe_unused]] constexpr std::size_t kLarge = 2 * kHugePage;
+
+template <class Integer>
+Integer round_up(Integer value, Integer step) {
+  return (value + step - 1) / step * step;
 }
 
-std::int64_t round_up(std::int64_t value, std::int64_t step) {
-  return (value + step - 1) / step * step;
+void* allocate_small(std::size_t bytes) {
+  const std::size_t rounded = round_up(bytes, std::size_t{64});
+  void* memory = std::aligned_alloc(64, rounded);
+  if (memory == nullptr) throw std::bad_alloc();
+  return std::memset(memory, 0, rounded);
 }
 
 void check_view(const Parameter& parameter, std::size_t size) {
@@ -34,16 +38,39 @@ void check_view(const Parameter& parameter, std::size_t size) {
 
 namespace detail {
 
+#ifdef __linux__
+
+// Fresh pages are zero already, and stand where the thread is that first writes to them. More is
+// mapped than is needed and cut off again, so that huge pages begin where the memory does.
 void* allocate_zeroed(std::size_t bytes) {
-  const bool large = bytes >= 2 * kHugePage;
-  const std::size_t alignment = large ? kHugePage : 64;
-  const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  void* memory = std::aligned_alloc(alignment, rounded);
-  if (memory == nullptr) throw std::bad_alloc();
-  if (large) ask_for_huge_pages(memory, rounded);
-  std::memset(memory, 0, rounded);
-  return memory;
+  if (bytes < kLarge) return allocate_small(bytes);
+  const std::size_t rounded = round_up(bytes, kHugePage), mapped = rounded + kHugePage;
+  void* pages = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) throw std::bad_alloc();
+  auto* const begin = static_cast<std::byte*>(pages);
+  const std::size_t before = round_up(reinterpret_cast<std::uintptr_t>(begin), kHugePage) -
+                             reinterpret_cast<std::uintptr_t>(begin);
+  if (before > 0) munmap(begin, before);
+  munmap(begin + before + rounded, mapped - before - rounded);
+  // A hint: rows of activations are pages apart, and with small pages each would cost an address
+  // translation.
+  madvise(begin + before, rounded, MADV_HUGEPAGE);
+  return begin + before;
 }
+
+void release(void* memory, std::size_t bytes) {
+  if (bytes < kLarge)
+    std::free(memory);
+  else
+    munmap(memory, round_up(bytes, kHugePage));
+}
+
+#else
+
+void* allocate_zeroed(std::size_t bytes) { return allocate_small(bytes); }
+void release(void* memory, std::size_t) { std::free(memory); }
+
+#endif
 
 }  // namespace detail
 

@@ -22,9 +22,11 @@ inline constexpr std::int64_t kParameterAlignment = 64;
 
 namespace detail {
 
-// Memory for std::free, aligned to 64 bytes and zeroed, in huge pages where it is large and the
-// system has them. Throws std::bad_alloc.
+// Memory aligned to 64 bytes and zeroed, in huge pages where it is large and the system has them.
+// Throws std::bad_alloc.
 void* allocate_zeroed(std::size_t bytes);
+// Gives it back; `bytes` as it was allocated.
+void release(void* memory, std::size_t bytes);
 
 }  // namespace detail
 
@@ -43,7 +45,8 @@ class AlignedBuffer {
     if (size <= size_) return;
     memory_.reset();
     size_ = 0;
-    memory_.reset(static_cast<T*>(detail::allocate_zeroed(size * sizeof(T))));
+    const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T);
+    memory_ = {static_cast<T*>(detail::allocate_zeroed(bytes)), Free{bytes}};
     size_ = size;
   }
 
@@ -61,7 +64,8 @@ class AlignedBuffer {
 
  private:
   struct Free {
-    void operator()(T* memory) const { std::free(memory); }
+    std::size_t bytes = 0;
+    void operator()(T* memory) const { detail::release(memory, bytes); }
   };
   std::unique_ptr<T[], Free> memory_;
   std::int64_t size_ = 0;

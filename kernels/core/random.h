@@ -13,7 +13,8 @@ std::uint64_t random_u64(std::uint64_t seed, std::uint64_t stream, std::uint64_t
 // Uniform in [0, 1), a multiple of 2^-53.
 double random_uniform(std::uint64_t seed, std::uint64_t stream, std::uint64_t counter);
 
-// Standard normal, by Box and Muller from the two halves of the counter's bits.
+// Standard normal: the distribution's quantile of a uniform number, to within 1.2e-9 of it. Within
+// 8.2 of zero.
 double random_normal(std::uint64_t seed, std::uint64_t stream, std::uint64_t counter);
 
 }  // namespace tutti

@@ -1,5 +1,6 @@
 #include "kernels/core/random.h"
 
+#include <cmath>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -43,6 +44,16 @@ TEST(Random, NormalHasTheRightMoments) {
   EXPECT_NEAR(sum / kCount, 0.0, 0.02);
   EXPECT_NEAR(squares / kCount, 1.0, 0.02);
   EXPECT_NEAR(fourth / kCount, 3.0, 0.15);
+}
+
+TEST(Random, NormalHasTheRightShares) {
+  constexpr int kCount = 200000;
+  for (const double bound :
+       {-2.5, -1.0, 0.0, 0.5, 1.97, 1.98, 3.0}) {  // 1.973 is where tails begin
+    int below = 0;
+    for (int i = 0; i < kCount; ++i) below += random_normal(9, 0, i) < bound;
+    EXPECT_NEAR(double(below) / kCount, 0.5 * std::erfc(-bound / std::sqrt(2.0)), 0.003) << bound;
+  }
 }
 
 }  // namespace
