@@ -26,6 +26,8 @@ constexpr JobEntry kJobs[] = {
     {"embed", "embed a dataset's passages with a model", make_embed_job},
     {"index", "build a vector index over all ranks", make_index_job},
     {"search", "find the nearest neighbours of many queries at once", make_search_job},
+    {"import", "take over a language model of Hugging Face's transformers", make_import_job},
+    {"export", "write a language model as transformers reads it", make_export_job},
     {"evaluate", "measure how well a model finds held-out documents", make_evaluate_job},
 };
 
