@@ -28,7 +28,9 @@ class ImportJob : public Job {
       const auto timed = context.phases.measure("load");
       refuse_same_folder(context.run_folder);
       model.emplace(open_hugging_face_model(from_, tokenizer_));
-      if (context.dry_run) return;
+      if (context.dry_run)
+        return log_info("a model of the family {} in {} tensors", model->config.family,
+                        model->places.size());
       parameters.grow(model->layout.padded_size());
       read_tensors(model->tensors, model->places, model->layout, parameters.span());
     });

@@ -49,6 +49,12 @@ std::optional<StartModel> open_start(Comm& comm, const ModelConfig& config,
   return start;
 }
 
+// The same model with tables of rotary positions that are no longer than the sequences.
+DecoderShape shape_for(DecoderShape shape, std::int64_t tokens) {
+  if (!shape.body.learned_positions) shape.body.max_tokens = tokens;
+  return shape;
+}
+
 // The token in front of each document: the configured piece's.
 std::int32_t separator_of(const Dataset& dataset, const std::string& piece) {
   const Tokenizer tokenizer = Tokenizer::from_file(dataset.folder() / kTokenizerFile);
@@ -68,7 +74,9 @@ class LanguageTask : public TrainTask {
         config_(config),
         phases_(phases),
         start_(open_start(comm, config.model, dataset)),
-        decoder_(start_ ? start_->shape : config.model.decoder(vocabulary_of(dataset)), compute),
+        decoder_(start_ ? shape_for(start_->shape, config.model.max_tokens)
+                        : config.model.decoder(vocabulary_of(dataset)),
+                 compute),
         optimizer_(comm, decoder_.layout(), config.global_batch / config.leaf(),
                    config.optimizer_options(), phases) {
     comm.attempt([&] {
@@ -119,14 +127,16 @@ class LanguageTask : public TrainTask {
 
   nlohmann::json identity() const override {
     return {{"data.separator", separator_},
+            {"model.max_tokens", config_.model.max_tokens},
             {"batch.leaf", config_.leaf()},
             {"train.label_smoothing", config_.label_smoothing},
             {"train.z_loss", config_.z_loss}};
   }
   nlohmann::json model_metadata() const override {
-    nlohmann::json metadata = {{"architecture", "decoder"},
-                               {"shape", decoder_metadata(decoder_.shape())},
-                               {"separator", separator_}};
+    nlohmann::json metadata = {
+        {"architecture", "decoder"},
+        {"shape", decoder_metadata(start_ ? start_->shape : decoder_.shape())},
+        {"separator", separator_}};
     if (!start_) return metadata;
     metadata["from_digest"] = start_->manifest.digest;
     if (start_->manifest.metadata.contains(kHuggingFaceKey))

@@ -94,37 +94,39 @@ struct Refusal {
   const char *model, *key, *value, *named;
 };
 
+// A key's value, and what the message must name.
+const Refusal kRefusals[] = {
+    {"gpt2", "model_type", "\"bert\"", "bert"},
+    {"gpt2", "architectures", "[\"GPT2ForSequenceClassification\"]",
+     "GPT2ForSequenceClassification"},
+    {"gpt2", "activation_function", "\"gelu\"", "\"gelu\""},
+    {"gpt2", "scale_attn_weights", "false", "scale_attn_weights"},
+    {"gpt2", "scale_attn_by_inverse_layer_idx", "true", "scale_attn_by_inverse_layer_idx"},
+    {"gpt2", "add_cross_attention", "true", "add_cross_attention"},
+    {"gpt2", "n_head", "3", "n_head"},
+    {"gpt2", "n_layer", "0", "n_layer"},
+    {"gpt2", "n_embd", "null", "n_embd"},
+    {"gpt2", "n_embd", "1.5", "n_embd"},
+    {"gpt2", "layer_norm_epsilon", "0", "epsilon"},
+    {"llama", "hidden_act", "\"relu\"", "relu"},
+    {"llama", "mlp_bias", "true", "mlp_bias"},
+    {"llama", "quantization_config", "{\"bits\": 4}", "quantised"},
+    {"llama", "rope_parameters", "{\"rope_type\": \"yarn\", \"factor\": 2}", "yarn"},
+    {"llama", "rope_scaling", "{\"type\": \"dynamic\", \"factor\": 2}", "dynamic"},
+    {"llama", "rope_scaling", "{\"rope_type\": \"longrope\"}", "longrope"},
+    {"llama", "rope_scaling", "{\"rope_type\": \"linear\"}", "factor"},
+    {"llama", "rope_scaling", "{\"rope_type\": \"linear\", \"factor\": 0}", "factor"},
+    {"llama", "partial_rotary_factor", "0.5", "partial_rotary_factor"},
+    {"llama", "head_dim", "5", "even"},
+    {"llama", "head_dim", "1000000000", "too wide"},
+    {"llama", "num_key_value_heads", "3", "num_key_value_heads"},
+    {"mistral", "attention_bias", "true", "attention_bias"},
+    {"mistral", "layer_types", "[\"sliding_attention\", \"full_attention\"]", "1 of 2"},
+    {"mistral", "layer_types", "[\"chunked_attention\"]", "chunked_attention"},
+    {"qwen2", "layer_types", "[\"sliding_attention\"]", "window"}};
+
 TEST(HuggingFaceConfig, RefusesByName) {
-  const Refusal refusals[] = {
-      {"gpt2", "model_type", "\"bert\"", "bert"},
-      {"gpt2", "architectures", "[\"GPT2ForSequenceClassification\"]",
-       "GPT2ForSequenceClassification"},
-      {"gpt2", "activation_function", "\"gelu\"", "\"gelu\""},
-      {"gpt2", "scale_attn_weights", "false", "scale_attn_weights"},
-      {"gpt2", "scale_attn_by_inverse_layer_idx", "true", "scale_attn_by_inverse_layer_idx"},
-      {"gpt2", "add_cross_attention", "true", "add_cross_attention"},
-      {"gpt2", "n_head", "3", "n_head"},
-      {"gpt2", "n_layer", "0", "n_layer"},
-      {"gpt2", "n_embd", "null", "n_embd"},
-      {"gpt2", "n_embd", "1.5", "n_embd"},
-      {"gpt2", "layer_norm_epsilon", "0", "epsilon"},
-      {"llama", "hidden_act", "\"relu\"", "relu"},
-      {"llama", "mlp_bias", "true", "mlp_bias"},
-      {"llama", "quantization_config", "{\"bits\": 4}", "quantised"},
-      {"llama", "rope_parameters", "{\"rope_type\": \"yarn\", \"factor\": 2}", "yarn"},
-      {"llama", "rope_scaling", "{\"type\": \"dynamic\", \"factor\": 2}", "dynamic"},
-      {"llama", "rope_scaling", "{\"rope_type\": \"longrope\"}", "longrope"},
-      {"llama", "rope_scaling", "{\"rope_type\": \"linear\"}", "factor"},
-      {"llama", "rope_scaling", "{\"rope_type\": \"linear\", \"factor\": 0}", "factor"},
-      {"llama", "partial_rotary_factor", "0.5", "partial_rotary_factor"},
-      {"llama", "head_dim", "5", "even"},
-      {"llama", "head_dim", "1000000000", "too wide"},
-      {"llama", "num_key_value_heads", "3", "num_key_value_heads"},
-      {"mistral", "attention_bias", "true", "attention_bias"},
-      {"mistral", "layer_types", "[\"sliding_attention\", \"full_attention\"]", "1 of 2"},
-      {"mistral", "layer_types", "[\"chunked_attention\"]", "chunked_attention"},
-      {"qwen2", "layer_types", "[\"sliding_attention\"]", "window"}};
-  for (const Refusal& refusal : refusals) {
+  for (const Refusal& refusal : kRefusals) {
     json config = config_of(refusal.model);
     config[refusal.key] = json::parse(refusal.value);
     if (std::string(refusal.model) == "qwen2") config["sliding_window"] = 4;

@@ -131,6 +131,8 @@ TEST_F(HuggingFace, AModelOfOurOwnIsExportedAndImportedAgain) {
     ASSERT_EQ(import_from(1, folder() / ("own_out_" + kind), "own_again_" + kind).exit_code, 0);
     EXPECT_EQ(result_of("own_again_" + kind)["model_digest"],
               result_of("own_" + kind)["model_digest"]);
+    const auto further = train(2, "further_" + kind, "--set model.from=" + path("own_" + kind));
+    EXPECT_EQ(further.exit_code, 0) << "with the separator of the model\n" << further.output;
   }
 }
 
@@ -165,6 +167,9 @@ TEST_F(HuggingFace, AnotherModelToStartFromDoesNotGoOnFromACheckpoint) {
   ASSERT_EQ(import_from(1, golden_folder("gpt2"), "gpt2_again").exit_code, 0);
   EXPECT_EQ(train(1, "restarted", "--set model.from=" + path("gpt2_again")).exit_code, 0);
   EXPECT_EQ(train(1, "restarted", "--set model.from=" + path("gpt2_1")).exit_code, 64);
+  EXPECT_EQ(
+      train(1, "restarted", "--set model.max_tokens=20 --set model.from=" + path("gpt2")).exit_code,
+      64);
 }
 
 }  // namespace
