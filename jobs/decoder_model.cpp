@@ -1,11 +1,14 @@
 #include "jobs/decoder_model.h"
 
+#include <algorithm>
+#include <limits>
 #include <stdexcept>
 
 #include "jobs/encoder_model.h"
 #include "runtime/base/error.h"
 #include "runtime/data/model_file.h"
 #include "runtime/data/paths.h"
+#include "runtime/io/json_integer.h"
 
 namespace tutti {
 namespace {
@@ -28,6 +31,22 @@ RopeShape::Scaling scaling_of(const std::string& name) {
        {RopeShape::Scaling::none, RopeShape::Scaling::linear, RopeShape::Scaling::llama3})
     if (name == name_of(scaling)) return scaling;
   throw std::invalid_argument("an unknown scaling of rotary positions, " + name);
+}
+
+// No memory or time is taken for a decoder that the model's file is too small to hold.
+bool fits(const DecoderShape& s, const Manifest& model) {
+  const FileRecord* file = model.find_file(kModelFile);
+  if (!file || s.body.layers > std::int64_t(file->extents.size())) return false;
+  const Body& b = s.body;
+  for (const std::int64_t extent : {b.vocabulary, b.width, b.heads, b.kv_heads, b.head_size,
+                                    b.feed_forward, b.max_tokens, b.window})
+    if (extent < 0 || extent > std::numeric_limits<std::int32_t>::max()) return false;
+  const double rows = std::max({double(b.vocabulary), double(b.feed_forward),
+                                double(b.heads + 2 * b.kv_heads) * double(b.head_size),
+                                b.learned_positions ? double(b.max_tokens) : 0.0});
+  return 4 * double(b.width) * rows <= double(file->bytes) &&
+         4 * decoder_layout(s).used_size() <=
+             file->bytes + 4 * kParameterAlignment * std::int64_t(file->extents.size());
 }
 
 }  // namespace
@@ -73,7 +92,7 @@ DecoderShape decoder_shape(const nlohmann::json& m) {
                                    {"feed_forward", &b.feed_forward},
                                    {"max_tokens", &b.max_tokens},
                                    {"window", &b.window}})
-    *value = m.at(key).get<std::int64_t>();
+    *value = integer_of(m.at(key));
   b.feed_forward_kind =
       m.at("feed_forward_kind") == "gelu" ? Body::FeedForward::gelu : Body::FeedForward::swiglu;
   b.norm = m.at("norm") == "layer" ? NormKind::layer : NormKind::root_mean_square;
@@ -93,27 +112,42 @@ DecoderShape decoder_shape(const nlohmann::json& m) {
   return s;
 }
 
+DecoderShape decoder_shape_of(const Manifest& model, const std::string& place) {
+  const std::string remedy = "give the folder of a language model: of train or import";
+  try {
+    if (model.metadata_text("architecture") != "decoder")
+      throw Error(ExitCode::data, "the model is no language model", place, remedy);
+    const DecoderShape shape = decoder_shape(model.metadata.at("shape"));
+    if (fits(shape, model)) return shape;
+  } catch (const nlohmann::json::exception&) {
+  } catch (const std::invalid_argument&) {
+  }
+  throw Error(ExitCode::data, "the manifest does not describe a decoder that its file holds", place,
+              remedy);
+}
+
+std::optional<std::int32_t> decoder_separator(const Manifest& model, const DecoderShape& shape) {
+  const auto it = model.metadata.find("separator");
+  if (it == model.metadata.end() || !it->is_number_integer()) return std::nullopt;
+  const std::int64_t token = integer_of(*it);
+  if (token < 0 || token >= shape.body.vocabulary) return std::nullopt;
+  return std::int32_t(token);
+}
+
 LoadedDecoder load_decoder(Comm& comm, const std::filesystem::path& folder,
                            const std::string& dtype) {
   const DType compute = compute_type(comm, dtype);
   LoadedDecoder loaded;
   comm.attempt([&] {
     loaded.manifest = load_manifest(folder, kModelKind);
-    const nlohmann::json& metadata = loaded.manifest.metadata;
     const std::string place = (folder / kManifestFile).string();
-    try {
-      if (metadata.at("architecture") != "decoder")
-        throw Error(ExitCode::data,
-                    "it is no language model, but an " + metadata.at("architecture").dump(), place,
-                    "give a model of model.kind = \"gpt2\" or \"llama\"");
-      loaded.decoder = std::make_unique<Decoder>(decoder_shape(metadata.at("shape")), compute);
-      loaded.separator = metadata.at("separator");
-    } catch (const nlohmann::json::exception&) {
-      throw Error(ExitCode::data, "the manifest does not describe a language model", place,
-                  "give the folder of one");
-    } catch (const std::invalid_argument& e) {
-      throw Error(ExitCode::data, e.what(), place, "give the folder of a whole model");
-    }
+    const DecoderShape shape = decoder_shape_of(loaded.manifest, place);
+    const auto separator = decoder_separator(loaded.manifest, shape);
+    if (!separator)
+      throw Error(ExitCode::data, "the model names no token that ends a text", place,
+                  "import it again from a folder whose config.json names an eos_token_id");
+    loaded.separator = *separator;
+    loaded.decoder = std::make_unique<Decoder>(shape, compute);
     loaded.parameters.grow(loaded.decoder->layout().padded_size());
     load_parameters(folder, loaded.manifest, loaded.decoder->layout(), loaded.parameters.span());
     loaded.decoder->load_parameters(loaded.parameters.span());

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -30,5 +31,12 @@ struct LoadedDecoder {
 // model.
 LoadedDecoder load_decoder(Comm& comm, const std::filesystem::path& folder,
                            const std::string& dtype);
+// The shape that a model's manifest describes. Throws Error(data) naming `place` where it describes
+// no decoder, or one that its file cannot hold. Local.
+DecoderShape decoder_shape_of(const Manifest& model, const std::string& place);
+
+// The token between documents that a model was made with; nothing where its manifest names none of
+// its vocabulary.
+std::optional<std::int32_t> decoder_separator(const Manifest& model, const DecoderShape& shape);
 
 }  // namespace tutti

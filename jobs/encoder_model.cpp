@@ -84,15 +84,19 @@ DType compute_type(Comm& comm, const std::string& name) {
                                                                                      : DType::f32;
 }
 
+void require_same_tokenizer(const Manifest& model, const Manifest& dataset) {
+  const FileRecord *ours = model.find_file(kTokenizerFile),
+                   *theirs = dataset.find_file(kTokenizerFile);
+  if (!ours || !theirs || ours->bytes != theirs->bytes ||
+      ours->header_crc32c != theirs->header_crc32c)
+    throw Error(ExitCode::usage, "the model and the dataset have different tokenizers",
+                kTokenizerFile,
+                "shard the text with the model's tokenizer.model (tokenizer.model = ...)");
+}
+
 void check_tokenizer(Comm& comm, const Manifest& model, const Manifest& dataset) {
   comm.attempt([&] {
-    const FileRecord *ours = model.find_file(kTokenizerFile),
-                     *theirs = dataset.find_file(kTokenizerFile);
-    if (!ours || !theirs || ours->bytes != theirs->bytes ||
-        ours->header_crc32c != theirs->header_crc32c)
-      throw Error(ExitCode::usage, "the model and the dataset have different tokenizers",
-                  kTokenizerFile,
-                  "shard the text with the model's tokenizer.model (tokenizer.model = ...)");
+    require_same_tokenizer(model, dataset);
     const nlohmann::json theirs_has = dataset.metadata.value("vocabulary", nlohmann::json());
     const std::int64_t ours_has = encoder_shape_of(model, "the model").vocabulary;
     if (theirs_has != ours_has)

@@ -50,6 +50,9 @@ struct LoadedEncoder {
 LoadedEncoder load_encoder(Comm& comm, const std::filesystem::path& folder,
                            const std::string& dtype);
 
+// Throws Error(usage) where a model and a dataset were made with different tokenizers. Local.
+void require_same_tokenizer(const Manifest& model, const Manifest& dataset);
+
 // Throws Error(usage) on all ranks where a model and a dataset were made with different tokenizers:
 // the ids of one mean nothing to the other. Error(data) where the model does not have their number
 // of entries. Collective.

@@ -76,6 +76,15 @@ std::vector<Damage> find_damage(Comm& comm, const std::filesystem::path& folder,
   return all;
 }
 
+// Elements of a model's parameters; 0 of other kinds.
+std::int64_t parameters_of(const Manifest& manifest) {
+  std::int64_t elements = 0;
+  const FileRecord* file = manifest.kind == kModelKind ? manifest.find_file(kModelFile) : nullptr;
+  if (file)
+    for (const ExtentRecord& parameter : file->extents) elements += parameter.elements();
+  return elements;
+}
+
 std::int64_t bytes_of(const Manifest& manifest) {
   std::int64_t bytes = 0;
   for (const auto& file : manifest.files) bytes += file.bytes;
@@ -93,16 +102,18 @@ json describe(const std::filesystem::path& folder, const Manifest& manifest,
   }
   for (const auto& [place, problem] : damage)
     places.push_back({{"place", place}, {"problem", problem}});
-  return {{"path", folder.string()},
-          {"kind", manifest.kind},
-          {"digest", manifest.digest},
-          {"files", manifest.files.size()},
-          {"bytes", bytes_of(manifest)},
-          {"shards", manifest.shards()},
-          {"tables", tables},
-          {"metadata", manifest.metadata},
-          {"intact", damage.empty()},
-          {"damage", places}};
+  json all = {{"path", folder.string()},
+              {"kind", manifest.kind},
+              {"digest", manifest.digest},
+              {"files", manifest.files.size()},
+              {"bytes", bytes_of(manifest)},
+              {"shards", manifest.shards()},
+              {"tables", tables},
+              {"metadata", manifest.metadata},
+              {"intact", damage.empty()},
+              {"damage", places}};
+  if (manifest.kind == kModelKind) all["parameters"] = parameters_of(manifest);
+  return all;
 }
 
 std::string readable_bytes(std::int64_t bytes) {
@@ -128,16 +139,27 @@ std::string table_text(const TableEntry& table) {
   return text;
 }
 
+// The same with whole files that are kept in it only named.
+json brief_of(json value) {
+  constexpr std::size_t kLongestText = 80;
+  if (value.is_object())
+    for (json& member : value) member = brief_of(member);
+  if (value.is_string() && value.get_ref<const std::string&>().size() > kLongestText)
+    return fmt::format("({} bytes)", value.get_ref<const std::string&>().size());
+  return value;
+}
+
 std::string to_text(const std::filesystem::path& folder, const Manifest& manifest,
                     const std::vector<Damage>& damage) {
   std::string text =
       fmt::format("{}: {}, {} files, {}\ndigest {}\n", folder.string(), manifest.kind,
                   manifest.files.size(), readable_bytes(bytes_of(manifest)), manifest.digest);
   for (const auto& table : manifest.tables) text += table_text(table);
+  if (manifest.kind == kModelKind) text += fmt::format("{} parameters\n", parameters_of(manifest));
   if (!manifest.metadata.empty()) text += "metadata\n";
   for (const auto& [key, value] : manifest.metadata.items())
-    text +=
-        fmt::format("  {}: {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+    text += fmt::format("  {}: {}\n", key,
+                        value.is_string() ? value.get<std::string>() : brief_of(value).dump());
   return text + (damage.empty() ? "every checksum is right\n" : "");
 }
 

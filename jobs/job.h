@@ -52,5 +52,7 @@ std::unique_ptr<Job> make_index_job();
 std::unique_ptr<Job> make_search_job();
 std::unique_ptr<Job> make_evaluate_job();
 std::unique_ptr<Job> make_generate_job();
+std::unique_ptr<Job> make_import_job();
+std::unique_ptr<Job> make_export_job();
 
 }  // namespace tutti

@@ -9,13 +9,53 @@
 
 #include "jobs/decoder_model.h"
 #include "jobs/encoder_model.h"
+#include "jobs/hugging_face_model.h"
 #include "kernels/model/decoder.h"
+#include "runtime/data/model_file.h"
 #include "runtime/data/paths.h"
 #include "runtime/data/token_stream.h"
 #include "runtime/data/tokenizer.h"
 
 namespace tutti {
 namespace {
+
+constexpr const char* kSeparator = "</s>";
+
+// The model that training starts from.
+struct StartModel {
+  Manifest manifest;
+  DecoderShape shape;
+};
+
+// Nothing where the parameters start at random. Collective.
+std::optional<StartModel> open_start(Comm& comm, const ModelConfig& config,
+                                     const Dataset& dataset) {
+  std::optional<StartModel> start;
+  comm.attempt([&] {
+    if (config.from.empty()) return;
+    start.emplace();
+    start->manifest = load_manifest(config.from, kModelKind);
+    start->shape = decoder_shape_of(start->manifest, config.from);
+    require_same_tokenizer(start->manifest, dataset.manifest());
+    if (vocabulary_of(dataset) > start->shape.body.vocabulary)
+      throw Error(ExitCode::data,
+                  fmt::format("the dataset's tokenizer has {} entries, the model embeds {}",
+                              vocabulary_of(dataset), start->shape.body.vocabulary),
+                  config.from);
+    if (config.max_tokens > start->shape.body.max_tokens)
+      throw Error(ExitCode::usage,
+                  fmt::format("sequences of {} tokens are longer than the {} of the model",
+                              config.max_tokens, start->shape.body.max_tokens),
+                  "model.max_tokens", "lower it");
+  });
+  return start;
+}
+
+// The same model with tables of rotary positions that are no longer than the sequences.
+DecoderShape shape_for(DecoderShape shape, std::int64_t tokens) {
+  if (!shape.body.learned_positions) shape.body.max_tokens = tokens;
+  return shape;
+}
 
 // The token in front of each document: the configured piece's.
 std::int32_t separator_of(const Dataset& dataset, const std::string& piece) {
@@ -35,11 +75,14 @@ class LanguageTask : public TrainTask {
       : comm_(comm),
         config_(config),
         phases_(phases),
-        decoder_(config.model.decoder(vocabulary_of(dataset)), compute),
+        start_(open_start(comm, config.model, dataset)),
+        decoder_(start_ ? shape_for(start_->shape, config.model.max_tokens)
+                        : config.model.decoder(vocabulary_of(dataset)),
+                 compute),
         optimizer_(comm, decoder_.layout(), config.global_batch / config.leaf(),
                    config.optimizer_options(), phases) {
     comm.attempt([&] {
-      separator_ = separator_of(dataset, config.separator);
+      separator_ = choose_separator(dataset);
       stream_.emplace(dataset, TokenStreamOptions{.seed = std::uint64_t(config.seed),
                                                   .length = config.model.max_tokens,
                                                   .separator = separator_});
@@ -58,7 +101,11 @@ class LanguageTask : public TrainTask {
   ShardedOptimizer& optimizer() override { return optimizer_; }
   DType compute() const override { return decoder_.compute(); }
   void initialize() override {
-    decoder_.initialize(optimizer_.parameters(), std::uint64_t(config_.seed));
+    if (!start_) return decoder_.initialize(optimizer_.parameters(), std::uint64_t(config_.seed));
+    comm_.attempt([&] {
+      tutti::load_parameters(config_.model.from, start_->manifest, layout(),
+                             optimizer_.parameters());
+    });
   }
   void parameters_changed() override { decoder_.load_parameters(optimizer_.parameters()); }
 
@@ -106,14 +153,21 @@ class LanguageTask : public TrainTask {
 
   nlohmann::json identity() const override {
     return {{"data.separator", separator_},
+            {"model.max_tokens", config_.model.max_tokens},
             {"batch.leaf", config_.leaf()},
             {"train.label_smoothing", config_.label_smoothing},
             {"train.z_loss", config_.z_loss}};
   }
   nlohmann::json model_metadata() const override {
-    return {{"architecture", "decoder"},
-            {"shape", decoder_metadata(decoder_.shape())},
-            {"separator", separator_}};
+    nlohmann::json metadata = {
+        {"architecture", "decoder"},
+        {"shape", decoder_metadata(start_ ? start_->shape : decoder_.shape())},
+        {"separator", separator_}};
+    if (!start_) return metadata;
+    metadata["from_digest"] = start_->manifest.digest;
+    if (start_->manifest.metadata.contains(kHuggingFaceKey))
+      metadata[kHuggingFaceKey] = start_->manifest.metadata[kHuggingFaceKey];
+    return metadata;
   }
   double product_flops(std::int64_t tokens) const override {
     return double(decoder_.product_flops(tokens));
@@ -130,6 +184,12 @@ class LanguageTask : public TrainTask {
     } catch (const Error& e) {
       if (e.code() != ExitCode::data) throw;
     }
+  }
+
+  std::int32_t choose_separator(const Dataset& dataset) const {
+    if (config_.separator.empty() && start_)
+      if (const auto token = decoder_separator(start_->manifest, start_->shape)) return *token;
+    return separator_of(dataset, config_.separator.empty() ? kSeparator : config_.separator);
   }
 
   // The gradients of this rank's leaves, each over its micro-batches one after another. Returns the
@@ -168,6 +228,7 @@ class LanguageTask : public TrainTask {
   Comm& comm_;
   const TrainConfig& config_;
   PhaseTimer& phases_;
+  std::optional<StartModel> start_;
   Decoder decoder_;
   ShardedOptimizer optimizer_;
   std::int32_t separator_ = 0;

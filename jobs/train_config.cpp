@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <tuple>
 
 namespace tutti {
 namespace {
@@ -19,6 +20,9 @@ std::int64_t llama_feed_forward(std::int64_t width) { return (8 * width / 3 + 25
 void ModelConfig::describe(Schema& s) {
   s.choice("model.kind", &kind, {"encoder", "gpt2", "llama"},
            "encoder: of texts, for search; gpt2, llama: language models of these families");
+  s.key("model.from", &from,
+        "folder of a language model to go on from, of import or train; it says all of model.* but "
+        "model.max_tokens");
   EncoderConfig::describe(s);
   s.key("model.kv_heads", &kv_heads, "",
         "llama: heads that keys and values have; divides model.heads; 0: as many");
@@ -27,7 +31,20 @@ void ModelConfig::describe(Schema& s) {
   s.key("model.tied_head", &tied_head, "llama: the token embedding is the head as well");
 }
 
+void ModelConfig::check_from() const {
+  const ModelConfig none;
+  const auto sizes = [](const ModelConfig& m) {
+    return std::tie(m.kind, m.width, m.layers, m.heads, m.feed_forward, m.kv_heads, m.rope_theta,
+                    m.norm_epsilon, m.tied_head);
+  };
+  if (sizes(*this) != sizes(none))
+    wrong("model.from says what the model is, and another key of model.* does so, too", "model.*",
+          "leave out all but model.from and model.max_tokens");
+  if (max_tokens < 1) wrong("expected at least 1", "model.max_tokens", "");
+}
+
 void ModelConfig::check() {
+  if (!from.empty()) return check_from();
   if (feed_forward == 0) feed_forward = kind == "llama" ? llama_feed_forward(width) : 4 * width;
   EncoderConfig::check();
   if (kv_heads == 0) kv_heads = heads;
@@ -59,7 +76,8 @@ void TrainConfig::describe(Schema& s) {
   s.require("dataset");
   model.describe(s);
   s.key("data.separator", &separator,
-        "language models: the tokenizer's piece in front of each document");
+        "language models: the tokenizer's piece in front of each document; empty: the one of "
+        "model.from, or </s>");
   s.key("train.steps", &steps, "steps", "optimizer updates; 0 leaves an untrained model");
   s.duration("train.budget", &budget_seconds,
              "time to train for: lowers train.steps, once, after the first steps have been timed; "

@@ -15,6 +15,7 @@ namespace tutti {
 // The shape of what is trained.
 struct ModelConfig : EncoderConfig {
   std::string kind = "encoder";
+  std::string from;  // folder of a language model to go on from; only max_tokens counts beside it
   std::int64_t kv_heads = 0;
   double rope_theta = 10000, norm_epsilon = 1e-5;
   bool tied_head = true;
@@ -22,12 +23,15 @@ struct ModelConfig : EncoderConfig {
   void describe(Schema& schema);
   // Throws Error(usage).
   void check();
-  bool is_decoder() const { return kind != "encoder"; }
+  bool is_decoder() const { return kind != "encoder" || !from.empty(); }
   DecoderShape decoder(std::int64_t vocabulary) const;
+
+ private:
+  void check_from() const;
 };
 
 struct TrainConfig {
-  std::string dataset, separator = "</s>";
+  std::string dataset, separator;
   ModelConfig model;
   std::int64_t steps = 1000, global_batch = 256, micro_batch = 64, leaf_size = 0, seed = 1;
   double budget_seconds = 0;

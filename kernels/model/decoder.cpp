@@ -18,6 +18,17 @@ void require(bool condition, const char* what) {
   if (!condition) throw std::invalid_argument(what);
 }
 
+TransformerPlaces add_decoder(ArenaLayout& layout, const DecoderShape& shape,
+                              ParameterPlace* head) {
+  require(shape.body.attention == TransformerShape::Attention::causal,
+          "decoder: attention must be causal");
+  TransformerPlaces places = add_transformer(layout, shape.body);
+  *head = shape.tied_head ? places.token
+                          : add_parameter(layout, "head.weight",
+                                          {shape.body.vocabulary, shape.body.width}, true);
+  return places;
+}
+
 double sum_of(std::span<const float> losses) {
   double sum = 0;
   for (const float loss : losses) sum += double(loss);
@@ -40,17 +51,18 @@ DecoderShape gpt2_shape(std::int64_t vocabulary, std::int64_t width, std::int64_
   return shape;
 }
 
+ArenaLayout decoder_layout(const DecoderShape& shape) {
+  ArenaLayout layout;
+  ParameterPlace head;
+  add_decoder(layout, shape, &head);
+  return layout;
+}
+
 // Everything that does not depend on the compute type.
 class Decoder::Pass {
  public:
   Pass(const DecoderShape& shape, DType compute) : shape_(shape), compute_(compute) {
-    require(shape.body.attention == TransformerShape::Attention::causal,
-            "decoder: attention must be causal");
-    places_ = add_transformer(layout_, shape.body);
-    head_ = places_.token;
-    if (!shape.tied_head)
-      head_ =
-          add_parameter(layout_, "head.weight", {shape.body.vocabulary, shape.body.width}, true);
+    places_ = add_decoder(layout_, shape, &head_);
   }
   virtual ~Pass() = default;
 

@@ -33,6 +33,10 @@ struct DecoderShape {
 DecoderShape gpt2_shape(std::int64_t vocabulary, std::int64_t width, std::int64_t layers,
                         std::int64_t heads, std::int64_t max_tokens);
 
+// The parameters of a decoder, in order: the body's, then those of a head of its own. Throws
+// std::invalid_argument for an impossible shape.
+ArenaLayout decoder_layout(const DecoderShape& shape);
+
 class Decoder {
  public:
   // Throws std::invalid_argument for an impossible shape or compute type.

@@ -39,7 +39,7 @@ struct TransformerShape {
   bool learned_positions = true;  // else rotary ones
   RopeShape rope;
   bool qkv_bias = true;
-  bool linear_bias = true;  // of the attention's output and of the feed-forward part
+  bool linear_bias = true;  // of the attention's output and, with GELU, of the feed-forward part
 
   std::int64_t qkv_width() const { return (heads + 2 * kv_heads) * head_size; }
   std::int64_t context_width() const { return heads * head_size; }

@@ -38,13 +38,14 @@ LayerPlaces add_layer(ArenaLayout& layout, const std::string& name, const Transf
   layer.qkv = add_linear(layout, name + ".qkv", s.qkv_width(), s.width, s.qkv_bias);
   layer.out = add_linear(layout, name + ".out", s.width, s.context_width(), s.linear_bias);
   layer.norm2 = add_norm(layout, name + ".norm2", s);
-  if (s.feed_forward_kind == TransformerShape::FeedForward::gelu) {
-    layer.ff1 = add_linear(layout, name + ".ff1", s.feed_forward, s.width, s.linear_bias);
+  const bool gelu = s.feed_forward_kind == TransformerShape::FeedForward::gelu;
+  if (gelu) {
+    layer.ff1 = add_linear(layout, name + ".ff1", s.feed_forward, s.width, true);
   } else {
     layer.ff1 = add_linear(layout, name + ".gate", s.feed_forward, s.width, false);
     layer.up = add_linear(layout, name + ".up", s.feed_forward, s.width, false);
   }
-  layer.ff2 = add_linear(layout, name + ".ff2", s.width, s.feed_forward, s.linear_bias);
+  layer.ff2 = add_linear(layout, name + ".ff2", s.width, s.feed_forward, gelu);
   return layer;
 }
 

@@ -1,5 +1,6 @@
 #include "runtime/data/json_node.h"
 
+#include <cmath>
 #include <limits>
 
 #include "runtime/base/error.h"
@@ -43,6 +44,13 @@ std::int64_t JsonNode::integer() const {
       value_->get<std::uint64_t>() <= std::uint64_t(std::numeric_limits<std::int32_t>::max());
   if (!is_small) fail("expected a whole number from 0 to 2147483647");
   return value_->get<std::int64_t>();
+}
+
+double JsonNode::number() const {
+  if (!value_->is_number()) fail("expected a number");
+  const double number = value_->get<double>();
+  if (!std::isfinite(number)) fail("expected a finite number");
+  return number;
 }
 
 void JsonNode::fail(const std::string& problem, const std::string& remedy) const {

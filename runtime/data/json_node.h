@@ -31,10 +31,17 @@ class JsonNode {
   const std::string& text() const;
   bool boolean() const;
   std::int64_t integer() const;  // 0 to 2^31 - 1
+  double number() const;         // finite
 
   // Members that may be missing or null.
   bool boolean_or(const std::string& name, bool otherwise) const {
     return has(name) ? at(name).boolean() : otherwise;
+  }
+  std::int64_t integer_or(const std::string& name, std::int64_t otherwise) const {
+    return has(name) ? at(name).integer() : otherwise;
+  }
+  double number_or(const std::string& name, double otherwise) const {
+    return has(name) ? at(name).number() : otherwise;
   }
   std::string text_or(const std::string& name, const std::string& otherwise) const {
     return has(name) ? at(name).text() : otherwise;

@@ -1,5 +1,6 @@
-// A model's metadata, as JSON. What is taken is an encoder that a file of 1 MiB with 100 parameters
-// can hold.
+// A model's metadata, as JSON. What is taken is an encoder or a decoder that a file of 1 MiB with
+// 100 parameters can hold.
+#include "jobs/decoder_model.h"
 #include "jobs/encoder_model.h"
 #include "runtime/data/paths.h"
 #include "tests/fuzz/support.h"
@@ -21,6 +22,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const EncoderShape shape = encoder_shape_of(manifest, "here");
     // Biases and norms come on top of the matrices, and every parameter is padded to a line.
     CHECK(encoder_layout(shape).used_size() <= kFileBytes);
+  });
+  fuzz::accepts([&] {
+    const DecoderShape shape = decoder_shape_of(manifest, "here");
+    std::int64_t elements = 0;
+    for (const Parameter& parameter : decoder_layout(shape).parameters())
+      elements += parameter.size;
+    CHECK(4 * elements <= kFileBytes + 4 * kParameterAlignment * kParameters);
+    const auto separator = decoder_separator(manifest, shape);
+    CHECK(!separator || *separator < shape.body.vocabulary);
   });
   return 0;
 }

@@ -37,10 +37,10 @@ DecoderShape llama() {
   return shape;
 }
 
-// Biases on queries, keys and values, a window, a tied head: Qwen2 and Mistral in one.
+// Biases on the attention's products, a window, a tied head: Qwen2 and Mistral in one.
 DecoderShape mixed() {
   DecoderShape shape = llama();
-  shape.body.qkv_bias = true;
+  shape.body.qkv_bias = shape.body.linear_bias = true;
   shape.body.window = 7;
   shape.tied_head = true;
   return shape;

@@ -1,0 +1,127 @@
+// export: a language model of ours as a folder that Hugging Face's transformers reads.
+#include <fmt/format.h>
+
+#include "jobs/decoder_model.h"
+#include "jobs/hugging_face_model.h"
+#include "jobs/hugging_face_names.h"
+#include "jobs/job.h"
+#include "runtime/base/log.h"
+#include "runtime/data/model_file.h"
+#include "runtime/data/paths.h"
+#include "runtime/data/safetensors_writer.h"
+
+namespace tutti {
+namespace {
+
+constexpr const char* kConfig = "config.json";
+
+// Our model, and what its folder is to say of it.
+struct Exported {
+  DecoderShape shape;
+  ArenaLayout layout;
+  AlignedBuffer<float> parameters;
+  HuggingFaceRecord record;
+  std::string tokenizer;  // the file's bytes
+};
+
+// For a model that was trained here from the start.
+HuggingFaceRecord new_record(const Manifest& manifest, const DecoderShape& shape,
+                             const std::string& tokenizer) {
+  const auto separator = decoder_separator(manifest, shape);
+  HuggingFaceRecord record;
+  record.config = hugging_face_config_of(shape, separator.value_or(0), DType::f32);
+  record.prefix = shape.body.learned_positions ? "transformer." : "";
+  if (tokenizer.starts_with('{'))
+    record.files["tokenizer_config.json"] =
+        "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n";
+  else
+    log_info(
+        "tokenizer.model is for the library sentencepiece: tokenizers of transformers give "
+        "other ids");
+  return record;
+}
+
+class ExportJob : public Job {
+ public:
+  void describe(Schema& schema) override {
+    schema.key("export.model", &model_, "folder of a language model, of train or import");
+    schema.require("export.model");
+    schema.bytes("export.shard_bytes", &shard_bytes_,
+                 "most bytes of tensors in a file; a larger model is cut into several");
+    schema.choice("export.dtype", &dtype_, {"auto", "f32", "bf16", "f16"},
+                  "type of the tensors; auto: as they were imported, f32 where they were not");
+  }
+
+  ExitCode run(JobContext& context) override {
+    context.comm.attempt([&] {
+      if (!context.comm.is_root()) return;
+      check(context.run_folder);
+      const Exported model = load(context);
+      if (!context.dry_run) write(context, model);
+    });
+    return ExitCode::done;
+  }
+
+ private:
+  void check(const std::filesystem::path& folder) const {
+    if (shard_bytes_ < 1)
+      throw Error(ExitCode::usage, "expected at least 1", "export.shard_bytes", "");
+    if (std::filesystem::exists(folder / kManifestFile))
+      throw Error(ExitCode::usage, "the run folder holds an artefact of Tutti", folder.string(),
+                  "give another --run folder");
+  }
+
+  Exported load(JobContext& context) const {
+    const auto timed = context.phases.measure("load");
+    const Manifest manifest = load_manifest(model_, kModelKind);
+    const std::string place = model_ + "/" + kManifestFile;
+    Exported model;
+    model.shape = decoder_shape_of(manifest, place);
+    model.layout = decoder_layout(model.shape);
+    model.parameters.grow(model.layout.padded_size());
+    load_parameters(model_, manifest, model.layout, model.parameters.span());
+    model.tokenizer = load_tokenizer(model_, manifest).model();
+    model.record = manifest.metadata.contains(kHuggingFaceKey)
+                       ? hugging_face_record_of(manifest.metadata[kHuggingFaceKey], place)
+                       : new_record(manifest, model.shape, model.tokenizer);
+    if (dtype_ == "auto") return model;
+    model.record.dtype = dtype_from_name(dtype_);
+    model.record.other_dtypes.clear();
+    model.record.config = with_tensor_type(model.record.config, model.record.dtype);
+    return model;
+  }
+
+  // config.json goes first and comes last: without it the folder is no model.
+  void write(JobContext& context, const Exported& model) const {
+    const auto timed = context.phases.measure("save");
+    const std::filesystem::path& folder = context.run_folder;
+    remove_file(folder / kConfig);
+    const auto places =
+        hugging_face_places(model.shape, model.record.prefix, model.record.stored_head);
+    std::vector<TensorSpec> specs;
+    std::int64_t bytes = 0;
+    for (const TensorPlace& place : places) {
+      specs.push_back({place.name, model.record.dtype_of_tensor(place.name), place.shape});
+      bytes += specs.back().bytes();
+    }
+    const auto files = write_safetensors_folder(
+        folder, specs, shard_bytes_, [&](std::size_t index, std::span<float> values) {
+          copy_tensor(places[index], model.layout, model.parameters.span(), values);
+        });
+    const bool json = model.tokenizer.starts_with('{');
+    atomic_replace(folder / (json ? "tokenizer.json" : "tokenizer.model"), model.tokenizer);
+    for (const auto& [name, text] : model.record.files) atomic_replace(folder / name, text);
+    atomic_replace(folder / kConfig, model.record.config);
+    context.result.update({{"tensors", specs.size()}, {"bytes", bytes}, {"files", files}});
+    log_info("{} tensors of {} bytes in {}", specs.size(), bytes, folder.string());
+  }
+
+  std::string model_, dtype_ = "auto";
+  std::int64_t shard_bytes_ = 5'000'000'000;
+};
+
+}  // namespace
+
+std::unique_ptr<Job> make_export_job() { return std::make_unique<ExportJob>(); }
+
+}  // namespace tutti
