@@ -1,7 +1,7 @@
 #include "jobs/index_searcher.h"
 
 #include <algorithm>
-#include <cstring>
+#include <span>
 
 #include "kernels/vector/assign.h"
 
@@ -10,7 +10,7 @@ namespace {
 
 std::vector<Neighbor> neighbors_in(std::span<const std::byte> message) {
   std::vector<Neighbor> neighbors(message.size() / sizeof(Neighbor));
-  std::memcpy(static_cast<void*>(neighbors.data()), message.data(), message.size());
+  std::ranges::copy(message, std::as_writable_bytes(std::span(neighbors)).begin());  // may be empty
   return neighbors;
 }
 

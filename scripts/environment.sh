@@ -1,10 +1,10 @@
-# shellcheck shell=bash
-# What Open MPI needs on a laptop, in a container and as root. Sourced by the scripts, never run.
-# A variable that is already set stays as it is.
+# shellcheck shell=sh
+# What Open MPI needs on a laptop, in a container and as root. Sourced, never run: by the scripts, and
+# by those whose shell need not be bash. A variable that is already set stays as it is.
 
-default_env() { [[ -v $1 ]] || export "$1=$2"; }
+default_env() { eval "[ -n \"\${$1+set}\" ]" || export "$1=$2"; }
 
-if ((EUID == 0)); then
+if [ "$(id -u)" = 0 ]; then
   default_env OMPI_ALLOW_RUN_AS_ROOT 1
   default_env OMPI_ALLOW_RUN_AS_ROOT_CONFIRM 1
 fi

@@ -1,8 +1,10 @@
 #include "runtime/io/extent_file.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
+#include <span>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -110,7 +112,9 @@ TEST(ExtentFile, reads_any_range_in_any_order) {
   for (const auto& [begin, count] : ranges) {
     std::vector<float> data(static_cast<std::size_t>(count));
     reader.read(0, begin, std::span(data));
-    EXPECT_EQ(std::memcmp(data.data(), whole.data() + begin * 4, std::size_t(count) * 4), 0)
+    EXPECT_TRUE(std::ranges::equal(
+        std::as_bytes(std::span(data)),
+        std::span(whole).subspan(std::size_t(begin) * 4, std::size_t(count) * 4)))
         << begin;
   }
   std::vector<std::byte> data(8);
