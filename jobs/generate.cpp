@@ -209,7 +209,14 @@ class GenerateRun {
     sequences = std::move(still);
   }
 
-  std::string text_of(const Completion& c) const { return tokenizer_->decode(c.tokens, true); }
+  // What the tokens add to the prompt's text: decoded alone, the first would lose its space.
+  std::string text_of(const Completion& c) const {
+    std::vector<std::int32_t> both = c.prompt;
+    both.insert(both.end(), c.tokens.begin(), c.tokens.end());
+    const std::string before = tokenizer_->decode(c.prompt, true),
+                      all = tokenizer_->decode(both, true);
+    return all.starts_with(before) ? all.substr(before.size()) : tokenizer_->decode(c.tokens, true);
+  }
 
   ExitCode answer() {
     if (!comm_.is_root()) return ExitCode::done;
