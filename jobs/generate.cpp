@@ -196,9 +196,12 @@ class GenerateRun {
       const double chance =
           random_uniform(std::uint64_t(config_.seed), std::uint64_t(first + open[s]),
                          std::uint64_t(c.tokens.size()));
-      const std::int32_t token = next_token(
-          std::span(logits).subspan(s * std::size_t(vocabulary()), std::size_t(vocabulary())),
-          sampling, chance);
+      // Embeddings are often padded beyond the tokenizer's pieces: what stands for no text is not
+      // chosen.
+      const auto pieces = std::min<std::int64_t>(vocabulary(), tokenizer_->vocabulary());
+      const std::int32_t token =
+          next_token(std::span(logits).subspan(s * std::size_t(vocabulary()), std::size_t(pieces)),
+                     sampling, chance);
       c.stopped = token == model_.separator;
       if (!c.stopped) c.tokens.push_back(token);
       if (c.stopped || std::ssize(c.tokens) == c.most) continue;

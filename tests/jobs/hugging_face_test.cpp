@@ -172,5 +172,19 @@ TEST_F(HuggingFace, AnotherModelToStartFromDoesNotGoOnFromACheckpoint) {
       64);
 }
 
+TEST_F(HuggingFace, GenerationChoosesNoEmbeddingWithoutAPiece) {
+  // The golden models embed 96 tokens, their tokenizer has 80.
+  std::string prompts;
+  for (int i = 0; i < 20; ++i) prompts += "{\"prompt\": \"the\"}\n";
+  testing::write_text(folder() / "padded.jsonl", prompts);
+  for (const std::string& name : testing::golden_names()) {
+    const auto done =
+        run_tutti(2, "generate --run " + path("padded_" + name) + " --set model=" + path(name) +
+                         " --set prompts=" + path("padded.jsonl") +
+                         " --set generate.temperature=3 --set generate.max_tokens=8");
+    EXPECT_EQ(done.exit_code, 0) << name << "\n" << done.output;
+  }
+}
+
 }  // namespace
 }  // namespace tutti
