@@ -4,23 +4,13 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "kernels/ops/attention_rows.h"
 #include "kernels/ops/softmax.h"
 
 namespace tutti {
 namespace {
 
 enum Slot { kProducts, kScores, kNarrow, kRows, kSlots };
-
-std::int64_t rounded(std::int64_t length) {
-  return (length + kAttentionStep - 1) / kAttentionStep * kAttentionStep;
-}
-
-OperandStride transposed(const OperandStride& stride) { return {0, stride.col, stride.row}; }
-
-template <class T>
-void copy_rows(const T* from, std::int64_t rows, std::int64_t cols, T* to, std::int64_t stride) {
-  for (std::int64_t r = 0; r < rows; ++r) std::copy_n(from + r * cols, cols, to + r * stride);
-}
 
 }  // namespace
 
@@ -52,19 +42,19 @@ Attention<T>::~Attention() = default;
 
 template <class T>
 std::int64_t Attention<T>::probability_size(std::int64_t length) {
-  return rounded(length) * rounded(length);
+  return rounded_rows(length) * rounded_rows(length);
 }
 
 template <class T>
 std::int64_t Attention<T>::extent(std::int64_t length) const {
-  return step_ == 1 ? length : rounded(length);
+  return step_ == 1 ? length : rounded_rows(length);
 }
 
 template <class T>
 std::unique_ptr<typename Attention<T>::Plans> Attention<T>::make_plans(std::int64_t n,
                                                                        bool with_backward) const {
   const std::int64_t size = shape_.head_size;
-  const OperandStride square{0, rounded(n), 1}, qkv{0, shape_.qkv_stride, 1},
+  const OperandStride square{0, rounded_rows(n), 1}, qkv{0, shape_.qkv_stride, 1},
       out{0, shape_.out_stride, 1};
   const OperandStride rows{0, size, 1};
   const DType type = dtype_of<T>;
@@ -105,7 +95,7 @@ template <class T>
 void Attention<T>::forward(const T* qkv, std::int64_t length, std::int64_t head, T* probabilities,
                            T* out) {
   const Plans& plan = *plans_[extent(length)];
-  const std::int64_t n = rounded(length), size = shape_.head_size, width = shape_.heads * size;
+  const std::int64_t n = rounded_rows(length), size = shape_.head_size, width = shape_.heads * size;
   const T* q = qkv + head * size;
   if (probabilities == nullptr) probabilities = scratch_.template get<T>(kNarrow, n * n);
   float* scores;
@@ -125,7 +115,7 @@ template <class T>
 void Attention<T>::backward(const T* qkv, const T* probabilities, const T* d_out,
                             std::int64_t length, std::int64_t head, T* d_qkv) {
   const Plans& plan = *plans_[extent(length)];
-  const std::int64_t n = rounded(length), size = shape_.head_size, width = shape_.heads * size;
+  const std::int64_t n = rounded_rows(length), size = shape_.head_size, width = shape_.heads * size;
   const T* q = qkv + head * size;
   const T* d_o = d_out + head * size;
   T* d_q = d_qkv + head * size;

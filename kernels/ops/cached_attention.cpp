@@ -6,6 +6,7 @@
 
 #include "kernels/core/clones.h"
 #include "kernels/ops/causal_attention_cpu.h"
+#include "kernels/ops/softmax_cpu.h"
 
 namespace tutti {
 namespace {
@@ -38,7 +39,7 @@ template <class T>
 void cached_attention(const T* query, const T* keys, const T* values, std::int64_t count,
                       std::int64_t size, float* scores, T* out) {
   for (std::int64_t c = 0; c < count; ++c) scores[c] = cpu::dot_row(query, keys + c * size, size);
-  cpu::attend_row(scores, count, 1.0f / std::sqrt(static_cast<float>(size)), scores);
+  cpu::softmax_row(scores, count, count, 1.0f / std::sqrt(static_cast<float>(size)), scores);
   for (std::int64_t first = 0; first < size; first += kLargestHead) {
     float sum[kLargestHead] = {};
     const std::int64_t part = std::min(kLargestHead, size - first);

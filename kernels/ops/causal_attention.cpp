@@ -5,8 +5,10 @@
 #include <stdexcept>
 #include <type_traits>
 
+#include "kernels/ops/attention_rows.h"
 #include "kernels/ops/causal_attention_cpu.h"
 #include "kernels/ops/rows.h"
+#include "kernels/ops/softmax_cpu.h"
 
 namespace tutti {
 namespace {
@@ -26,17 +28,6 @@ enum Slot {
   kValues,
   kSlots
 };
-
-std::int64_t rounded(std::int64_t length) {
-  return (length + kAttentionStep - 1) / kAttentionStep * kAttentionStep;
-}
-
-OperandStride transposed(const OperandStride& stride) { return {0, stride.col, stride.row}; }
-
-template <class T>
-void copy_rows(const T* from, std::int64_t rows, std::int64_t cols, T* to, std::int64_t stride) {
-  for (std::int64_t r = 0; r < rows; ++r) std::copy_n(from + r * cols, cols, to + r * stride);
-}
 
 // Zeros in a row of `cols` elements outside [begin, end).
 template <class T>
@@ -83,7 +74,7 @@ typename CausalAttention<T>::Block CausalAttention<T>::block_at(std::int64_t fir
           ? std::max<std::int64_t>(0, first - shape_.window + 1) / kBlockRows * kBlockRows
           : 0;
   const std::int64_t keys = first + rows - from;
-  return {first, rows, from, keys, rounded(rows), rounded(keys)};
+  return {first, rows, from, keys, rounded_rows(rows), rounded_rows(keys)};
 }
 
 template <class T>
@@ -151,8 +142,8 @@ void CausalAttention<T>::forward_block(const Block& block, const T* q, const T* 
     p = scratch_.template get<T>(kNarrow, block.m * block.n);
   for (std::int64_t r = 0; r < block.rows; ++r) {
     const auto [begin, end] = seen(block, r);
-    log_sums[(block.first + r) * shape_.sums_stride] =
-        cpu::attend_row(scores + r * block.n + begin, end - begin, scale_, p + r * block.n + begin);
+    log_sums[(block.first + r) * shape_.sums_stride] = cpu::softmax_row(
+        scores + r * block.n + begin, end - begin, end - begin, scale_, p + r * block.n + begin);
     zero_outside(p + r * block.n, begin, end, block.n);
   }
   std::fill(p + block.rows * block.n, p + block.m * block.n, T(0.0f));
@@ -219,7 +210,7 @@ void CausalAttention<T>::backward(const T* qkv, const T* out, const float* log_s
   const std::int64_t size = shape_.head_size, group = shape_.heads / shape_.kv_heads,
                      keys = shape_.heads + kv_head, values = keys + shape_.kv_heads;
   // The last block's keys are rounded up, and so reach behind the sequence.
-  const std::int64_t elements = rounded(length) * size;
+  const std::int64_t elements = rounded_rows(length) * size;
   float* d_k = scratch_.template get<float>(kKeys, elements);
   float* d_v = scratch_.template get<float>(kValues, elements);
   std::fill_n(d_k, elements, 0.0f);

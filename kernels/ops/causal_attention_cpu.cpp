@@ -1,34 +1,10 @@
 #include "kernels/ops/causal_attention_cpu.h"
 
-#include <cmath>
-
 #include "kernels/core/clones.h"
 #include "kernels/ops/vector_math.h"
 
 namespace tutti::cpu {
 namespace {
-
-struct RowSums {
-  float top, sum;
-};
-
-template <class T>
-TUTTI_INLINE RowSums attend(float* scores, std::int64_t count, float scale, T* out) {
-  float top = scores[0];
-#pragma omp simd reduction(max : top)
-  for (std::int64_t i = 0; i < count; ++i) top = scores[i] > top ? scores[i] : top;
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t i = 0; i < count; ++i) {
-    const float e = vector_exp(scale * (scores[i] - top));
-    scores[i] = e;
-    sum += e;
-  }
-  const float inverse = 1.0f / sum;
-#pragma omp simd
-  for (std::int64_t i = 0; i < count; ++i) store(out[i], scores[i] * inverse);
-  return {top, sum};
-}
 
 template <class T>
 TUTTI_INLINE void backward(const float* scores, const float* d_p, std::int64_t count, float scale,
@@ -50,12 +26,6 @@ TUTTI_INLINE float dot(const T* __restrict a, const T* __restrict b, std::int64_
   return sum;
 }
 
-TUTTI_CLONES RowSums attend_f32(float* scores, std::int64_t count, float scale, float* out) {
-  return attend(scores, count, scale, out);
-}
-TUTTI_CLONES RowSums attend_bf16(float* scores, std::int64_t count, float scale, bf16* out) {
-  return attend(scores, count, scale, out);
-}
 TUTTI_CLONES void backward_f32(const float* scores, const float* d_p, std::int64_t count,
                                float scale, float log_sum, float delta, float* p, float* d_scores) {
   backward(scores, d_p, count, scale, log_sum, delta, p, d_scores);
@@ -71,16 +41,8 @@ TUTTI_CLONES float dot_bf16(const bf16* a, const bf16* b, std::int64_t count) {
   return dot(a, b, count);
 }
 
-float log_sum(const RowSums& sums, float scale) { return scale * sums.top + std::log(sums.sum); }
-
 }  // namespace
 
-float attend_row(float* scores, std::int64_t count, float scale, float* out) {
-  return log_sum(attend_f32(scores, count, scale, out), scale);
-}
-float attend_row(float* scores, std::int64_t count, float scale, bf16* out) {
-  return log_sum(attend_bf16(scores, count, scale, out), scale);
-}
 void attend_row_backward(const float* scores, const float* d_p, std::int64_t count, float scale,
                          float log_sum, float delta, float* p, float* d_scores) {
   backward_f32(scores, d_p, count, scale, log_sum, delta, p, d_scores);

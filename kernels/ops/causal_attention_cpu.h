@@ -1,4 +1,4 @@
-// One row of attention's probabilities, in vector code. Private to causal_attention.cpp.
+// One row of attention's gradient, in vector code. Private to attention.
 #pragma once
 
 #include <cstdint>
@@ -6,11 +6,6 @@
 #include "kernels/core/dtype.h"
 
 namespace tutti::cpu {
-
-// scores[0, count) -> softmax(scale scores) in `out`; returns log(sum of exp(scale scores)). The
-// scores are overwritten; `out` may be `scores`.
-float attend_row(float* scores, std::int64_t count, float scale, float* out);
-float attend_row(float* scores, std::int64_t count, float scale, bf16* out);
 
 // The gradient for one row, from the scores, their log_sum and the gradient of the probabilities:
 // p = exp(scale score - log_sum), d_score = scale p (d_p - delta). `p` may be `scores`, and
