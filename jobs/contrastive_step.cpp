@@ -122,7 +122,6 @@ double ContrastiveTrainer::losses_and_gradients() {
 void ContrastiveTrainer::backward_all(std::span<const Sequences> micro_batches) {
   const std::int64_t width = encoder_.shape().width, m = options_.micro_batch;
   std::vector<float> both(std::size_t(2 * m * width)), gradients(both.size());
-  optimizer_.forget();
   for (std::size_t i = 0; i < micro_batches.size(); ++i) {
     const TokenBatch batch = batch_of(micro_batches[i]);
     {
@@ -133,7 +132,8 @@ void ContrastiveTrainer::backward_all(std::span<const Sequences> micro_batches) 
     std::copy_n(query_gradients_.data() + std::int64_t(i) * m * width, m * width, gradients.data());
     std::copy_n(passage_gradients_.data() + std::int64_t(i) * m * width, m * width,
                 gradients.data() + m * width);
-    encoder_.backward(batch, gradients, optimizer_.next_leaf());
+    const std::span<float> leaf = optimizer_.next_leaf();
+    encoder_.backward(batch, gradients, leaf, optimizer_.on_final());
     optimizer_.push_leaf();
   }
 }

@@ -112,10 +112,13 @@ class LanguageTask : public TrainTask {
   StepResult step(std::int64_t step, double learning_rate) override {
     StepResult result;
     result.tokens = config_.global_batch * config_.model.max_tokens;
-    const double sum = add_gradients(step);
+    const std::vector<double> losses = add_gradients(step);
     const double per_token = 1.0 / double(result.tokens);
     result.gradient_norm = optimizer_.reduce(per_token);
-    result.loss = sum * per_token;
+    {
+      const auto timed = phases_.measure("reduce");
+      result.loss = tree_sum(comm_, losses, optimizer_.leaves()) * per_token;
+    }
     result.applied = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
     if (!result.applied) return result;
     optimizer_.update(step, learning_rate);
@@ -193,12 +196,11 @@ class LanguageTask : public TrainTask {
   }
 
   // The gradients of this rank's leaves, each over its micro-batches one after another. Returns the
-  // sum of the losses of all ranks.
-  double add_gradients(std::int64_t step) {
+  // leaves' losses.
+  std::vector<double> add_gradients(std::int64_t step) {
     const std::int64_t leaf_size = config_.leaf(), m = config_.micro_batch;
     const CrossEntropyOptions options{float(config_.label_smoothing), float(config_.z_loss)};
     std::vector<double> losses;
-    optimizer_.forget();
     const Range leaves = optimizer_.my_leaves();
     for (std::int64_t leaf = leaves.begin; leaf < leaves.end; ++leaf) {
       const std::span<float> gradients = optimizer_.next_leaf();
@@ -211,13 +213,14 @@ class LanguageTask : public TrainTask {
           decoder_.forward(tokens);
         }
         const auto timed = phases_.measure("backward");
-        sum += decoder_.backward(tokens, batch.targets, gradients, options);
+        const bool ends_leaf = first + m == (leaf + 1) * leaf_size;
+        sum += decoder_.backward(tokens, batch.targets, gradients, options,
+                                 ends_leaf ? optimizer_.on_final() : FinalGradients());
       }
       optimizer_.push_leaf();
       losses.push_back(sum);
     }
-    const auto timed = phases_.measure("reduce");
-    return tree_sum(comm_, losses, optimizer_.leaves());
+    return losses;
   }
 
   LanguageBatch load(std::int64_t step, Range samples) {

@@ -15,6 +15,7 @@
 #include "runtime/data/paths.h"
 #include "runtime/data/run_folder.h"
 #include "runtime/io/file.h"
+#include "runtime/telemetry/memory.h"
 #include "runtime/topology/hardware.h"
 
 namespace tutti {
@@ -200,8 +201,11 @@ ExitCode run_job(Comm& comm, const CommandLine& line, PhaseTimer& phases,
                                  {"version", kVersion}});
   const ExitCode code = job->run(context);
   const std::string table = phases.table(comm);
-  if (!line.dry_run) log_info("\n{}", table);
+  const std::int64_t peak = comm.all_reduce_max(peak_memory_bytes());
+  if (!line.dry_run)
+    log_info("\n{}memory: at most {:.2f} GiB a rank", table, double(peak) / (1 << 30));
   context.result["seconds"] = phases.total_seconds();
+  context.result["peak_memory_bytes"] = peak;
   context.result["exit_code"] = int(code);
   context.events.write("end", {{"exit_code", int(code)}, {"seconds", phases.total_seconds()}});
   if (records) run->local_write(kResultFile, context.result.dump(2) + "\n");

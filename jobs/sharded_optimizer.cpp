@@ -26,13 +26,11 @@ ShardedOptimizer::ShardedOptimizer(Comm& comm, const ArenaLayout& layout, std::i
       layout_(layout),
       options_(options),
       phases_(phases),
-      my_leaves_(part_of(leaves, comm.size(), comm.rank())),
       slices_(slices_of(layout, comm.size())),
       parameters_(layout.padded_size()),
       first_moment_(std::max<std::int64_t>(my_slice().size(), 1)),
       second_moment_(std::max<std::int64_t>(my_slice().size(), 1)),
-      gradient_(std::max<std::int64_t>(my_slice().size(), 1)),
-      gradient_sum_(layout.padded_size(), my_leaves_, leaves) {}
+      reduction_(comm, layout.padded_size(), leaves, slices_, options.order) {}
 
 std::vector<ArraySlice> ShardedOptimizer::slices(Range parameters) {
   const std::int64_t size = layout_.padded_size();
@@ -43,12 +41,17 @@ std::vector<ArraySlice> ShardedOptimizer::slices(Range parameters) {
           slice_of("second_moment", size, my_slice(), my_part(second_moment_))};
 }
 
+FinalGradients ShardedOptimizer::on_final() {
+  if (!reduction_.in_last_leaf()) return {};
+  return [this](std::int64_t begin) { reduction_.declare_final(begin); };
+}
+
 double ShardedOptimizer::reduce(double scale) {
   const auto timed = phases_.measure("reduce");
-  const std::span<float> gradient = my_part(gradient_);
-  reduce_scatter<float>(comm_, gradient_sum_, slices_, gradient);
+  gradient_ = reduction_.finish();
+  phases_.add_hidden("reduce", reduction_.hidden_seconds());
   std::vector<double> squares(std::size_t(my_slice().size() / kArenaBlock));
-  block_square_sums(gradient, squares);
+  block_square_sums(gradient_, squares);
   scale_ = scale;
   norm_ = scale * std::sqrt(tree_sum(comm_, squares, layout_.block_count()));
   return norm_;
@@ -65,9 +68,8 @@ void ShardedOptimizer::update(std::int64_t step, double learning_rate) {
     const float scale = float(scale_ * clip_scale(norm_, options_.clip_norm));
     // More ranks than arena blocks leave some without any.
     if (slice.size() > 0)
-      adamw_update(
-          layout_, adamw, step + 1, scale,
-          {slice.begin, mine, my_part(gradient_), my_part(first_moment_), my_part(second_moment_)});
+      adamw_update(layout_, adamw, step + 1, scale,
+                   {slice.begin, mine, gradient_, my_part(first_moment_), my_part(second_moment_)});
   }
   const auto timed = phases_.measure("reduce");
   std::vector<std::int64_t> bytes;

@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "kernels/core/arena.h"
+#include "kernels/model/transformer.h"
 #include "kernels/optim/adamw.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/comm/comm.h"
+#include "runtime/comm/gradient_reduction.h"
 #include "runtime/comm/partition.h"
-#include "runtime/comm/tree_sum.h"
 #include "runtime/telemetry/phases.h"
 
 namespace tutti {
@@ -18,6 +19,7 @@ namespace tutti {
 struct OptimizerOptions {
   AdamWOptions adamw;
   double clip_norm = 1.0;  // of the whole gradient; 0: no clipping
+  ReduceOrder order = ReduceOrder::exact;
 };
 
 // Parameters stand whole on every rank, moments in slices of whole arena blocks (ZeRO-1,
@@ -30,8 +32,8 @@ class ShardedOptimizer {
   ShardedOptimizer(Comm& comm, const ArenaLayout& layout, std::int64_t leaves,
                    const OptimizerOptions& options, PhaseTimer& phases);
 
-  std::int64_t leaves() const { return gradient_sum_.leaves(); }
-  Range my_leaves() const { return my_leaves_; }
+  std::int64_t leaves() const { return reduction_.leaves(); }
+  Range my_leaves() const { return reduction_.my_leaves(); }
   std::span<float> parameters() { return parameters_.span(); }
 
   // Arrays for a checkpoint: this rank's slice of the moments, and `parameters` of the parameters.
@@ -39,11 +41,12 @@ class ShardedOptimizer {
   std::vector<ArraySlice> my_slices() { return slices(my_slice()); }
   std::vector<ArraySlice> all_slices() { return slices({0, layout_.padded_size()}); }
 
-  // This rank's leaves, one after another: forget() the last step's, then for each leaf add its
-  // gradient to next_leaf(), which is zero, and push_leaf().
-  void forget() { gradient_sum_.reset(); }
-  std::span<float> next_leaf() { return gradient_sum_.next(); }
-  void push_leaf() { gradient_sum_.push(); }
+  // This rank's leaves, one after another: add each one's gradient to next_leaf(), then
+  // push_leaf(). The backward pass that ends a leaf takes on_final(), so that the last leaf's
+  // gradient travels behind it: from there until reduce(), this rank must not communicate.
+  std::span<float> next_leaf() { return reduction_.next_leaf(); }
+  FinalGradients on_final();
+  void push_leaf() { reduction_.push_leaf(); }
 
   // Sums the leaves up and scatters the sum. Returns its norm, times `scale`, which is what the sum
   // is to be multiplied by (one over the number of samples, where leaves hold sums over samples).
@@ -63,10 +66,10 @@ class ShardedOptimizer {
   const ArenaLayout& layout_;
   OptimizerOptions options_;
   PhaseTimer& phases_;
-  Range my_leaves_;
   std::vector<Range> slices_;  // of the arena, one a rank
-  AlignedBuffer<float> parameters_, first_moment_, second_moment_, gradient_;
-  TreeSum<float> gradient_sum_;
+  AlignedBuffer<float> parameters_, first_moment_, second_moment_;
+  GradientReduction reduction_;
+  std::span<float> gradient_;  // this rank's slice of the sum
   double scale_ = 1, norm_ = 0;
 };
 

@@ -77,6 +77,7 @@ class TrainRun {
         {"train.dtype", name_of(task_->compute())},
         {"train.steps", c.steps},
         {"train.seed", c.seed},
+        {"train.reduce", c.reduce},
         {"batch.global", c.global_batch},
         {"batch.micro", c.micro_batch},
         {"optimizer",

@@ -105,6 +105,10 @@ void TrainConfig::describe(Schema& s) {
   s.key("batch.leaf", &leaf_size, "samples",
         "language models: the piece in which sums are ordered, a multiple of batch.micro; 0: "
         "batch.micro");
+  s.choice(
+      "train.reduce", &reduce, {"exact", "fast"},
+      "order of the gradient's sum; exact: a fixed tree, the same bytes on any number of ranks; "
+      "fast: MPI's");
   s.choice("optimizer.schedule", &schedule, {"constant", "linear", "cosine", "wsd"},
            "of the learning rate after the warm-up; wsd: constant, then linear over the last "
            "optimizer.decay_share");
@@ -157,6 +161,7 @@ OptimizerOptions TrainConfig::optimizer_options() const {
   o.adamw.epsilon = float(epsilon);
   o.adamw.weight_decay = float(weight_decay);
   o.clip_norm = clip_norm;
+  o.order = reduce == "fast" ? ReduceOrder::fast : ReduceOrder::exact;
   return o;
 }
 

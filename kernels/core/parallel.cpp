@@ -24,6 +24,8 @@ int thread_count() { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
 
 int thread_index() { return omp_get_thread_num(); }
 
+void use_one_thread() { omp_set_num_threads(1); }
+
 namespace detail {
 
 namespace {

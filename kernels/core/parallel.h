@@ -19,6 +19,10 @@ int thread_count();
 // outside the loop. For picking scratch memory.
 int thread_index();
 
+// Loops that the calling thread starts from now on run on it alone. For threads beside the main
+// one, which would otherwise bring a team of their own.
+void use_one_thread();
+
 namespace detail {
 
 // Runs task(context, thread, threads) once on each thread of a team and waits. The first exception

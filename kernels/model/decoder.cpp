@@ -72,7 +72,7 @@ class Decoder::Pass {
   virtual void forward(const TokenBatch& batch) = 0;
   virtual void backward(const TokenBatch& batch, std::span<const std::int32_t> targets,
                         const CrossEntropyOptions& options, std::span<float> losses,
-                        std::span<float> gradients) = 0;
+                        std::span<float> gradients, const FinalGradients& on_final) = 0;
   virtual void logits(const TokenBatch& batch, std::span<float> logits) = 0;
   virtual void start_generation(std::span<const std::int64_t> capacities) = 0;
   virtual void prefill(const TokenBatch& texts, std::int64_t first, std::span<float> logits) = 0;
@@ -123,11 +123,11 @@ class Decoder::TypedPass final : public Decoder::Pass {
 
   void backward(const TokenBatch& batch, std::span<const std::int32_t> targets,
                 const CrossEntropyOptions& options, std::span<float> losses,
-                std::span<float> gradients) override {
+                std::span<float> gradients, const FinalGradients& on_final) override {
     body_.start_backward(batch);
     head_pass_.losses_and_gradients(body_, targets, options, losses,
                                     gradients.data() + head_.offset);
-    body_.backward(batch, gradients);
+    body_.backward(batch, gradients, on_final);
   }
 
   void logits(const TokenBatch& batch, std::span<float> logits) override {
@@ -284,7 +284,8 @@ void Decoder::forward(const TokenBatch& batch) {
 }
 
 double Decoder::backward(const TokenBatch& batch, std::span<const std::int32_t> targets,
-                         std::span<float> gradients, const CrossEntropyOptions& options) {
+                         std::span<float> gradients, const CrossEntropyOptions& options,
+                         const FinalGradients& on_final) {
   pass_->check(batch, targets);
   require(pass_->kept_tokens_ == std::ssize(batch.tokens),
           "decoder: backward() without forward() of the same batch before");
@@ -292,7 +293,7 @@ double Decoder::backward(const TokenBatch& batch, std::span<const std::int32_t> 
           "decoder: the gradients have the wrong size");
   pass_->kept_tokens_ = -1;
   pass_->losses_.resize(targets.size());
-  pass_->backward(batch, targets, options, pass_->losses_, gradients);
+  pass_->backward(batch, targets, options, pass_->losses_, gradients, on_final);
   return sum_of(pass_->losses_);
 }
 

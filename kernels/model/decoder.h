@@ -68,7 +68,8 @@ class Decoder {
   // forward pass, which keeps what backward() of the same batch needs and uses up.
   void forward(const TokenBatch& batch);
   double backward(const TokenBatch& batch, std::span<const std::int32_t> targets,
-                  std::span<float> gradients, const CrossEntropyOptions& options = {});
+                  std::span<float> gradients, const CrossEntropyOptions& options = {},
+                  const FinalGradients& on_final = {});
 
   // Logits [tokens, vocabulary], row by row.
   void logits(const TokenBatch& batch, std::span<float> logits);

@@ -47,7 +47,7 @@ class Encoder::Pass {
   virtual void load(std::span<const float> parameters) = 0;
   virtual void forward(const TokenBatch& batch, std::span<float> embeddings, bool keep) = 0;
   virtual void backward(const TokenBatch& batch, std::span<const float> d_embeddings,
-                        std::span<float> gradients) = 0;
+                        std::span<float> gradients, const FinalGradients& on_final) = 0;
 
   void check(const TokenBatch& batch, std::size_t embeddings) const {
     check_batch(body_, batch);
@@ -84,14 +84,14 @@ class Encoder::TypedPass final : public Encoder::Pass {
   }
 
   void backward(const TokenBatch& batch, std::span<const float> d_embeddings,
-                std::span<float> gradients) override {
+                std::span<float> gradients, const FinalGradients& on_final) override {
     transformer_.start_backward(batch);
     parallel_for(batch.size(), [&](std::int64_t s) {
       const std::int64_t first = batch.offsets[s], at = s * shape_.width;
       mean_pool_backward(embeddings_.data() + at, norms_[s], d_embeddings.data() + at,
                          transformer_.d_hidden(first, batch.offsets[s + 1] - first));
     });
-    transformer_.backward(batch, gradients);
+    transformer_.backward(batch, gradients, on_final);
   }
 
  private:
@@ -149,14 +149,14 @@ void Encoder::forward(const TokenBatch& batch, std::span<float> embeddings) {
 }
 
 void Encoder::backward(const TokenBatch& batch, std::span<const float> d_embeddings,
-                       std::span<float> gradients) {
+                       std::span<float> gradients, const FinalGradients& on_final) {
   pass_->check(batch, d_embeddings.size());
   require(pass_->kept_tokens_ == static_cast<std::int64_t>(batch.tokens.size()),
           "encoder: backward() without forward() of the same batch before");
   require(static_cast<std::int64_t>(gradients.size()) == layout().padded_size(),
           "encoder: the gradients have the wrong size");
   pass_->kept_tokens_ = -1;
-  pass_->backward(batch, d_embeddings, gradients);
+  pass_->backward(batch, d_embeddings, gradients, on_final);
 }
 
 std::vector<ProductSize> Encoder::forward_products(std::int64_t tokens) const {

@@ -64,7 +64,7 @@ class Encoder {
   // Adds the gradient of sum(embeddings * d_embeddings) to an arena of gradients. `batch` is that
   // of the last forward(), whose activations are used up.
   void backward(const TokenBatch& batch, std::span<const float> d_embeddings,
-                std::span<float> gradients);
+                std::span<float> gradients, const FinalGradients& on_final = {});
 
   // Products with weight matrices in one forward pass over `tokens` tokens, and in its backward
   // pass. Attention's own products, whose size depends on the lengths, are not among them.

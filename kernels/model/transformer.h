@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "kernels/ops/layer_norm.h"
@@ -55,6 +56,10 @@ struct TokenBatch {
 
   std::int64_t size() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
 };
+
+// Told, as a backward pass goes on, that the gradients' elements from `begin` on are final: `begin`
+// falls, and ends at 0. Called on the thread that runs the pass.
+using FinalGradients = std::function<void(std::int64_t begin)>;
 
 // `count` matrix products Y[m, n] = X[m, k] W, of one kind.
 struct ProductSize {

@@ -202,11 +202,16 @@ void TransformerPass<T>::add_vector_gradients(
 }
 
 template <class T>
-void TransformerPass<T>::backward(const TokenBatch& batch, std::span<float> gradients) {
+void TransformerPass<T>::backward(const TokenBatch& batch, std::span<float> gradients,
+                                  const FinalGradients& on_final) {
+  const auto final_from = [&](const ParameterPlace& first) {
+    if (on_final) on_final(first.offset);
+  };
   parallel_for_dynamic(panels_, [&](std::int64_t panel) { back_final_norm(panel); });
   add_vector_gradients({{places_.final_norm.gain, columns_.norm1_gain},
                         {places_.final_norm.bias, columns_.norm1_bias}},
                        gradients);
+  final_from(places_.final_norm.gain);
   for (std::int64_t index = shape_.layers - 1; index >= 0; --index) {
     parallel_for_dynamic(panels_, [&](std::int64_t panel) { back_middle(index, panel); });
     back_attention(index, batch);
@@ -222,6 +227,7 @@ void TransformerPass<T>::backward(const TokenBatch& batch, std::span<float> grad
                           {l.ff1.bias, columns_.ff1_bias},
                           {l.ff2.bias, columns_.ff2_bias}},
                          gradients);
+    final_from(l.norm1.gain);
     std::swap(d_out_, d_in_);
   }
   const auto rows_of = [&](const ParameterPlace& table) {
@@ -232,6 +238,7 @@ void TransformerPass<T>::backward(const TokenBatch& batch, std::span<float> grad
   scatter_add_rows(batch.tokens, d_x, rows_of(places_.token));
   if (shape_.learned_positions)
     scatter_add_rows(std::span(positions_).first(tokens_), d_x, rows_of(places_.position));
+  final_from(places_.token);
 }
 
 template class TransformerPass<float>;

@@ -117,8 +117,9 @@ class TransformerPass {
   }
   MatrixView<float> d_hidden_panel(std::int64_t panel) { return panel_of(d_in_.wide, panel); }
 
-  // Adds the body's gradients to an arena.
-  void backward(const TokenBatch& batch, std::span<float> gradients);
+  // Adds the body's gradients to an arena. Whatever stands behind them there is final already.
+  void backward(const TokenBatch& batch, std::span<float> gradients,
+                const FinalGradients& on_final);
 
  private:
   using FeedForward = TransformerShape::FeedForward;

@@ -65,13 +65,16 @@ void require_same(const CheckpointManifest& manifest, const nlohmann::json& iden
 // This rank's file of one generation, and the thread that fills it from the snapshot.
 class Checkpointer::Writer {
  public:
-  // Lays the file out and copies the slices. Throws Error(io).
-  Writer(const std::filesystem::path& file, std::span<const ArraySlice> slices)
+  // Lays the file out, and copies the slices where they may change before all is written. Throws
+  // Error(io).
+  Writer(const std::filesystem::path& file, std::span<const ArraySlice> slices, bool copies)
       : file_(file, columns_of(slices)) {
     for (const ArraySlice& s : slices) {
+      bytes_.push_back(s.bytes);
+      if (!copies) continue;
       copies_.emplace_back(std::max<std::int64_t>(std::int64_t(s.bytes.size()), 1));
-      sizes_.push_back(s.bytes.size());
       copy_bytes(s.bytes, copies_.back().data());
+      bytes_.back() = copies_.back().span().first(s.bytes.size());
     }
   }
   ~Writer() {
@@ -104,8 +107,7 @@ class Checkpointer::Writer {
 
   void write() {
     try {
-      for (std::size_t i = 0; i < copies_.size(); ++i)
-        file_.append(i, std::span<const std::byte>(copies_[i].data(), sizes_[i]));
+      for (std::size_t i = 0; i < bytes_.size(); ++i) file_.append(i, bytes_[i]);
       record_ = file_.finish();
     } catch (...) {
       failure_ = std::current_exception();
@@ -115,7 +117,7 @@ class Checkpointer::Writer {
 
   ExtentWriter file_;
   std::vector<AlignedBuffer<std::byte>> copies_;
-  std::vector<std::size_t> sizes_;
+  std::vector<std::span<const std::byte>> bytes_;
   FileRecord record_;
   std::exception_ptr failure_;
   std::atomic<bool> writing_{false};
@@ -159,11 +161,13 @@ bool Checkpointer::boundary(bool stop, const std::function<Snapshot()>& take) {
 
 void Checkpointer::save(const Snapshot& snapshot) {
   if (pending()) commit();
-  begin(snapshot);
+  start_writing(snapshot, false);
   commit();
 }
 
-void Checkpointer::begin(const Snapshot& snapshot) {
+void Checkpointer::begin(const Snapshot& snapshot) { start_writing(snapshot, true); }
+
+void Checkpointer::start_writing(const Snapshot& snapshot, bool copies) {
   CHECK(!pending());
   last_begin_ = std::chrono::steady_clock::now();
   generation_ = next_generation_++;
@@ -183,7 +187,7 @@ void Checkpointer::begin(const Snapshot& snapshot) {
     });
     comm_.attempt([&] {
       writer_ = std::make_unique<Writer>(folder / CheckpointStore::part_name(comm_.rank()),
-                                         snapshot.slices);
+                                         snapshot.slices, copies);
     });
   } catch (const Error&) {
     abandon();

@@ -73,8 +73,8 @@ class Checkpointer {
   // `take` is called, on all ranks, only where a snapshot is taken.
   bool boundary(bool stop, const std::function<Snapshot()>& take);
 
-  // Leaves a checkpoint of this moment: there, and committed, when this returns. Throws as begin()
-  // and commit() do.
+  // Leaves a checkpoint of this moment: there, and committed, when this returns, without the memory
+  // of a copy. Throws as begin() and commit() do.
   void save(const Snapshot& snapshot);
 
   // Whether a snapshot waits for commit(); the same on all ranks.
@@ -98,6 +98,7 @@ class Checkpointer {
  private:
   class Writer;
   bool local_due() const;
+  void start_writing(const Snapshot& snapshot, bool copies);
   CheckpointManifest read_manifest(std::int64_t generation);
   void fill(const CheckpointManifest& manifest, std::span<const ArraySlice> wanted) const;
   void abandon();

@@ -46,7 +46,8 @@ void refuse_wrong_launch(int size) {
 
 Comm::Comm(int* argc, char*** argv) : state_(std::make_unique<State>()) {
   int provided = 0;
-  ok(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  ok(MPI_Init_thread(argc, argv, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
+  may_delegate_ = provided >= MPI_THREAD_SERIALIZED;
   ok(MPI_Comm_dup(MPI_COMM_WORLD, &state_->comm), "MPI_Comm_dup");
   ok(MPI_Comm_set_errhandler(state_->comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   ok(MPI_Comm_rank(state_->comm, &rank_), "MPI_Comm_rank");
@@ -213,8 +214,32 @@ ByteLists Comm::all_to_all(const ByteLists& to_ranks) {
 }
 
 void Comm::local_exchange(std::span<const Transfer> transfers) {
-  Watchdog::Wait wait(state_->watchdog.get(), "exchange");
-  std::vector<MPI_Request> requests;
+  Pending pending = local_start(transfers);
+  wait(pending);
+}
+
+struct Comm::Pending::Requests {
+  std::vector<MPI_Request> all;
+};
+
+Comm::Pending::Pending() = default;
+Comm::Pending::~Pending() = default;
+Comm::Pending::Pending(Pending&&) noexcept = default;
+Comm::Pending& Comm::Pending::operator=(Pending&&) noexcept = default;
+
+bool Comm::Pending::local_done() {
+  if (!requests_) return true;
+  int done = 0;
+  ok(MPI_Testall(int(requests_->all.size()), requests_->all.data(), &done, MPI_STATUSES_IGNORE),
+     "MPI_Testall");
+  if (done) requests_.reset();
+  return done != 0;
+}
+
+Comm::Pending Comm::local_start(std::span<const Transfer> transfers) {
+  Pending pending;
+  pending.requests_ = std::make_unique<Pending::Requests>();
+  std::vector<MPI_Request>& requests = pending.requests_->all;
   for (const bool sending : {false, true})
     for (const Transfer& t : transfers) {
       if (t.send != sending) continue;
@@ -231,7 +256,33 @@ void Comm::local_exchange(std::span<const Transfer> transfers) {
              "MPI_Irecv");
       }
     }
+  return pending;
+}
+
+Comm::Pending Comm::start_reduce(std::span<float> values, int root) {
+  CHECK(values.size() <= std::size_t(std::numeric_limits<int>::max()));
+  Pending pending;
+  pending.requests_ = std::make_unique<Pending::Requests>();
+  pending.requests_->all.push_back(MPI_REQUEST_NULL);
+  const bool mine = rank_ == root;
+  ok(MPI_Ireduce(mine ? MPI_IN_PLACE : values.data(), mine ? values.data() : nullptr,
+                 int(values.size()), MPI_FLOAT, MPI_SUM, root, state_->comm,
+                 pending.requests_->all.data()),
+     "MPI_Ireduce");
+  return pending;
+}
+
+void Comm::wait(Pending& pending) {
+  if (!pending.requests_) return;
+  Watchdog::Wait wait(state_->watchdog.get(), "exchange");
+  std::vector<MPI_Request>& requests = pending.requests_->all;
   ok(MPI_Waitall(int(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
+  pending.requests_.reset();
+}
+
+void Comm::watched(const char* collective, const std::function<void()>& local_wait) {
+  Watchdog::Wait wait(state_->watchdog.get(), collective);
+  local_wait();
 }
 
 void Comm::all_ok(const std::optional<Error>& mine) {

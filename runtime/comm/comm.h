@@ -19,7 +19,8 @@ namespace tutti {
 // Bytes that this rank has for, or got from, each rank.
 using ByteLists = std::vector<std::vector<std::byte>>;
 
-// A handle on the ranks of a job. Not copyable; one thread at a time (the main thread) may use it.
+// A handle on the ranks of a job. Not copyable; one thread at a time may use it: the main thread,
+// or, where local_may_delegate(), one that the main thread has started and waits for.
 // Sizes are 64-bit throughout. Failures of MPI itself are Errors with ExitCode::io.
 class Comm {
  public:
@@ -85,6 +86,34 @@ class Comm {
   };
   void local_exchange(std::span<const Transfer> transfers);
 
+  // Communication that was started and goes on while its rank does something else, but only while
+  // someone asks for it. Its memory must stay until it is done. Letting go of an unfinished one
+  // leaves it to the end of the job.
+  class Pending {
+   public:
+    Pending();
+    ~Pending();
+    Pending(Pending&&) noexcept;
+    Pending& operator=(Pending&&) noexcept;
+    // Makes progress, does not wait.
+    bool local_done();
+
+   private:
+    friend class Comm;
+    struct Requests;
+    std::unique_ptr<Requests> requests_;
+  };
+  Pending local_start(std::span<const Transfer> transfers);
+  // The sum of all ranks' values, in an order of MPI's choice, into the root's.
+  Pending start_reduce(std::span<float> values, int root);
+  void wait(Pending& pending);
+
+  // Whether another thread may call while the main thread does not.
+  bool local_may_delegate() const { return may_delegate_; }
+  // Runs a wait for other ranks that is not in here, watched under the name of `collective`, a
+  // string literal.
+  void watched(const char* collective, const std::function<void()>& local_wait);
+
   // Ends a rank-local step that can fail: where any rank brings an Error, all ranks throw the one
   // of the lowest such rank, marked as agreed, so that nobody waits for the dead in the next
   // collective.
@@ -109,6 +138,7 @@ class Comm {
   std::unique_ptr<State> state_;
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
   std::string host_;
+  bool may_delegate_ = false;
 };
 
 // The MPI library's name and version. Local; works before Comm.

@@ -40,6 +40,11 @@ void add_into(T* __restrict left, const T* __restrict right, std::int64_t size) 
   });
 }
 
+Range intersection(Range a, Range b) {
+  const std::int64_t begin = std::max(a.begin, b.begin);
+  return {begin, std::max(begin, std::min(a.end, b.end))};
+}
+
 // Adds nodes that stand from left to right and cover all leaves; the sum ends in the first one's
 // array.
 template <class T>
@@ -107,7 +112,8 @@ std::span<T> TreeSum<T>::next() {
 }
 
 template <class T>
-void TreeSum<T>::push() {
+void TreeSum<T>::push_unadded() {
+  additions_.clear();
   nodes_.push_back({0, next_leaf_++});
   slots_.push_back(current_slot_);
   promote(nodes_.back(), leaves_);
@@ -119,10 +125,17 @@ void TreeSum<T>::merge_top() {
   const std::size_t right = slots_.back();
   nodes_.pop_back();
   slots_.pop_back();
-  add_into(arrays_[slots_.back()].data(), arrays_[right].data(), size_);
+  additions_.push_back({slots_.back(), right});
   free_slots_.push_back(right);
   nodes_.back() = {nodes_.back().level + 1, nodes_.back().index / 2};
   promote(nodes_.back(), leaves_);
+}
+
+template <class T>
+void TreeSum<T>::add(Range elements) {
+  for (const Addition& a : additions_)
+    add_into(arrays_[a.to].data() + elements.begin, arrays_[a.from].data() + elements.begin,
+             elements.size());
 }
 
 template <class T>
@@ -134,43 +147,53 @@ void TreeSum<T>::reset() {
 }
 
 template <class T>
-void reduce_scatter(Comm& comm, TreeSum<T>& sum, std::span<const Range> slices, std::span<T> mine) {
+TreeExchange<T>::TreeExchange(Comm& comm, TreeSum<T>& sum, std::span<const Range> slices,
+                              Range elements)
+    : leaves_(sum.leaves()) {
   CHECK(sum.complete() && std::int64_t(slices.size()) == comm.size());
-  const Range my_slice = slices[std::size_t(comm.rank())];
-  CHECK(std::int64_t(mine.size()) == my_slice.size());
+  const Range slice = slices[std::size_t(comm.rank())];
+  slice_begin_ = slice.begin;
+  part_ = intersection(slice, elements);
+  const auto bytes = [](T* values, Range range) {
+    return std::as_writable_bytes(std::span(values, std::size_t(range.size())));
+  };
 
   // What every rank has is known without asking; the nodes of one rank travel under tags 0, 1, ...
-  std::vector<TreeNode> all_nodes;
-  std::vector<AlignedBuffer<T>> received;
-  std::vector<T*> arrays;
   std::vector<Comm::Transfer> transfers;
   for (int r = 0; r < comm.size(); ++r) {
-    const std::vector<TreeNode> nodes =
-        covering_nodes(part_of(sum.leaves(), comm.size(), r), sum.leaves());
+    const Range theirs = intersection(slices[std::size_t(r)], elements);
+    const std::vector<TreeNode> nodes = covering_nodes(part_of(leaves_, comm.size(), r), leaves_);
     for (std::size_t n = 0; n < nodes.size(); ++n) {
-      all_nodes.push_back(nodes[n]);
+      nodes_.push_back(nodes[n]);
       if (r == comm.rank()) {
-        arrays.push_back(sum.values(n).data() + my_slice.begin);
+        arrays_.push_back(sum.values(n).data() + part_.begin);
         continue;
       }
-      received.emplace_back(std::max<std::int64_t>(my_slice.size(), 1));
-      arrays.push_back(received.back().data());
-      transfers.push_back(
-          {r, std::as_writable_bytes(std::span(arrays.back(), std::size_t(my_slice.size()))), false,
-           int(n)});
+      received_.emplace_back(std::max<std::int64_t>(part_.size(), 1));
+      arrays_.push_back(received_.back().data());
+      transfers.push_back({r, bytes(arrays_.back(), part_), false, int(n)});
     }
     if (r == comm.rank()) continue;
-    const Range theirs = slices[std::size_t(r)];
     for (std::size_t n = 0; n < sum.nodes().size(); ++n)
-      transfers.push_back({r,
-                           std::as_writable_bytes(sum.values(n).subspan(
-                               std::size_t(theirs.begin), std::size_t(theirs.size()))),
-                           true, int(n)});
+      transfers.push_back({r, bytes(sum.values(n).data() + theirs.begin, theirs), true, int(n)});
   }
-  comm.local_exchange(transfers);
-  if (my_slice.size() == 0) return;
-  fold<T>(all_nodes, arrays, my_slice.size(), sum.leaves());
-  std::copy_n(arrays.front(), my_slice.size(), mine.data());
+  pending_ = comm.local_start(transfers);
+}
+
+template <class T>
+void TreeExchange<T>::finish(std::span<T> mine) {
+  if (part_.size() == 0) return;
+  fold<T>(nodes_, arrays_, part_.size(), leaves_);
+  T* const place = mine.data() + (part_.begin - slice_begin_);
+  if (place != arrays_.front()) std::copy_n(arrays_.front(), part_.size(), place);
+}
+
+template <class T>
+void reduce_scatter(Comm& comm, TreeSum<T>& sum, std::span<const Range> slices, std::span<T> mine) {
+  CHECK(std::int64_t(mine.size()) == slices[std::size_t(comm.rank())].size());
+  TreeExchange<T> exchange(comm, sum, slices, {0, sum.size()});
+  exchange.wait(comm);
+  exchange.finish(mine);
 }
 
 template <class T>
@@ -204,6 +227,9 @@ double tree_sum(Comm& comm, std::span<const double> mine, std::int64_t leaves) {
 template class TreeSum<float>;
 template class TreeSum<double>;
 template class TreeSum<std::int64_t>;
+template class TreeExchange<float>;
+template class TreeExchange<double>;
+template class TreeExchange<std::int64_t>;
 template void reduce_scatter(Comm&, TreeSum<float>&, std::span<const Range>, std::span<float>);
 template void reduce_scatter(Comm&, TreeSum<double>&, std::span<const Range>, std::span<double>);
 template void reduce_scatter(Comm&, TreeSum<std::int64_t>&, std::span<const Range>,

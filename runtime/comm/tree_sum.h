@@ -38,7 +38,14 @@ class TreeSum {
 
   // A zeroed array for the next leaf of the range; fill it, then push().
   std::span<T> next();
-  void push();
+  void push() {
+    push_unadded();
+    add({0, size_});
+  }
+  // push() in two parts, for the last leaf of the range: what nodes there are, while the leaf is
+  // still being filled, then the adding, piece by piece as elements become final.
+  void push_unadded();
+  void add(Range elements);
   // Forgets all leaves, keeps the memory: ready for the range once more.
   void reset();
 
@@ -55,14 +62,47 @@ class TreeSum {
   void merge_top();
   std::size_t take_slot();
 
+  struct Addition {
+    std::size_t to, from;  // slots
+  };
+
   std::int64_t size_, leaves_;
   Range range_;
   std::int64_t next_leaf_;
   std::vector<AlignedBuffer<T>> arrays_;
   std::vector<std::size_t> free_slots_;
-  std::vector<TreeNode> nodes_;     // pending nodes, left to right
-  std::vector<std::size_t> slots_;  // their arrays
+  std::vector<TreeNode> nodes_;      // pending nodes, left to right
+  std::vector<std::size_t> slots_;   // their arrays
+  std::vector<Addition> additions_;  // of the last leaf pushed, in order
   std::size_t current_slot_ = 0;
+};
+
+// A reduce-scatter of some of the elements, in flight: each rank hands the nodes' sums to the ranks
+// whose slices they belong to. All ranks must start the same ones in the same order; those elements
+// must have been added, and not change until local_done().
+template <class T>
+class TreeExchange {
+ public:
+  // The ranks' ranges of leaves must be part_of(leaves, size, rank), the slices contiguous in rank
+  // order and the same on all ranks. Does not wait.
+  TreeExchange(Comm& comm, TreeSum<T>& sum, std::span<const Range> slices, Range elements);
+
+  // Whether all has arrived. Makes progress, does not wait.
+  bool local_done() { return pending_.local_done(); }
+  // Waits for that.
+  void wait(Comm& comm) { comm.wait(pending_); }
+  // After that: the sums of the elements that are in this rank's slice, into their places of
+  // `mine`, the whole slice, which may be part of the sum's first array. Local.
+  void finish(std::span<T> mine);
+
+ private:
+  std::int64_t leaves_;
+  Range part_;  // of the elements: what is in this rank's slice
+  std::int64_t slice_begin_ = 0;
+  std::vector<TreeNode> nodes_;  // of all ranks
+  std::vector<T*> arrays_;       // their sums over part_
+  std::vector<AlignedBuffer<T>> received_;
+  Comm::Pending pending_;
 };
 
 // The sum over all ranks' leaves of elements [slices[r].begin, slices[r].end), left on rank r in
@@ -82,5 +122,8 @@ double tree_sum(Comm& comm, std::span<const double> mine, std::int64_t leaves);
 extern template class TreeSum<float>;
 extern template class TreeSum<double>;
 extern template class TreeSum<std::int64_t>;
+extern template class TreeExchange<float>;
+extern template class TreeExchange<double>;
+extern template class TreeExchange<std::int64_t>;
 
 }  // namespace tutti

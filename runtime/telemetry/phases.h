@@ -34,12 +34,16 @@ class PhaseTimer {
   };
   [[nodiscard]] Scope measure(std::string_view phase) { return Scope(*this, phase); }
 
+  // Time that work of a phase took behind the back of other phases, on a thread of its own.
+  void add_hidden(std::string_view phase, double seconds);
+
   double seconds(std::string_view phase) const;
+  double hidden_seconds(std::string_view phase) const;
   double total_seconds() const;
 
-  // The table: share, minimum, mean and maximum seconds over ranks by phase, and advice where ranks
-  // wait for one another. Collective; every rank must have met the same phases. The text is the
-  // same on all ranks.
+  // The table: share, minimum, mean and maximum seconds over ranks by phase, how much of a phase
+  // ran behind others, and advice where ranks wait for one another. Collective; every rank must
+  // have met the same phases. The text is the same on all ranks.
   std::string table(Comm& comm) const;
 
  private:
@@ -47,7 +51,7 @@ class PhaseTimer {
 
   Clock::time_point start_;
   std::vector<std::string> names_;
-  std::vector<double> seconds_;
+  std::vector<double> seconds_, hidden_;
 };
 
 }  // namespace tutti

@@ -23,5 +23,17 @@ TEST(Phases, TheTableHasEveryRanksPhasesAndTheRest) {
     EXPECT_NE(table.find(text), std::string::npos) << text;
 }
 
+TEST(Phases, TheTableTellsWhatRanBehindOtherPhases) {
+  PhaseTimer timer;
+  { auto scope = timer.measure("forward"); }
+  EXPECT_EQ(timer.table(testing::world()).find("overlap"), std::string::npos);
+  timer.add_hidden("reduce", 2);
+  timer.add_hidden("reduce", 1);
+  EXPECT_EQ(timer.hidden_seconds("reduce"), 3);
+  EXPECT_NE(timer.table(testing::world())
+                .find("overlap: 3.000 s of \"reduce\" ran behind other phases, 100% of it"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace tutti
