@@ -75,12 +75,11 @@ class EvaluateRun {
     result["k"] = config_.k;
     result["model_digest"] = model.manifest.digest;
     tell("trained",
-         by_model(*model.encoder,
-                  config_.vectors.empty() ? std::nullopt : open_vectors(model.manifest)));
+         by_model(model, config_.vectors.empty() ? std::nullopt : open_vectors(model.manifest)));
     if (config_.untrained) {
       model.encoder->initialize(model.parameters.span(), std::uint64_t(config_.seed));
       model.encoder->load_parameters(model.parameters.span());
-      tell("untrained", by_model(*model.encoder, std::nullopt));
+      tell("untrained", by_model(model, std::nullopt));
     }
     if (config_.bm25) tell("bm25", by_words());
   }
@@ -158,20 +157,20 @@ class EvaluateRun {
 
   // Embeds rows [mine.begin, mine.end) of a list of rows of a column of tokens, block by block of
   // the whole list.
-  std::vector<float> embed(Encoder& encoder, const Dataset::Column& column,
+  std::vector<float> embed(const LoadedEncoder& model, const Dataset::Column& column,
                            const std::vector<std::int64_t>& rows, Range mine) const {
-    const std::int64_t width = encoder.shape().width;
+    const std::int64_t width = model.encoder->shape().width;
     std::vector<float> vectors(std::size_t(mine.size() * width));
     for (std::int64_t at = mine.begin; at < mine.end; at += config_.block) {
       Sequences sequences;
       const std::int64_t end = std::min(mine.end, at + config_.block);
       for (std::int64_t i = at; i < end; ++i) {
         const std::int64_t row = rows[std::size_t(i)];
-        append_rows(dataset_, column, {row, row + 1}, encoder.shape().max_tokens, sequences);
+        append_rows(dataset_, column, {row, row + 1}, model.form, sequences);
       }
-      encoder.embed({sequences.tokens, sequences.offsets},
-                    std::span(vectors).subspan(std::size_t((at - mine.begin) * width),
-                                               std::size_t((end - at) * width)));
+      model.encoder->embed({sequences.tokens, sequences.offsets},
+                           std::span(vectors).subspan(std::size_t((at - mine.begin) * width),
+                                                      std::size_t((end - at) * width)));
     }
     return vectors;
   }
@@ -209,8 +208,8 @@ class EvaluateRun {
     return values;
   }
 
-  double by_model(Encoder& encoder, const std::optional<Dataset>& vectors) {
-    const std::int64_t width = encoder.shape().width;
+  double by_model(const LoadedEncoder& model, const std::optional<Dataset>& vectors) {
+    const std::int64_t width = model.encoder->shape().width;
     std::vector<std::int64_t> query_rows;
     for (std::int64_t d : queries_) query_rows.push_back(pool_[std::size_t(d)].row);
     std::vector<float> queries, passages;
@@ -218,11 +217,11 @@ class EvaluateRun {
     {
       const auto timed = context_.phases.measure("embed");
       comm_.attempt([&] {
-        queries = embed(encoder, dataset_.column("documents", "query"), query_rows,
+        queries = embed(model, dataset_.column("documents", "query"), query_rows,
                         my_blocks(query_rows.size()));
         passages = vectors
                        ? stored(*vectors, mine, width)
-                       : embed(encoder, dataset_.column("passages", "tokens"), passage_rows_, mine);
+                       : embed(model, dataset_.column("passages", "tokens"), passage_rows_, mine);
       });
     }
     const auto timed = context_.phases.measure("scan");
