@@ -47,6 +47,22 @@ TEST(HuggingFaceConfig, OfLlama) {
   EXPECT_EQ(bias.body.rope.factor, 2);
 }
 
+TEST(HuggingFaceConfig, OfBert) {
+  const HuggingFaceConfig config = read(config_of("bert"));
+  ASSERT_TRUE(config.is_encoder());
+  const EncoderShape& shape = config.encoder();
+  EXPECT_EQ(encoder_layout(shape).find("type.embedding").shape, (std::vector<std::int64_t>{2, 16}));
+  EXPECT_EQ(shape.norm_order, TransformerShape::NormOrder::after);
+  EXPECT_EQ(shape.norm_epsilon, 1e-12f);
+  EXPECT_EQ(shape.gelu, GeluForm::exact);
+  EXPECT_EQ(shape.max_tokens, 64);
+  json other = config_of("bert");
+  other["hidden_act"] = "gelu_new";
+  other["architectures"] = {"BertForMaskedLM"};
+  other["position_embedding_type"] = "absolute";
+  EXPECT_EQ(read(other).encoder().gelu, GeluForm::tanh);
+}
+
 TEST(HuggingFaceConfig, AsVersion4OfTransformersWritesIt) {
   json config = config_of("llama");
   const json rope = config["rope_parameters"];
@@ -123,7 +139,17 @@ const Refusal kRefusals[] = {
     {"mistral", "attention_bias", "true", "attention_bias"},
     {"mistral", "layer_types", "[\"sliding_attention\", \"full_attention\"]", "1 of 2"},
     {"mistral", "layer_types", "[\"chunked_attention\"]", "chunked_attention"},
-    {"qwen2", "layer_types", "[\"sliding_attention\"]", "window"}};
+    {"qwen2", "layer_types", "[\"sliding_attention\"]", "window"},
+    {"bert", "architectures", "[\"BertForQuestionAnswering\"]", "BertForQuestionAnswering"},
+    {"bert", "architectures", "[\"RobertaModel\"]", "RobertaModel"},
+    {"bert", "hidden_act", "\"relu\"", "relu"},
+    {"bert", "position_embedding_type", "\"relative_key\"", "relative_key"},
+    {"bert", "is_decoder", "true", "is_decoder"},
+    {"bert", "add_cross_attention", "true", "add_cross_attention"},
+    {"bert", "num_attention_heads", "3", "num_attention_heads"},
+    {"bert", "type_vocab_size", "0", "type_vocab_size"},
+    {"bert", "layer_norm_eps", "0", "epsilon"},
+    {"gpt2", "architectures", "[\"BertForMaskedLM\"]", "BertForMaskedLM"}};
 
 TEST(HuggingFaceConfig, RefusesByName) {
   for (const Refusal& refusal : kRefusals) {
