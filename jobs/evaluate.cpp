@@ -1,5 +1,5 @@
 // evaluate: how often a held-out document's own query finds it, by the model, the untrained model,
-// and BM25.
+// and BM25; and whether the model orders pairs of sentences as people do.
 #include <algorithm>
 #include <optional>
 
@@ -7,6 +7,7 @@
 
 #include "jobs/encoder_model.h"
 #include "jobs/job.h"
+#include "jobs/sentence_similarity.h"
 #include "kernels/core/parallel.h"
 #include "kernels/vector/scan.h"
 #include "runtime/base/log.h"
@@ -20,17 +21,22 @@ namespace {
 constexpr std::uint8_t kHeldOut = 1;
 
 struct EvaluateConfig {
-  std::string dataset, model, vectors, dtype = "auto";
+  std::string dataset, model, vectors, sts, dtype = "auto";
   std::int64_t k = 10, queries = 1000, passages = 0, block = 128, seed = 1;
   bool untrained = true, bm25 = true;
 
   void describe(Schema& s) {
-    s.key("dataset", &dataset, "folder of a text dataset");
-    s.require("dataset");
+    s.key("dataset", &dataset,
+          "folder of a text dataset; with sts.file it may be left out, and with it all that is "
+          "measured on documents");
     s.key("model", &model, "folder of a model");
     s.require("model");
     s.key("vectors", &vectors,
           "folder of the dataset's passages embedded by the model; \"\": embed them here");
+    s.key(
+        "sts.file", &sts,
+        "pairs of sentences with a score each (JSON lines with sentence1, sentence2 and score, or "
+        "the three between tabs): measure Spearman's correlation of scores and cosines; \"\": no");
     s.key("evaluate.k", &k, "passages",
           "a query finds its document where one of so many best passages is the document's");
     s.key("evaluate.queries", &queries, "queries",
@@ -63,8 +69,8 @@ class EvaluateRun {
     choose_queries();
   }
 
-  void run() {
-    LoadedEncoder model = load_encoder(comm_, config_.model, config_.dtype);
+  // The model's parameters are overwritten.
+  void run(LoadedEncoder& model) {
     check_tokenizer(comm_, model.manifest, dataset_.manifest());
     log_info("{} queries of held-out documents, {} documents of {} passages to find them in",
              queries_.size(), pool_.size(), owner_.size());
@@ -306,17 +312,35 @@ class EvaluateJob : public Job {
 
   ExitCode run(JobContext& context) override {
     std::optional<Dataset> dataset;
+    std::vector<PlacedPair> pairs;
     context.comm.attempt([&] {
+      if (config_.dataset.empty() && config_.sts.empty())
+        throw Error(ExitCode::usage, "there is nothing to evaluate on", "dataset",
+                    "give dataset, sts.file or both");
       if (config_.k < 1 || config_.block < 1 || config_.queries < 0 || config_.passages < 0)
         throw Error(ExitCode::usage, "a count is too small", "evaluate.*",
                     "see tutti evaluate --help");
-      dataset.emplace(Dataset::open(config_.dataset, kDatasetKind));
+      if (!config_.dataset.empty()) dataset.emplace(Dataset::open(config_.dataset, kDatasetKind));
+      if (!config_.sts.empty()) pairs = read_sentence_pairs(config_.sts);
     });
-    if (!context.dry_run) EvaluateRun(context, config_, *dataset).run();
+    if (context.dry_run) return ExitCode::done;
+    LoadedEncoder model = load_encoder(context.comm, config_.model, config_.dtype);
+    if (!pairs.empty()) measure_similarity(context, model, pairs);
+    if (dataset) EvaluateRun(context, config_, *dataset).run(model);
     return ExitCode::done;
   }
 
  private:
+  void measure_similarity(JobContext& context, const LoadedEncoder& model,
+                          const std::vector<PlacedPair>& pairs) const {
+    const double correlation =
+        sentence_similarity(context, model, config_.model, pairs, config_.block);
+    context.result["sts_pairs"] = pairs.size();
+    context.result["sts_spearman"] = correlation;
+    context.events.write("similarity", {{"pairs", pairs.size()}, {"spearman", correlation}});
+    log_info("{} pairs of sentences: Spearman's correlation {:.4f}", pairs.size(), correlation);
+  }
+
   EvaluateConfig config_;
 };
 
