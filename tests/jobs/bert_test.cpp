@@ -100,12 +100,12 @@ TEST_F(Bert, QueriesAndPassagesHaveTheSameForm) {
   expect_done("embed --run " + path("one_vectors") + " --set dataset=" + path("one") +
               " --set model=" + path("bert"));
   expect_done("index --run " + path("one_index") + " --set vectors=" + path("one_vectors") +
-              " --set index.lists=1");
+              " --set index.nlist=1");
   const auto found =
       run_tutti(2, "search --run " + path("asked") + " --set index=" + path("one_index") +
                        " --set model=" + path("bert") + " --text '" + sentence(3, 70) + "'");
   ASSERT_EQ(found.exit_code, 0) << found.output;
-  EXPECT_NE(found.output.find("1  1.000  a"), std::string::npos) << found.output;
+  EXPECT_NE(found.output.find("1  1.000  \n     tavin"), std::string::npos) << found.output;
 }
 
 TEST_F(Bert, TrainsFurtherTheSameOnAnyNumberOfRanksAndGoesBack) {
@@ -146,14 +146,14 @@ TEST_F(Bert, MistakesEndWithTheirCode) {
     EXPECT_NE(done.output.find(text), std::string::npos) << done.output;
   };
   expect(run_tutti(2, train("bad", " --set model.max_tokens=65")), 64, "model.max_tokens");
-  expect(run_tutti(2, train("bad", " --set model.max_tokens=2")), 64, "model.max_tokens");
+  expect(run_tutti(1, train("bad", " --set model.max_tokens=2")), 64, "model.max_tokens");
   expect(run_tutti(1, train("bad", " --set model.width=32")), 64, "model.from");
   const std::string evaluate = "evaluate --run " + path("bad") + " --set model=" + path("bert");
-  expect(run_tutti(2, evaluate), 64, "sts.file");
+  expect(run_tutti(1, evaluate), 64, "sts.file");
   testing::write_text(folder() / "same.tsv", "bo\tel\t1\ndro\tel\t1\n");
   expect(run_tutti(2, evaluate + " --set sts.file=" + path("same.tsv")), 65, "the same");
   testing::write_text(folder() / "empty.tsv", "bo\tel\t1\n\tel\t2\n");
-  expect(run_tutti(2, evaluate + " --set sts.file=" + path("empty.tsv")), 65, "empty.tsv:2");
+  expect(run_tutti(1, evaluate + " --set sts.file=" + path("empty.tsv")), 65, "empty.tsv:2");
   expect_done("train --run " + path("own") + " --set dataset=" + path("data") +
               " --set train.steps=0 --set model.width=16 --set model.layers=1 --set model.heads=2");
   expect(run_tutti(1, "export --run " + path("bad") + " --set export.model=" + path("own")), 65,
