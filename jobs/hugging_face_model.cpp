@@ -19,7 +19,7 @@ namespace {
 constexpr const char* kConfig = "config.json";
 // Files that are small texts, and are given back as they are.
 constexpr const char* kKept[] = {
-    "tokenizer_config.json",  "special_tokens_map.json", "added_tokens.json",
+    kTokenizerSettings,       "special_tokens_map.json", "added_tokens.json",
     "generation_config.json", "chat_template.jinja",     "config_sentence_transformers.json",
     kSentenceModules,         kSentenceSettings,         kSentencePooling};
 constexpr std::int64_t kMostTextBytes = std::int64_t(16) << 20;

@@ -36,17 +36,37 @@ void check_modules(const JsonNode& modules) {
   }
 }
 
-EncoderShape::Pooling read_pooling(const JsonNode& config) {
+// The kind's name: as version 6 of the library writes it, or a flag for each as before.
+std::string pooling_mode(const JsonNode& config) {
   constexpr std::string_view kPrefix = "pooling_mode_";
+  if (config.has("pooling_mode")) return config.at("pooling_mode").text();
   std::string mode;
   for (const auto& [key, value] : config.value().items()) {
     if (!key.starts_with(kPrefix) || !config.at(key).boolean()) continue;
     if (!mode.empty()) config.fail("several kinds of pooling at a time are not supported", kRemedy);
     mode = key.substr(kPrefix.size());
   }
-  if (mode == "mean_tokens") return EncoderShape::Pooling::mean;
-  if (mode == "cls_token") return EncoderShape::Pooling::first;
+  return mode;
+}
+
+EncoderShape::Pooling read_pooling(const JsonNode& config) {
+  const std::string mode = pooling_mode(config);
+  if (mode == "mean" || mode == "mean_tokens") return EncoderShape::Pooling::mean;
+  if (mode == "cls" || mode == "cls_token") return EncoderShape::Pooling::first;
   config.fail("pooling of the kind \"" + mode + "\" is not supported", kRemedy);
+}
+
+// What the tokenizer's settings tell where the library's do not; a number beyond all sequences
+// stands for no limit.
+std::optional<std::int64_t> tokenizer_limit(const std::filesystem::path& folder) {
+  constexpr double kNone = 1 << 30;
+  const auto json = read_json(folder / kTokenizerSettings);
+  if (!json) return std::nullopt;
+  const JsonNode config(*json, (folder / kTokenizerSettings).string() + ": ");
+  if (!json->is_object()) config.fail("expected a JSON object");
+  const double limit = config.number_or("model_max_length", kNone);
+  if (limit < 0) config.at("model_max_length").fail("expected 0 or more");
+  return limit >= kNone ? std::nullopt : std::optional(std::int64_t(limit));
 }
 
 }  // namespace
@@ -70,6 +90,7 @@ SentenceSettings read_sentence_settings(const std::filesystem::path& folder) {
       config.at("do_lower_case").fail("lower case beside the tokenizer's is not supported");
     if (config.has("max_seq_length")) settings.longest = config.at("max_seq_length").integer();
   }
+  if (!settings.longest) settings.longest = tokenizer_limit(folder);
   return settings;
 }
 

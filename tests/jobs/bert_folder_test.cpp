@@ -128,6 +128,11 @@ TEST_F(BertFolder, TextsAreFramedAndAsLongAsSentenceTransformersSays) {
   EXPECT_EQ(plain.longest, 64);
   EXPECT_EQ(plain.frame.front, frame.front);
   EXPECT_EQ(plain.frame.back, frame.back);
+  set("tokenizer_config.json", {{"model_max_length", 30}});
+  EXPECT_EQ(open_hugging_face_model(folder_).form.longest, 30);
+  set("tokenizer_config.json", {{"model_max_length", 1e30}});
+  EXPECT_EQ(open_hugging_face_model(folder_).form.longest, 64);
+  set("tokenizer_config.json", {{"model_max_length", 30}});
   set("sentence_bert_config.json", {{"max_seq_length", 20}, {"do_lower_case", false}});
   EXPECT_EQ(open_hugging_face_model(folder_).form.longest, 20);
   set("sentence_bert_config.json", {{"max_seq_length", 100}});
@@ -147,6 +152,12 @@ TEST_F(BertFolder, PoolingIsTheMeanOrTheFirstToken) {
   expect_refused("several kinds of pooling");
   set(kSentencePooling, {{"pooling_mode_max_tokens", true}});
   expect_refused("max_tokens");
+  set(kSentencePooling, {{"pooling_mode", "cls"}});
+  EXPECT_EQ(pooling(), EncoderShape::Pooling::first);
+  set(kSentencePooling, {{"pooling_mode", "lasttoken"}});
+  expect_refused("lasttoken");
+  set(kSentencePooling, {{"pooling_mode", {"cls", "mean"}}});
+  expect_refused("pooling_mode");
   set(kSentencePooling, {{"word_embedding_dimension", 16}});
   expect_refused("pooling of the kind");
 }
