@@ -1,9 +1,43 @@
 #include "jobs/contrastive_task.h"
 
+#include <optional>
+
 #include <fmt/format.h>
+
+#include "jobs/hugging_face_model.h"
+#include "runtime/data/model_file.h"
 
 namespace tutti {
 namespace {
+
+// The model that training starts from.
+struct StartEncoder {
+  Manifest manifest;
+  EncoderShape shape;
+  TextForm form;
+};
+
+// Nothing where the parameters start at random. Collective.
+std::optional<StartEncoder> open_start(Comm& comm, const ModelConfig& config,
+                                       const Dataset& dataset) {
+  if (config.from.empty()) return std::nullopt;
+  StartEncoder start;
+  comm.attempt([&] {
+    start.manifest = load_manifest(config.from, kModelKind);
+    start.shape = encoder_shape_of(start.manifest, config.from);
+    start.form = text_form_of(start.manifest, start.shape, config.from);
+    const TextForm trained{config.max_tokens, start.form.frame};
+    if (config.max_tokens > start.shape.max_tokens || trained.room() < 1)
+      throw Error(ExitCode::usage,
+                  fmt::format("sequences of {} tokens do not fit the model, which takes {}, and {} "
+                              "of them around the text",
+                              config.max_tokens, start.shape.max_tokens,
+                              config.max_tokens - trained.room()),
+                  "model.max_tokens", "choose it between the two");
+  });
+  check_tokenizer(comm, start.manifest, dataset.manifest());
+  return start;
+}
 
 class ContrastiveTask : public TrainTask {
  public:
@@ -13,8 +47,11 @@ class ContrastiveTask : public TrainTask {
         config_(config),
         dataset_(dataset),
         phases_(phases),
-        loader_(dataset, {std::uint64_t(config.seed), config.model.max_tokens, config.span_share}),
-        encoder_(config.model.encoder(vocabulary_of(dataset)), compute),
+        start_(open_start(comm, config.model, dataset)),
+        loader_(dataset, {std::uint64_t(config.seed),
+                          {config.model.max_tokens, start_ ? start_->form.frame : TokenFrame()},
+                          config.span_share}),
+        encoder_(start_ ? start_->shape : config.model.encoder(vocabulary_of(dataset)), compute),
         optimizer_(comm, encoder_.layout(), config.global_batch / config.micro_batch,
                    config.optimizer_options(), phases),
         trainer_(comm, encoder_, optimizer_,
@@ -32,7 +69,11 @@ class ContrastiveTask : public TrainTask {
   ShardedOptimizer& optimizer() override { return optimizer_; }
   DType compute() const override { return encoder_.compute(); }
   void initialize() override {
-    encoder_.initialize(optimizer_.parameters(), std::uint64_t(config_.seed));
+    if (!start_) return encoder_.initialize(optimizer_.parameters(), std::uint64_t(config_.seed));
+    comm_.attempt([&] {
+      tutti::load_parameters(config_.model.from, start_->manifest, layout(),
+                             optimizer_.parameters());
+    });
   }
   void parameters_changed() override { encoder_.load_parameters(optimizer_.parameters()); }
 
@@ -56,10 +97,19 @@ class ContrastiveTask : public TrainTask {
   }
 
   nlohmann::json identity() const override {
-    return {{"train.temperature", config_.temperature}, {"train.span_share", config_.span_share}};
+    nlohmann::json all = {{"train.temperature", config_.temperature},
+                          {"train.span_share", config_.span_share}};
+    if (start_) all["model.max_tokens"] = config_.model.max_tokens;
+    return all;
   }
   nlohmann::json model_metadata() const override {
-    return {{"architecture", "encoder"}, {"shape", encoder_metadata(encoder_.shape())}};
+    nlohmann::json metadata = {{"architecture", "encoder"},
+                               {"shape", encoder_metadata(encoder_.shape())}};
+    if (!start_) return metadata;
+    metadata["from_digest"] = start_->manifest.digest;
+    for (const char* key : {kTextKey, kHuggingFaceKey})
+      if (start_->manifest.metadata.contains(key)) metadata[key] = start_->manifest.metadata[key];
+    return metadata;
   }
   // The first forward pass, a third of what product_flops() counts, comes on top of the second with
   // its backward pass.
@@ -72,6 +122,7 @@ class ContrastiveTask : public TrainTask {
   const TrainConfig& config_;
   const Dataset& dataset_;
   PhaseTimer& phases_;
+  std::optional<StartEncoder> start_;
   PairLoader loader_;
   Encoder encoder_;
   ShardedOptimizer optimizer_;

@@ -87,7 +87,7 @@ class EmbedRun {
     Sequences passages;
     {
       const auto timed = context_.phases.measure("load");
-      append_rows(dataset_, tokens_, rows, model_.encoder->shape().max_tokens, passages);
+      append_rows(dataset_, tokens_, rows, model_.form, passages);
     }
     std::vector<float> vectors(std::size_t(rows.size() * model_.encoder->shape().width));
     {

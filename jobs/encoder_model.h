@@ -14,6 +14,7 @@
 #include "runtime/comm/comm.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/manifest.h"
+#include "runtime/data/sequences.h"
 
 namespace tutti {
 
@@ -35,6 +36,12 @@ nlohmann::json encoder_metadata(const EncoderShape& shape);
 // none, or one that its file cannot hold. Local.
 EncoderShape encoder_shape_of(const Manifest& model, const std::string& place);
 
+// How a model takes texts, as its metadata tells under kTextKey; where they do not, texts have no
+// frame and all the tokens that the model takes. Throws Error(data) naming `place`. Local.
+inline constexpr const char* kTextKey = "text";
+TextForm text_form_of(const Manifest& model, const EncoderShape& shape, const std::string& place);
+nlohmann::json to_json(const TextForm& form);
+
 // The type in which all ranks multiply: "bf16", "f32", or for "auto" bf16 where every rank's
 // processor has it. Collective.
 DType compute_type(Comm& comm, const std::string& name);
@@ -42,6 +49,7 @@ DType compute_type(Comm& comm, const std::string& name);
 // An encoder with a model's parameters, ready to embed.
 struct LoadedEncoder {
   Manifest manifest;
+  TextForm form;
   AlignedBuffer<float> parameters;  // the encoder refers to them
   std::unique_ptr<Encoder> encoder;
 };
@@ -54,8 +62,8 @@ LoadedEncoder load_encoder(Comm& comm, const std::filesystem::path& folder,
 void require_same_tokenizer(const Manifest& model, const Manifest& dataset);
 
 // Throws Error(usage) on all ranks where a model and a dataset were made with different tokenizers:
-// the ids of one mean nothing to the other. Error(data) where the model does not have their number
-// of entries. Collective.
+// the ids of one mean nothing to the other. Error(data) where the model embeds fewer than they have
+// entries. Collective.
 void check_tokenizer(Comm& comm, const Manifest& model, const Manifest& dataset);
 
 }  // namespace tutti

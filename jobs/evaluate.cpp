@@ -1,5 +1,5 @@
 // evaluate: how often a held-out document's own query finds it, by the model, the untrained model,
-// and BM25.
+// and BM25; and whether the model orders pairs of sentences as people do.
 #include <algorithm>
 #include <optional>
 
@@ -7,6 +7,7 @@
 
 #include "jobs/encoder_model.h"
 #include "jobs/job.h"
+#include "jobs/sentence_similarity.h"
 #include "kernels/core/parallel.h"
 #include "kernels/vector/scan.h"
 #include "runtime/base/log.h"
@@ -20,17 +21,22 @@ namespace {
 constexpr std::uint8_t kHeldOut = 1;
 
 struct EvaluateConfig {
-  std::string dataset, model, vectors, dtype = "auto";
+  std::string dataset, model, vectors, sts, dtype = "auto";
   std::int64_t k = 10, queries = 1000, passages = 0, block = 128, seed = 1;
   bool untrained = true, bm25 = true;
 
   void describe(Schema& s) {
-    s.key("dataset", &dataset, "folder of a text dataset");
-    s.require("dataset");
+    s.key("dataset", &dataset,
+          "folder of a text dataset; with sts.file it may be left out, and with it all that is "
+          "measured on documents");
     s.key("model", &model, "folder of a model");
     s.require("model");
     s.key("vectors", &vectors,
           "folder of the dataset's passages embedded by the model; \"\": embed them here");
+    s.key(
+        "sts.file", &sts,
+        "pairs of sentences with a score each (JSON lines with sentence1, sentence2 and score, or "
+        "the three between tabs): measure Spearman's correlation of scores and cosines; \"\": no");
     s.key("evaluate.k", &k, "passages",
           "a query finds its document where one of so many best passages is the document's");
     s.key("evaluate.queries", &queries, "queries",
@@ -63,8 +69,8 @@ class EvaluateRun {
     choose_queries();
   }
 
-  void run() {
-    LoadedEncoder model = load_encoder(comm_, config_.model, config_.dtype);
+  // The model's parameters are overwritten.
+  void run(LoadedEncoder& model) {
     check_tokenizer(comm_, model.manifest, dataset_.manifest());
     log_info("{} queries of held-out documents, {} documents of {} passages to find them in",
              queries_.size(), pool_.size(), owner_.size());
@@ -75,12 +81,11 @@ class EvaluateRun {
     result["k"] = config_.k;
     result["model_digest"] = model.manifest.digest;
     tell("trained",
-         by_model(*model.encoder,
-                  config_.vectors.empty() ? std::nullopt : open_vectors(model.manifest)));
+         by_model(model, config_.vectors.empty() ? std::nullopt : open_vectors(model.manifest)));
     if (config_.untrained) {
       model.encoder->initialize(model.parameters.span(), std::uint64_t(config_.seed));
       model.encoder->load_parameters(model.parameters.span());
-      tell("untrained", by_model(*model.encoder, std::nullopt));
+      tell("untrained", by_model(model, std::nullopt));
     }
     if (config_.bm25) tell("bm25", by_words());
   }
@@ -158,20 +163,20 @@ class EvaluateRun {
 
   // Embeds rows [mine.begin, mine.end) of a list of rows of a column of tokens, block by block of
   // the whole list.
-  std::vector<float> embed(Encoder& encoder, const Dataset::Column& column,
+  std::vector<float> embed(const LoadedEncoder& model, const Dataset::Column& column,
                            const std::vector<std::int64_t>& rows, Range mine) const {
-    const std::int64_t width = encoder.shape().width;
+    const std::int64_t width = model.encoder->shape().width;
     std::vector<float> vectors(std::size_t(mine.size() * width));
     for (std::int64_t at = mine.begin; at < mine.end; at += config_.block) {
       Sequences sequences;
       const std::int64_t end = std::min(mine.end, at + config_.block);
       for (std::int64_t i = at; i < end; ++i) {
         const std::int64_t row = rows[std::size_t(i)];
-        append_rows(dataset_, column, {row, row + 1}, encoder.shape().max_tokens, sequences);
+        append_rows(dataset_, column, {row, row + 1}, model.form, sequences);
       }
-      encoder.embed({sequences.tokens, sequences.offsets},
-                    std::span(vectors).subspan(std::size_t((at - mine.begin) * width),
-                                               std::size_t((end - at) * width)));
+      model.encoder->embed({sequences.tokens, sequences.offsets},
+                           std::span(vectors).subspan(std::size_t((at - mine.begin) * width),
+                                                      std::size_t((end - at) * width)));
     }
     return vectors;
   }
@@ -209,8 +214,8 @@ class EvaluateRun {
     return values;
   }
 
-  double by_model(Encoder& encoder, const std::optional<Dataset>& vectors) {
-    const std::int64_t width = encoder.shape().width;
+  double by_model(const LoadedEncoder& model, const std::optional<Dataset>& vectors) {
+    const std::int64_t width = model.encoder->shape().width;
     std::vector<std::int64_t> query_rows;
     for (std::int64_t d : queries_) query_rows.push_back(pool_[std::size_t(d)].row);
     std::vector<float> queries, passages;
@@ -218,11 +223,11 @@ class EvaluateRun {
     {
       const auto timed = context_.phases.measure("embed");
       comm_.attempt([&] {
-        queries = embed(encoder, dataset_.column("documents", "query"), query_rows,
+        queries = embed(model, dataset_.column("documents", "query"), query_rows,
                         my_blocks(query_rows.size()));
         passages = vectors
                        ? stored(*vectors, mine, width)
-                       : embed(encoder, dataset_.column("passages", "tokens"), passage_rows_, mine);
+                       : embed(model, dataset_.column("passages", "tokens"), passage_rows_, mine);
       });
     }
     const auto timed = context_.phases.measure("scan");
@@ -307,17 +312,35 @@ class EvaluateJob : public Job {
 
   ExitCode run(JobContext& context) override {
     std::optional<Dataset> dataset;
+    std::vector<PlacedPair> pairs;
     context.comm.attempt([&] {
+      if (config_.dataset.empty() && config_.sts.empty())
+        throw Error(ExitCode::usage, "there is nothing to evaluate on", "dataset",
+                    "give dataset, sts.file or both");
       if (config_.k < 1 || config_.block < 1 || config_.queries < 0 || config_.passages < 0)
         throw Error(ExitCode::usage, "a count is too small", "evaluate.*",
                     "see tutti evaluate --help");
-      dataset.emplace(Dataset::open(config_.dataset, kDatasetKind));
+      if (!config_.dataset.empty()) dataset.emplace(Dataset::open(config_.dataset, kDatasetKind));
+      if (!config_.sts.empty()) pairs = read_sentence_pairs(config_.sts);
     });
-    if (!context.dry_run) EvaluateRun(context, config_, *dataset).run();
+    if (context.dry_run) return ExitCode::done;
+    LoadedEncoder model = load_encoder(context.comm, config_.model, config_.dtype);
+    if (!pairs.empty()) measure_similarity(context, model, pairs);
+    if (dataset) EvaluateRun(context, config_, *dataset).run(model);
     return ExitCode::done;
   }
 
  private:
+  void measure_similarity(JobContext& context, const LoadedEncoder& model,
+                          const std::vector<PlacedPair>& pairs) const {
+    const double correlation =
+        sentence_similarity(context, model, config_.model, pairs, config_.block);
+    context.result["sts_pairs"] = pairs.size();
+    context.result["sts_spearman"] = correlation;
+    context.events.write("similarity", {{"pairs", pairs.size()}, {"spearman", correlation}});
+    log_info("{} pairs of sentences: Spearman's correlation {:.4f}", pairs.size(), correlation);
+  }
+
   EvaluateConfig config_;
 };
 

@@ -1,7 +1,8 @@
-// export: a language model of ours as a folder that Hugging Face's transformers reads.
+// export: a model of ours as a folder that Hugging Face's transformers reads.
 #include <fmt/format.h>
 
 #include "jobs/decoder_model.h"
+#include "jobs/encoder_model.h"
 #include "jobs/hugging_face_model.h"
 #include "jobs/hugging_face_names.h"
 #include "jobs/job.h"
@@ -17,8 +18,8 @@ constexpr const char* kConfig = "config.json";
 
 // Our model, and what its folder is to say of it.
 struct Exported {
-  DecoderShape shape;
   ArenaLayout layout;
+  std::vector<TensorPlace> places;
   AlignedBuffer<float> parameters;
   HuggingFaceRecord record;
   std::string tokenizer;  // the file's bytes
@@ -41,10 +42,37 @@ HuggingFaceRecord new_record(const Manifest& manifest, const DecoderShape& shape
   return record;
 }
 
+// What transformers is to be told of the model's own origin: that of its import.
+std::optional<HuggingFaceRecord> imported_record(const Manifest& manifest,
+                                                 const std::string& place) {
+  if (!manifest.metadata.contains(kHuggingFaceKey)) return std::nullopt;
+  return hugging_face_record_of(manifest.metadata[kHuggingFaceKey], place);
+}
+
+void describe_encoder(const Manifest& manifest, const std::string& place, Exported& model) {
+  const EncoderShape shape = encoder_shape_of(manifest, place);
+  const auto record = imported_record(manifest, place);
+  if (!record)
+    throw Error(ExitCode::data, "no family of transformers has the shape of this encoder", place,
+                "export encoders that were imported, or trained from such");
+  model.record = *record;
+  model.layout = encoder_layout(shape);
+  model.places = hugging_face_places(shape, record->prefix, record->old_norm_names);
+}
+
+void describe_decoder(const Manifest& manifest, const std::string& place, Exported& model) {
+  const DecoderShape shape = decoder_shape_of(manifest, place);
+  const auto record = imported_record(manifest, place);
+  model.record = record ? *record : new_record(manifest, shape, model.tokenizer);
+  model.layout = decoder_layout(shape);
+  model.places = hugging_face_places(shape, model.record.prefix, model.record.stored_head);
+}
+
 class ExportJob : public Job {
  public:
   void describe(Schema& schema) override {
-    schema.key("export.model", &model_, "folder of a language model, of train or import");
+    schema.key("export.model", &model_,
+               "folder of a model, of import or train; an encoder must come from an import");
     schema.require("export.model");
     schema.bytes("export.shard_bytes", &shard_bytes_,
                  "most bytes of tensors in a file; a larger model is cut into several");
@@ -76,14 +104,13 @@ class ExportJob : public Job {
     const Manifest manifest = load_manifest(model_, kModelKind);
     const std::string place = model_ + "/" + kManifestFile;
     Exported model;
-    model.shape = decoder_shape_of(manifest, place);
-    model.layout = decoder_layout(model.shape);
+    model.tokenizer = load_tokenizer(model_, manifest).model();
+    if (manifest.metadata_text("architecture") == "encoder")
+      describe_encoder(manifest, place, model);
+    else
+      describe_decoder(manifest, place, model);
     model.parameters.grow(model.layout.padded_size());
     load_parameters(model_, manifest, model.layout, model.parameters.span());
-    model.tokenizer = load_tokenizer(model_, manifest).model();
-    model.record = manifest.metadata.contains(kHuggingFaceKey)
-                       ? hugging_face_record_of(manifest.metadata[kHuggingFaceKey], place)
-                       : new_record(manifest, model.shape, model.tokenizer);
     if (dtype_ == "auto") return model;
     model.record.dtype = dtype_from_name(dtype_);
     model.record.other_dtypes.clear();
@@ -96,21 +123,22 @@ class ExportJob : public Job {
     const auto timed = context.phases.measure("save");
     const std::filesystem::path& folder = context.run_folder;
     remove_file(folder / kConfig);
-    const auto places =
-        hugging_face_places(model.shape, model.record.prefix, model.record.stored_head);
     std::vector<TensorSpec> specs;
     std::int64_t bytes = 0;
-    for (const TensorPlace& place : places) {
+    for (const TensorPlace& place : model.places) {
       specs.push_back({place.name, model.record.dtype_of_tensor(place.name), place.shape});
       bytes += specs.back().bytes();
     }
     const auto files = write_safetensors_folder(
         folder, specs, shard_bytes_, [&](std::size_t index, std::span<float> values) {
-          copy_tensor(places[index], model.layout, model.parameters.span(), values);
+          copy_tensor(model.places[index], model.layout, model.parameters.span(), values);
         });
     const bool json = model.tokenizer.starts_with('{');
     atomic_replace(folder / (json ? "tokenizer.json" : "tokenizer.model"), model.tokenizer);
-    for (const auto& [name, text] : model.record.files) atomic_replace(folder / name, text);
+    for (const auto& [name, text] : model.record.files) {
+      std::filesystem::create_directories((folder / name).parent_path());
+      atomic_replace(folder / name, text);
+    }
     atomic_replace(folder / kConfig, model.record.config);
     context.result.update({{"tensors", specs.size()}, {"bytes", bytes}, {"files", files}});
     log_info("{} tensors of {} bytes in {}", specs.size(), bytes, folder.string());

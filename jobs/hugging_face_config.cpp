@@ -17,17 +17,19 @@ namespace {
 using Body = TransformerShape;
 
 constexpr const char* kOtherModel =
-    "give a model of one of the families gpt2, llama, mistral, qwen2";
+    "give a model of one of the families gpt2, llama, mistral, qwen2, bert";
 
 struct Family {
-  const char *name, *architecture;
-  std::int64_t kv_heads;  // where the file does not say; 0: as many as heads
+  const char *name, *architecture;  // others of BERT's differ in heads that an encoder leaves out
+  std::int64_t kv_heads;            // where the file does not say; 0: as many as heads
   std::int64_t max_tokens, window;
 };
 constexpr Family kFamilies[] = {{"gpt2", "GPT2LMHeadModel", 0, 1024, 0},
                                 {"llama", "LlamaForCausalLM", 0, 2048, 0},
                                 {"mistral", "MistralForCausalLM", 8, 131072, 4096},
-                                {"qwen2", "Qwen2ForCausalLM", 32, 32768, 4096}};
+                                {"qwen2", "Qwen2ForCausalLM", 32, 32768, 4096},
+                                {"bert", "BertModel", 0, 512, 0}};
+constexpr std::string_view kBertWithHeads[] = {"BertForMaskedLM", "BertForPreTraining"};
 
 [[noreturn]] void refuse(const JsonNode& node, const std::string& what) {
   node.fail(what + " is not supported", kOtherModel);
@@ -40,7 +42,8 @@ const Family& family_of(const JsonNode& config) {
   if (family == std::end(kFamilies)) refuse(type, "the architecture \"" + type.text() + "\"");
   if (!config.has("architectures")) return *family;
   for (const JsonNode& architecture : config.at("architectures").items())
-    if (architecture.text() != family->architecture)
+    if (architecture.text() != family->architecture &&
+        (type.text() != "bert" || !std::ranges::count(kBertWithHeads, architecture.text())))
       refuse(architecture, "the architecture \"" + architecture.text() + "\"");
   return *family;
 }
@@ -192,6 +195,30 @@ DecoderShape read_llama(const JsonNode& config, const Family& family) {
   return shape;
 }
 
+EncoderShape read_bert(const JsonNode& config, const Family& family) {
+  require_activation(config, "hidden_act", {"gelu", "gelu_new", "gelu_pytorch_tanh"});
+  require_flag(config, "is_decoder", false);
+  require_flag(config, "add_cross_attention", false);
+  if (config.text_or("position_embedding_type", "absolute") != "absolute")
+    refuse(config.at("position_embedding_type"),
+           "positions of the type \"" + config.at("position_embedding_type").text() + "\"");
+  EncoderShape shape;
+  shape.vocabulary = extent(config, "vocab_size");
+  shape.width = extent(config, "hidden_size");
+  shape.layers = extent(config, "num_hidden_layers");
+  shape.heads = extent(config, "num_attention_heads");
+  if (shape.width % shape.heads)
+    config.at("num_attention_heads").fail("the heads do not divide the width");
+  shape.feed_forward = extent(config, "intermediate_size");
+  shape.max_tokens = extent_or(config, "max_position_embeddings", family.max_tokens);
+  shape.norm_order = Body::NormOrder::after;
+  shape.norm_epsilon = float(config.number_or("layer_norm_eps", 1e-12));
+  shape.gelu = config.text_or("hidden_act", "gelu") == "gelu" ? GeluForm::exact : GeluForm::tanh;
+  shape.token_types = extent_or(config, "type_vocab_size", 2);
+  if (!(shape.norm_epsilon > 0)) config.fail("the norm's epsilon is not above 0");
+  return shape;
+}
+
 // A number, or the first of a list of them.
 std::optional<std::int32_t> token_of(const JsonNode& config, const char* key) {
   if (!config.has(key)) return std::nullopt;
@@ -256,6 +283,8 @@ HuggingFaceConfig read_hugging_face_config(const std::string& text, const std::s
   const Family& family = family_of(config);
   if (config.has("quantization_config"))
     refuse(config.at("quantization_config"), "a model with quantised weights");
+  if (std::string_view(family.name) == "bert")
+    return {family.name, read_bert(config, family), std::nullopt};
   const bool gpt2 = std::string_view(family.name) == "gpt2";
   const DecoderShape shape = gpt2 ? read_gpt2(config) : read_llama(config, family);
   if (!(shape.body.norm_epsilon > 0)) config.fail("the norm's epsilon is not above 0");

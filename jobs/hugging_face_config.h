@@ -1,25 +1,31 @@
-// config.json of Hugging Face's transformers, for the decoder families that are shapes of ours.
+// config.json of Hugging Face's transformers, for the families that are shapes of ours.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <variant>
 
 #include "kernels/core/dtype.h"
 #include "kernels/model/decoder.h"
+#include "kernels/model/encoder.h"
 
 namespace tutti {
 
 struct HuggingFaceConfig {
-  std::string family;  // model_type: gpt2, llama, mistral or qwen2
-  DecoderShape shape;
-  std::optional<std::int32_t> separator;  // the token that ends a text, or begins one
+  std::string family;  // model_type: gpt2, llama, mistral, qwen2; bert, the encoder
+  std::variant<DecoderShape, EncoderShape> shape;
+  std::optional<std::int32_t> separator;  // decoders: the token that ends a text, or begins one
+
+  bool is_encoder() const { return std::holds_alternative<EncoderShape>(shape); }
+  const DecoderShape& decoder() const { return std::get<DecoderShape>(shape); }
+  const EncoderShape& encoder() const { return std::get<EncoderShape>(shape); }
 };
 
 // Reads the text of a config.json, as versions 4 and 5 of transformers write it. Throws Error(data)
-// naming `place` and the key, and by its name whatever the decoder does not do: other
-// architectures, activations, scalings of rotary positions, windows in some layers only, quantised
-// weights.
+// naming `place` and the key, and by its name whatever the model does not do: other architectures,
+// activations, kinds of positions, scalings of rotary ones, windows in some layers only, quantised
+// weights. What other files tell of an encoder is left as it is by default.
 HuggingFaceConfig read_hugging_face_config(const std::string& text, const std::string& place);
 
 // A config.json for a shape of GPT-2's or Llama's family with tensors of type `dtype`. Throws

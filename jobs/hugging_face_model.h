@@ -12,6 +12,7 @@
 #include "jobs/hugging_face_config.h"
 #include "kernels/core/arena.h"
 #include "runtime/data/safetensors.h"
+#include "runtime/data/sequences.h"
 #include "runtime/data/tensor_places.h"
 
 namespace tutti {
@@ -26,6 +27,7 @@ struct HuggingFaceRecord {
   std::map<std::string, DType> other_dtypes;  // of those that are of another type
   std::string prefix;                         // as for hugging_face_places
   bool stored_head = false;
+  bool old_norm_names = false;  // of BERT, as for hugging_face_places
 
   DType dtype_of_tensor(const std::string& name) const;
 };
@@ -41,7 +43,9 @@ struct HuggingFaceModel {
   SafetensorsFolder tensors;
   std::vector<TensorPlace> places;
   ArenaLayout layout;
-  std::filesystem::path tokenizer;  // its file
+  std::filesystem::path tokenizer;    // its file
+  TextForm form;                      // of an encoder
+  std::vector<std::string> left_out;  // tensors that have no place: heads of BERT's training
 };
 
 // `tokenizer`: the tokenizer's file; empty: tokenizer.json or tokenizer.model of the folder. Local.

@@ -30,9 +30,10 @@ class PlaceList {
     places_.push_back({name + ".weight", {inputs, outputs}, parameter + ".weight", 0, true});
     add(name + ".bias", {outputs}, parameter + ".bias");
   }
-  void layer_norm(const std::string& name, const std::string& parameter, std::int64_t width) {
-    add(name + ".weight", {width}, parameter + ".gain");
-    add(name + ".bias", {width}, parameter + ".bias");
+  void layer_norm(const std::string& name, const std::string& parameter, std::int64_t width,
+                  bool old_names = false) {
+    add(name + (old_names ? ".gamma" : ".weight"), {width}, parameter + ".gain");
+    add(name + (old_names ? ".beta" : ".bias"), {width}, parameter + ".bias");
   }
 
  private:
@@ -75,7 +76,42 @@ void add_llama(PlaceList& list, const TransformerShape& s) {
   list.add("model.norm.weight", {s.width}, "final_norm.gain");
 }
 
+void add_bert_layer(PlaceList& list, const EncoderShape& s, std::int64_t l,
+                    const std::string& prefix, bool old_norms) {
+  const std::string theirs = fmt::format("{}encoder.layer.{}.", prefix, l),
+                    ours = fmt::format("layer{}.", l), self = theirs + "attention.self.";
+  list.linear(self + "query", ours + "qkv", s.width, s.width, true);
+  list.linear(self + "key", ours + "qkv", s.width, s.width, true, s.width);
+  list.linear(self + "value", ours + "qkv", s.width, s.width, true, 2 * s.width);
+  list.linear(theirs + "attention.output.dense", ours + "out", s.width, s.width, true);
+  list.layer_norm(theirs + "attention.output.LayerNorm", ours + "norm2", s.width, old_norms);
+  list.linear(theirs + "intermediate.dense", ours + "ff1", s.feed_forward, s.width, true);
+  list.linear(theirs + "output.dense", ours + "ff2", s.width, s.feed_forward, true);
+  const std::string closing =
+      l + 1 < s.layers ? fmt::format("layer{}.norm1", l + 1) : std::string("final_norm");
+  list.layer_norm(theirs + "output.LayerNorm", closing, s.width, old_norms);
+}
+
 }  // namespace
+
+std::vector<TensorPlace> hugging_face_places(const EncoderShape& s, const std::string& prefix,
+                                             bool old_norm_names) {
+  std::vector<TensorPlace> places;
+  PlaceList list(places);
+  const std::string embeddings = prefix + "embeddings.";
+  list.add(embeddings + "word_embeddings.weight", {s.vocabulary, s.width}, "token.embedding");
+  list.add(embeddings + "position_embeddings.weight", {s.max_tokens, s.width},
+           "position.embedding");
+  if (s.token_types > 0)
+    list.add(embeddings + "token_type_embeddings.weight", {s.token_types, s.width},
+             "type.embedding");
+  list.layer_norm(embeddings + "LayerNorm", "layer0.norm1", s.width, old_norm_names);
+  for (std::int64_t l = 0; l < s.layers; ++l) add_bert_layer(list, s, l, prefix, old_norm_names);
+  if (s.pooler) list.linear(prefix + "pooler.dense", "pooler", s.width, s.width, true);
+  return places;
+}
+
+bool is_training_head(const std::string& name) { return name.starts_with("cls."); }
 
 std::vector<TensorPlace> hugging_face_places(const DecoderShape& shape, const std::string& prefix,
                                              bool stored_head) {
@@ -94,7 +130,8 @@ std::vector<TensorPlace> hugging_face_places(const DecoderShape& shape, const st
 }
 
 bool is_constant_tensor(const std::string& name) {
-  constexpr const char* kConstants[] = {".attn.bias", ".attn.masked_bias", "rotary_emb.inv_freq"};
+  constexpr const char* kConstants[] = {".attn.bias", ".attn.masked_bias", "rotary_emb.inv_freq",
+                                        "embeddings.position_ids"};
   return std::any_of(std::begin(kConstants), std::end(kConstants),
                      [&](const char* end) { return name.ends_with(end); });
 }

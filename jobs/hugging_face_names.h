@@ -1,10 +1,11 @@
-// The names that the tensors of a decoder have in the files of Hugging Face's transformers.
+// The names that the tensors of a model have in the files of Hugging Face's transformers.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "kernels/model/decoder.h"
+#include "kernels/model/encoder.h"
 #include "runtime/data/tensor_places.h"
 
 namespace tutti {
@@ -15,6 +16,14 @@ namespace tutti {
 // the bare body. A tied head has a place of its own where `stored_head`.
 std::vector<TensorPlace> hugging_face_places(const DecoderShape& shape, const std::string& prefix,
                                              bool stored_head);
+
+// The tensors of BERT. `prefix` stands in front of all names: "bert.", or nothing in files of the
+// bare body. Norms have `gamma` and `beta` where `old_norm_names`, else `weight` and `bias`.
+std::vector<TensorPlace> hugging_face_places(const EncoderShape& shape, const std::string& prefix,
+                                             bool old_norm_names);
+
+// Whether a tensor of this name belongs to a head that BERT had in its own training.
+bool is_training_head(const std::string& name);
 
 // Whether a tensor of this name is a constant of the original code, such as a mask.
 bool is_constant_tensor(const std::string& name);

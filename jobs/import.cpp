@@ -1,4 +1,4 @@
-// import: a language model of Hugging Face's transformers becomes a model of ours.
+// import: a model of Hugging Face's transformers becomes a model of ours.
 #include <optional>
 
 #include "jobs/hugging_face_model.h"
@@ -12,9 +12,11 @@ namespace {
 class ImportJob : public Job {
  public:
   void describe(Schema& schema) override {
-    schema.key("import.from", &from_,
-               "folder of a model of Hugging Face's transformers (gpt2, llama, mistral, qwen2): "
-               "config.json, model.safetensors, tokenizer.json");
+    schema.key(
+        "import.from", &from_,
+        "folder of a model of Hugging Face's transformers (gpt2, llama, mistral, qwen2; bert, "
+        "an encoder, also of sentence-transformers): config.json, model.safetensors, "
+        "tokenizer.json");
     schema.require("import.from");
     schema.key("import.tokenizer", &tokenizer_,
                "the tokenizer's file; empty: tokenizer.json or tokenizer.model of the folder");
@@ -28,6 +30,9 @@ class ImportJob : public Job {
       const auto timed = context.phases.measure("load");
       refuse_same_folder(context.run_folder);
       model.emplace(open_hugging_face_model(from_, tokenizer_));
+      if (!model->left_out.empty())
+        log_info("{} tensors of heads for BERT's own training are left out, {} first",
+                 model->left_out.size(), model->left_out.front());
       if (context.dry_run)
         return log_info("a model of the family {} in {} tensors", model->config.family,
                         model->places.size());

@@ -99,8 +99,7 @@ class TokenQueries : public QuerySource {
     for (std::int64_t at = mine.begin; at < mine.end; at += block_) {
       const std::int64_t end = std::min(mine.end, at + block_);
       Sequences block;
-      for (std::int64_t q = at; q < end; ++q)
-        block.add(tokens_of(q), model_.encoder->shape().max_tokens);
+      for (std::int64_t q = at; q < end; ++q) block.add(tokens_of(q), model_.form);
       model_.encoder->embed({block.tokens, block.offsets},
                             std::span(vectors).subspan(std::size_t((at - mine.begin) * width),
                                                        std::size_t((end - at) * width)));
@@ -115,7 +114,7 @@ class TokenQueries : public QuerySource {
   void add(std::span<const std::int32_t> tokens, std::string place) {
     if (tokens.empty())
       throw Error(ExitCode::data, "a query holds no words", place, "give every query some text");
-    tokens_.add(tokens, model_.encoder->shape().max_tokens);
+    tokens_.add(tokens, model_.form.room());
     places_.push_back(std::move(place));
   }
 
@@ -177,7 +176,7 @@ class TextQueries : public TokenQueries {
         questions.push_back({config.text[i], fmt::format("query.text, question {}", i + 1)});
       if (config.text.empty()) questions = read_questions(config.file);
       const Tokenizer tokenizer = load_tokenizer(config.model, model().manifest);
-      if (tokenizer.vocabulary() != model().encoder->shape().vocabulary)
+      if (tokenizer.vocabulary() > model().encoder->shape().vocabulary)
         throw Error(ExitCode::data,
                     fmt::format("the model embeds {} tokens, its tokenizer has {}",
                                 model().encoder->shape().vocabulary, tokenizer.vocabulary()),

@@ -5,6 +5,9 @@
 #include <numbers>
 #include <tuple>
 
+#include "runtime/data/manifest.h"
+#include "runtime/data/paths.h"
+
 namespace tutti {
 namespace {
 
@@ -21,7 +24,7 @@ void ModelConfig::describe(Schema& s) {
   s.choice("model.kind", &kind, {"encoder", "gpt2", "llama"},
            "encoder: of texts, for search; gpt2, llama: language models of these families");
   s.key("model.from", &from,
-        "folder of a language model to go on from, of import or train; it says all of model.* but "
+        "folder of a model to go on from, of import or train; it says all of model.* but "
         "model.max_tokens");
   EncoderConfig::describe(s);
   s.key("model.kv_heads", &kv_heads, "",
@@ -31,7 +34,7 @@ void ModelConfig::describe(Schema& s) {
   s.key("model.tied_head", &tied_head, "llama: the token embedding is the head as well");
 }
 
-void ModelConfig::check_from() const {
+void ModelConfig::check_from() {
   const ModelConfig none;
   const auto sizes = [](const ModelConfig& m) {
     return std::tie(m.kind, m.width, m.layers, m.heads, m.feed_forward, m.kv_heads, m.rope_theta,
@@ -41,6 +44,7 @@ void ModelConfig::check_from() const {
     wrong("model.from says what the model is, and another key of model.* does so, too", "model.*",
           "leave out all but model.from and model.max_tokens");
   if (max_tokens < 1) wrong("expected at least 1", "model.max_tokens", "");
+  from_decoder_ = load_manifest(from, kModelKind).metadata_text("architecture") != "encoder";
 }
 
 void ModelConfig::check() {
@@ -130,6 +134,7 @@ void TrainConfig::describe(Schema& s) {
 }
 
 void TrainConfig::check() {
+  model.check();
   if (steps < 0) wrong("train.steps is negative", "train.steps", "give 0 or more");
   if (micro_batch < 1 || global_batch < (model.is_decoder() ? 1 : 2))
     wrong("a batch is too small", "batch.*", "use batch.global >= 2");
@@ -151,7 +156,6 @@ void TrainConfig::check() {
   if (warmup_steps < 0 || evaluate_every < 0 || evaluate_sequences < 0 || give_up_after < 1 ||
       checkpoint.keep < 1)
     wrong("a count is too small", "configuration", "");
-  model.check();
 }
 
 OptimizerOptions TrainConfig::optimizer_options() const {

@@ -15,19 +15,21 @@ namespace tutti {
 // The shape of what is trained.
 struct ModelConfig : EncoderConfig {
   std::string kind = "encoder";
-  std::string from;  // folder of a language model to go on from; only max_tokens counts beside it
+  std::string from;  // folder of a model to go on from; only max_tokens counts beside it
   std::int64_t kv_heads = 0;
   double rope_theta = 10000, norm_epsilon = 1e-5;
   bool tied_head = true;
 
   void describe(Schema& schema);
-  // Throws Error(usage).
+  // Throws Error(usage), Error(data) where `from` is no model's folder. Local.
   void check();
-  bool is_decoder() const { return kind != "encoder" || !from.empty(); }
+  // Once check() has passed.
+  bool is_decoder() const { return from.empty() ? kind != "encoder" : from_decoder_; }
   DecoderShape decoder(std::int64_t vocabulary) const;
 
  private:
-  void check_from() const;
+  void check_from();
+  bool from_decoder_ = false;
 };
 
 struct TrainConfig {
@@ -46,7 +48,7 @@ struct TrainConfig {
   double log_every = 10;
 
   void describe(Schema& schema);
-  // Throws Error(usage).
+  // Throws Error as ModelConfig::check() does.
   void check();
 
   // Samples of a piece in which sums are ordered.

@@ -30,7 +30,20 @@ TransformerShape body_of(const EncoderShape& s) {
   body.feed_forward = s.feed_forward;
   body.max_tokens = s.max_tokens;
   body.attention = TransformerShape::Attention::bidirectional;
+  body.norm_order = s.norm_order;
+  body.norm_epsilon = s.norm_epsilon;
+  body.gelu = s.gelu;
+  body.token_types = s.token_types;
   return body;
+}
+
+TransformerPlaces add_encoder(ArenaLayout& layout, const EncoderShape& s) {
+  TransformerPlaces places = add_transformer(layout, body_of(s));
+  if (s.pooler) {
+    add_parameter(layout, "pooler.weight", {s.width, s.width}, false);
+    add_parameter(layout, "pooler.bias", {s.width}, false);
+  }
+  return places;
 }
 
 }  // namespace
@@ -40,7 +53,7 @@ class Encoder::Pass {
  public:
   Pass(const EncoderShape& shape, DType compute)
       : shape_(shape), body_(body_of(shape)), compute_(compute) {
-    places_ = add_transformer(layout_, body_);
+    places_ = add_encoder(layout_, shape_);
   }
   virtual ~Pass() = default;
 
@@ -76,8 +89,7 @@ class Encoder::TypedPass final : public Encoder::Pass {
     transformer_.forward(batch, keep);
     norms_.resize(batch.size());
     parallel_for(batch.size(), [&](std::int64_t s) {
-      const std::int64_t first = batch.offsets[s];
-      norms_[s] = mean_pool(transformer_.hidden(first, batch.offsets[s + 1] - first),
+      norms_[s] = mean_pool(transformer_.hidden(batch.offsets[s], pooled_rows(batch, s)),
                             embeddings.data() + s * shape_.width);
     });
     if (keep) embeddings_.assign(embeddings.begin(), embeddings.end());
@@ -87,21 +99,32 @@ class Encoder::TypedPass final : public Encoder::Pass {
                 std::span<float> gradients, const FinalGradients& on_final) override {
     transformer_.start_backward(batch);
     parallel_for(batch.size(), [&](std::int64_t s) {
-      const std::int64_t first = batch.offsets[s], at = s * shape_.width;
+      const std::int64_t first = batch.offsets[s], rows = pooled_rows(batch, s),
+                         at = s * shape_.width;
       mean_pool_backward(embeddings_.data() + at, norms_[s], d_embeddings.data() + at,
-                         transformer_.d_hidden(first, batch.offsets[s + 1] - first));
+                         transformer_.d_hidden(first, rows));
+      zero_rows(transformer_.d_hidden(first + rows, batch.offsets[s + 1] - first - rows));
     });
     transformer_.backward(batch, gradients, on_final);
   }
 
  private:
+  // The rows of a sequence that its embedding is the mean of.
+  std::int64_t pooled_rows(const TokenBatch& batch, std::int64_t s) const {
+    return shape_.pooling == EncoderShape::Pooling::first ? 1
+                                                          : batch.offsets[s + 1] - batch.offsets[s];
+  }
+  static void zero_rows(MatrixView<float> rows) {
+    for (std::int64_t r = 0; r < rows.rows; ++r) std::fill_n(rows.row(r), rows.cols, 0.0f);
+  }
+
   TransformerPass<T> transformer_;
   std::vector<float> embeddings_, norms_;  // of the last forward()
 };
 
 ArenaLayout encoder_layout(const EncoderShape& shape) {
   ArenaLayout layout;
-  add_transformer(layout, body_of(shape));
+  add_encoder(layout, shape);
   return layout;
 }
 

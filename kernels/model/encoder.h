@@ -2,10 +2,10 @@
 //
 //   embedding = mean over the sequence of the body's hidden states, scaled to unit length
 //
-// The body (transformer.h) has bidirectional attention, layer norms, learned positions and GELU;
-// each sequence sees itself alone. Products are in `compute` (f32 or bf16), everything else in f32.
-// Results are the same bytes for any number of threads, given the batch, the parameters, the build
-// and the CPU's features.
+// or the first of them instead of the mean. The body (transformer.h) has bidirectional attention,
+// layer norms, learned positions and GELU; each sequence sees itself alone. Products are in
+// `compute` (f32 or bf16), everything else in f32. Results are the same bytes for any number of
+// threads, given the batch, the parameters, the build and the CPU's features.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +21,21 @@
 namespace tutti {
 
 struct EncoderShape {
+  enum class Pooling : std::uint8_t { mean, first };
+
   std::int64_t vocabulary = 0;
   std::int64_t width = 0;  // a multiple of heads
   std::int64_t layers = 0;
   std::int64_t heads = 0;
   std::int64_t feed_forward = 0;
   std::int64_t max_tokens = 0;  // in a sequence
+  // BERT's family sets these.
+  TransformerShape::NormOrder norm_order = TransformerShape::NormOrder::before;
+  float norm_epsilon = kLayerNormEpsilon;
+  GeluForm gelu = GeluForm::tanh;
+  std::int64_t token_types = 0;
+  Pooling pooling = Pooling::mean;
+  bool pooler = false;  // a linear layer that is kept, without decay, and takes part in nothing
 
   bool operator==(const EncoderShape&) const = default;
 };

@@ -4,14 +4,22 @@
 //   x = x + attention(norm(x)) W_out;  x = x + feed_forward(norm(x))       (each layer)
 //   hidden = norm(x)
 //
-// Normalisation comes before each part (Xiong et al., 2020). Positions are learned vectors, or turn
-// queries and keys (rotary embedding).
+// Normalisation comes before each part (Xiong et al., 2020). Where it comes after the sum instead,
+// as in the original and in BERT, the same norms stand between the same parts, and what goes around
+// a part begins behind the norm:
+//
+//   x = norm(token embedding + position embedding (+ embedding of token type 0))
+//   x = norm(x + attention(x) W_out);  x = norm(x + feed_forward(x))       (each layer)
+//   hidden = x
+//
+// Positions are learned vectors, or turn queries and keys (rotary embedding).
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <span>
 
+#include "kernels/ops/gelu.h"
 #include "kernels/ops/layer_norm.h"
 #include "kernels/ops/rope.h"
 
@@ -19,6 +27,7 @@ namespace tutti {
 
 struct TransformerShape {
   enum class Attention : std::uint8_t { bidirectional, causal };
+  enum class NormOrder : std::uint8_t { before, after };
   enum class FeedForward : std::uint8_t {
     gelu,   // gelu(h W1^T + b1) W2^T + b2
     swiglu  // (silu(h W_gate^T) * (h W_up^T)) W2^T, without biases
@@ -35,9 +44,12 @@ struct TransformerShape {
   std::int64_t window = 0;      // of causal attention: keys that a query sees; 0: all before it
   Attention attention = Attention::causal;
   FeedForward feed_forward_kind = FeedForward::gelu;
+  GeluForm gelu = GeluForm::tanh;
   NormKind norm = NormKind::layer;
+  NormOrder norm_order = NormOrder::before;
   float norm_epsilon = kLayerNormEpsilon;
   bool learned_positions = true;  // else rotary ones
+  std::int64_t token_types = 0;   // rows of their table, of which the first counts; 0: no table
   RopeShape rope;
   bool qkv_bias = true;
   bool linear_bias = true;  // of the attention's output and, with GELU, of the feed-forward part

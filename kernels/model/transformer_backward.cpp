@@ -80,7 +80,7 @@ MatrixView<float> TransformerPass<T>::back_feed_forward(std::int64_t index, std:
     ff2.backward_block(block, compute_panel(d_out_, panel).data, d_g.data, product_scratch(ff2));
     const MatrixView<T> part = block_of(u, block, size);
     gelu_backward<T>(block_of(d_g, block, size), part, part,
-                     partial(panel, columns_.ff1_bias + block * size));
+                     partial(panel, columns_.ff1_bias + block * size), shape_.gelu);
     ff1.backward_block(block, u.data, d_h.data, product_scratch(ff1));
   }
   return d_h;
@@ -105,6 +105,16 @@ MatrixView<float> TransformerPass<T>::back_gated_feed_forward(std::int64_t index
   return d_h;
 }
 
+// The gradient that went around a part joins that of the part in front of the norm, or behind it.
+// Returns what is left to join in front.
+template <class T>
+MatrixView<const float> TransformerPass<T>::join(MatrixView<float> d_h,
+                                                 MatrixView<const float> around) {
+  if (!norms_after()) return around;
+  add_rows(around, d_h);
+  return {};
+}
+
 // On to the gradient of the stream between a layer's two parts, d_middle_, and of the attention's
 // output, d_context_.
 template <class T>
@@ -117,7 +127,7 @@ void TransformerPass<T>::back_middle(std::int64_t index, std::int64_t panel) {
                        .x = panel_of(l.middle, panel),
                        .statistics = l.norm2.at(panel * panel_rows_),
                        .gain = parameter(places_.layers[index].norm2.gain),
-                       .d_skip = panel_of(d_out_.wide, panel),
+                       .d_skip = join(d_h, panel_of(d_out_.wide, panel)),
                        .d_x = panel_of(d_middle_.wide, panel),
                        .d_x_narrow = narrow_panel(d_middle_, panel),
                        .d_gain = partial(panel, columns_.norm2_gain),
@@ -163,7 +173,7 @@ void TransformerPass<T>::back_qkv(std::int64_t index, std::int64_t panel) {
                        .x = panel_of(l.x, panel),
                        .statistics = l.norm1.at(panel * panel_rows_),
                        .gain = parameter(places_.layers[index].norm1.gain),
-                       .d_skip = panel_of(d_middle_.wide, panel),
+                       .d_skip = join(d_h, panel_of(d_middle_.wide, panel)),
                        .d_x = panel_of(d_in_.wide, panel),
                        .d_x_narrow = narrow_panel(d_in_, panel),
                        .d_gain = partial(panel, columns_.norm1_gain),
@@ -201,6 +211,15 @@ void TransformerPass<T>::add_vector_gradients(
   add_partial_sums(partials_.rows(0, panels_), targets);
 }
 
+// Of token type 0, which every token has; from the gradient of the embedding, d_out_.
+template <class T>
+void TransformerPass<T>::add_type_gradient(std::span<float> gradients) {
+  parallel_for_dynamic(panels_, [&](std::int64_t panel) {
+    column_sums<float>(panel_of(d_out_.wide, panel), partial(panel, columns_.norm1_bias));
+  });
+  add_vector_gradients({{{places_.type.offset, shape_.width}, columns_.norm1_bias}}, gradients);
+}
+
 template <class T>
 void TransformerPass<T>::backward(const TokenBatch& batch, std::span<float> gradients,
                                   const FinalGradients& on_final) {
@@ -230,6 +249,7 @@ void TransformerPass<T>::backward(const TokenBatch& batch, std::span<float> grad
     final_from(l.norm1.gain);
     std::swap(d_out_, d_in_);
   }
+  if (shape_.token_types > 0) add_type_gradient(gradients);
   const auto rows_of = [&](const ParameterPlace& table) {
     return MatrixView<float>(gradients.data() + table.offset, table.size / shape_.width,
                              shape_.width);

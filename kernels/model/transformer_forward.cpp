@@ -28,6 +28,7 @@ TransformerPass<T>::TransformerPass(const TransformerShape& shape, const Transfo
       ff1_gradient_(weight_shape(places.layers[0].ff1), backend),
       ff2_gradient_(weight_shape(places.layers[0].ff2), backend),
       scratch_(kSlots),
+      normed_(shape.width),
       last_x_(shape.width),
       last_h_(shape.width),
       d_out_(shape.width),
@@ -176,6 +177,7 @@ void TransformerPass<T>::start(const TokenBatch& batch, bool keep, const Attenti
     std::copy_n(hook->positions(), tokens_, positions_.begin());
   if (!causal()) place_probabilities(batch);
   for (std::int64_t l = 0; l < (keep ? shape_.layers : 1); ++l) grow_layer(*layers_[l], keep);
+  if (norms_after()) normed_.grow(rows_);
   last_x_.grow(rows_);
   last_h_.grow(rows_);
   last_norm_.grow(rows_);
@@ -193,6 +195,7 @@ void TransformerPass<T>::embed_rows(const TokenBatch& batch, std::int64_t panel)
   const MatrixView<float> x = panel_of(layer(0).x, panel);
   const float* tokens = parameter(places_.token);
   const float* positions = parameter(places_.position);
+  const float* type = parameter(places_.type);
   for (std::int64_t r = 0; r < panel_rows_; ++r) {
     const std::int64_t t = panel * panel_rows_ + r;
     if (t >= tokens_) {
@@ -202,19 +205,38 @@ void TransformerPass<T>::embed_rows(const TokenBatch& batch, std::int64_t panel)
     const float* token = tokens + batch.tokens[t] * x.cols;
     if (positions == nullptr) {
       std::copy_n(token, x.cols, x.row(r));
-      continue;
+    } else {
+      const float* position = positions + positions_[t] * x.cols;
+      for (std::int64_t c = 0; c < x.cols; ++c) x(r, c) = token[c] + position[c];
     }
-    const float* position = positions + positions_[t] * x.cols;
-    for (std::int64_t c = 0; c < x.cols; ++c) x(r, c) = token[c] + position[c];
+    if (type != nullptr)
+      for (std::int64_t c = 0; c < x.cols; ++c) x(r, c) += type[c];
   }
+}
+
+template <class T>
+void TransformerPass<T>::sum_and_norm(const Sum& sum, MatrixView<T> h) {
+  if (!norms_after())
+    return residual_layer_norm<T>(sum.base, sum.added, sum.added_bias, sum.norm, sum.x, h,
+                                  sum.statistics);
+  residual_layer_norm<float>(sum.base, sum.added, sum.added_bias, sum.norm, sum.x, sum.normed,
+                             sum.statistics);
+  add_bias<T>(sum.normed, nullptr, h);
 }
 
 template <class T>
 void TransformerPass<T>::first_norm(std::int64_t panel) {
   Layer& l = layer(0);
   const MatrixView<T> h = kept_or_scratch(l.h1, panel, kH1, shape_.width);
-  layer_norm<T>(panel_of(l.x, panel), norm(places_.layers[0].norm1), h,
-                l.norm1.at(panel * panel_rows_));
+  const LayerNormWeights weights = norm(places_.layers[0].norm1);
+  const LayerNormStatistics statistics = l.norm1.at(panel * panel_rows_);
+  if (norms_after()) {
+    const MatrixView<float> normed = panel_of(normed_, panel);
+    layer_norm<float>(panel_of(l.x, panel), weights, normed, statistics);
+    add_bias<T>(normed, nullptr, h);
+  } else {
+    layer_norm<T>(panel_of(l.x, panel), weights, h, statistics);
+  }
   project_qkv(0, panel, h);
 }
 
@@ -265,7 +287,7 @@ void TransformerPass<T>::feed_forward(std::int64_t index, std::int64_t panel, Ma
   for (std::int64_t block = 0; block < ff1.blocks(); ++block) {
     ff1.forward_block(block, h.data, before.data, product_scratch(ff1));
     bias_gelu<T>(block_of<float>(before, block, size), bias + block * size,
-                 block_of(u, block, size), block_of(g, block, size));
+                 block_of(u, block, size), block_of(g, block, size), shape_.gelu);
     ff2.forward_block(block, g.data, out.data, product_scratch(ff2));
   }
 }
@@ -303,23 +325,29 @@ void TransformerPass<T>::finish_layer(std::int64_t index, std::int64_t panel) {
   const MatrixView<float> x = panel_of(l.x, panel);
   const MatrixView<float> middle = keep_ ? panel_of(l.middle, panel) : x;
   const MatrixView<T> h2 = kept_or_scratch(l.h2, panel, kH2, shape_.width);
-  residual_layer_norm<T>(x, product, parameter(p.out.bias), norm(p.norm2), middle, h2,
-                         l.norm2.at(row));
+  // What goes around the attention, and around the feed-forward part.
+  const MatrixView<float> before = norms_after() ? panel_of(normed_, panel) : x;
+  const MatrixView<float> between =
+      norms_after() ? scratch_panel<float>(kNormed, shape_.width) : middle;
+  sum_and_norm(
+      {before, product, parameter(p.out.bias), norm(p.norm2), middle, l.norm2.at(row), between},
+      h2);
   if (gated())
     gated_feed_forward(index, panel, h2, product);
   else
     feed_forward(index, panel, h2, product);
 
   if (index + 1 == shape_.layers) {
-    residual_layer_norm<float>(middle, product, parameter(p.ff2.bias), norm(norm_after(index)),
+    residual_layer_norm<float>(between, product, parameter(p.ff2.bias), norm(norm_after(index)),
                                panel_of(last_x_, panel), panel_of(last_h_, panel),
                                last_norm_.at(row));
     return;
   }
   Layer& next = layer(index + 1);
   const MatrixView<T> h1 = kept_or_scratch(next.h1, panel, kH1, shape_.width);
-  residual_layer_norm<T>(middle, product, parameter(p.ff2.bias), norm(norm_after(index)),
-                         panel_of(next.x, panel), h1, next.norm1.at(row));
+  sum_and_norm({between, product, parameter(p.ff2.bias), norm(norm_after(index)),
+                panel_of(next.x, panel), next.norm1.at(row), before},
+               h1);
   project_qkv(index + 1, panel, h1);
 }
 

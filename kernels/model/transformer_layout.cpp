@@ -54,7 +54,8 @@ void check(const TransformerShape& s) {
     if (!condition) throw std::invalid_argument(what);
   };
   require(s.vocabulary >= 1 && s.width >= 1 && s.layers >= 1 && s.heads >= 1 && s.kv_heads >= 1 &&
-              s.head_size >= 1 && s.feed_forward >= 1 && s.max_tokens >= 1 && s.window >= 0,
+              s.head_size >= 1 && s.feed_forward >= 1 && s.max_tokens >= 1 && s.window >= 0 &&
+              s.token_types >= 0,
           "transformer: every extent of the shape must be at least one");
   require(s.heads % s.kv_heads == 0, "transformer: the heads must be a multiple of kv_heads");
   require(s.learned_positions || s.head_size % 2 == 0,
@@ -75,7 +76,7 @@ struct Start {
 Start start_of(const std::string& name, std::int64_t layers, double token_deviation) {
   const double into_residual = kDeviation / std::sqrt(2.0 * static_cast<double>(layers));
   if (name == "token.embedding") return {token_deviation, 0};
-  if (name == "position.embedding") return {kDeviation, 0};
+  if (name == "position.embedding" || name == "type.embedding") return {kDeviation, 0};
   if (name.ends_with(".out.weight") || name.ends_with(".ff2.weight")) return {into_residual, 0};
   if (name.ends_with(".weight")) return {kDeviation, 0};
   return {0, name.ends_with(".gain") ? 1.0f : 0.0f};
@@ -114,6 +115,9 @@ TransformerPlaces add_transformer(ArenaLayout& layout, const TransformerShape& s
   p.token = add_parameter(layout, "token.embedding", {s.vocabulary, s.width}, true);
   if (s.learned_positions)
     p.position = add_parameter(layout, "position.embedding", {s.max_tokens, s.width}, true);
+  // Without decay, so that rows which no token uses stay as they are.
+  if (s.token_types > 0)
+    p.type = add_parameter(layout, "type.embedding", {s.token_types, s.width}, false);
   for (std::int64_t l = 0; l < s.layers; ++l)
     p.layers.push_back(add_layer(layout, "layer" + std::to_string(l), s));
   p.final_norm = add_norm(layout, "final_norm", s);

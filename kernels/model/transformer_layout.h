@@ -26,6 +26,7 @@ struct LinearPlaces {
   std::int64_t outputs = 0, inputs = 0;
 };
 
+// With norms after the sums, norm1 ends the layer before (in layer 0: the embedding).
 struct LayerPlaces {
   NormPlaces norm1;
   LinearPlaces qkv, out;
@@ -37,7 +38,7 @@ struct LayerPlaces {
 };
 
 struct TransformerPlaces {
-  ParameterPlace token, position;
+  ParameterPlace token, position, type;
   std::vector<LayerPlaces> layers;
   NormPlaces final_norm;
 };

@@ -160,6 +160,15 @@ class TransformerPass {
     Activation<float> wide;
     Activation<bf16> narrow;  // unused where T is float
   };
+  // Where a part's output joins the residual stream, and the norm that follows.
+  struct Sum {
+    MatrixView<const float> base, added;
+    const float* added_bias;
+    LayerNormWeights norm;
+    MatrixView<float> x;  // the sum
+    LayerNormStatistics statistics;
+    MatrixView<float> normed;  // of norms after the sums: in float, for what goes around
+  };
   struct WeightTask {
     const WeightGradient* kind;
     std::int64_t panel;
@@ -167,13 +176,27 @@ class TransformerPass {
     const T* x;
     float* gradient;
   };
-  enum Slot { kProduct, kWide, kWide2, kWide3, kH1, kH2, kU, kV, kG, kWeights, kSlots = 11 };
+  enum Slot {
+    kProduct,
+    kWide,
+    kWide2,
+    kWide3,
+    kNormed,
+    kH1,
+    kH2,
+    kU,
+    kV,
+    kG,
+    kWeights,
+    kSlots = 12
+  };
 
   Linear make_linear(const LinearPlaces& linear, bool cut_outputs, ProductBackend backend,
                      bool dx_adds = false) const;
   PackedLayer make_layer(const LayerPlaces& layer, ProductBackend backend) const;
   WeightGradientShape weight_shape(const LinearPlaces& linear) const;
   bool gated() const { return shape_.feed_forward_kind == FeedForward::swiglu; }
+  bool norms_after() const { return shape_.norm_order == TransformerShape::NormOrder::after; }
   bool causal() const { return shape_.attention == TransformerShape::Attention::causal; }
 
   const float* parameter(const ParameterPlace& p) const {
@@ -210,6 +233,7 @@ class TransformerPass {
   void grow_layer(Layer& layer, bool whole);
   void place_probabilities(const TokenBatch& batch);
   void embed_rows(const TokenBatch& batch, std::int64_t panel);
+  void sum_and_norm(const Sum& sum, MatrixView<T> h);
   void feed_forward(std::int64_t index, std::int64_t panel, MatrixView<const T> h,
                     MatrixView<float> out);
   void gated_feed_forward(std::int64_t index, std::int64_t panel, MatrixView<const T> h,
@@ -226,6 +250,8 @@ class TransformerPass {
   void back_middle(std::int64_t index, std::int64_t panel);
   void back_attention(std::int64_t index, const TokenBatch& batch);
   void back_qkv(std::int64_t index, std::int64_t panel);
+  MatrixView<const float> join(MatrixView<float> d_h, MatrixView<const float> around);
+  void add_type_gradient(std::span<float> gradients);
   void add_weight_gradients(std::int64_t index, std::span<float> gradients);
   void add_vector_gradients(const std::vector<std::pair<ParameterPlace, std::int64_t>>& parts,
                             std::span<float> gradients);
@@ -253,6 +279,7 @@ class TransformerPass {
   std::vector<std::int32_t> positions_;  // of all rows, zero behind the last token
   std::vector<std::int64_t> probability_offsets_;
   std::vector<std::unique_ptr<Layer>> layers_;
+  Activation<float> normed_;  // of norms after the sums: what goes around the attention
   Activation<float> last_x_, last_h_;
   Statistics last_norm_;
 

@@ -18,27 +18,28 @@ void check_same(MatrixView<A> a, MatrixView<B> b, MatrixView<C> c) {
 
 template <class T>
 void bias_gelu(MatrixView<const float> product, const float* bias, MatrixView<T> pre,
-               MatrixView<T> out) {
+               MatrixView<T> out, GeluForm form) {
   check_same(product, pre, out);
   for (std::int64_t r = 0; r < product.rows; ++r)
-    cpu::bias_gelu_row(product.row(r), bias, product.cols, pre.row(r), out.row(r));
+    cpu::bias_gelu_row(form, product.row(r), bias, product.cols, pre.row(r), out.row(r));
 }
 
 template <class T>
 void gelu_backward(MatrixView<const float> d_out, MatrixView<const T> pre, MatrixView<T> d_pre,
-                   float* d_bias) {
+                   float* d_bias, GeluForm form) {
   check_same(d_out, pre, d_pre);
   std::fill_n(d_bias, d_out.cols, 0.0f);
   for (std::int64_t r = 0; r < d_out.rows; ++r)
-    cpu::gelu_backward_row(d_out.row(r), pre.row(r), d_out.cols, d_pre.row(r), d_bias);
+    cpu::gelu_backward_row(form, d_out.row(r), pre.row(r), d_out.cols, d_pre.row(r), d_bias);
 }
 
-template void bias_gelu(MatrixView<const float>, const float*, MatrixView<float>,
-                        MatrixView<float>);
-template void bias_gelu(MatrixView<const float>, const float*, MatrixView<bf16>, MatrixView<bf16>);
+template void bias_gelu(MatrixView<const float>, const float*, MatrixView<float>, MatrixView<float>,
+                        GeluForm);
+template void bias_gelu(MatrixView<const float>, const float*, MatrixView<bf16>, MatrixView<bf16>,
+                        GeluForm);
 template void gelu_backward(MatrixView<const float>, MatrixView<const float>, MatrixView<float>,
-                            float*);
+                            float*, GeluForm);
 template void gelu_backward(MatrixView<const float>, MatrixView<const bf16>, MatrixView<bf16>,
-                            float*);
+                            float*, GeluForm);
 
 }  // namespace tutti

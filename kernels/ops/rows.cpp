@@ -52,6 +52,11 @@ void add_bias(MatrixView<const float> product, const float* bias, MatrixView<T> 
     cpu::add_rows(product.row(r), bias, product.cols, out.row(r));
 }
 
+void add_rows(MatrixView<const float> x, MatrixView<float> to) {
+  require(x.rows == to.rows && x.cols == to.cols, "add_rows: shapes differ");
+  for (std::int64_t r = 0; r < x.rows; ++r) cpu::accumulate_row(x.row(r), x.cols, to.row(r));
+}
+
 template <class T>
 void column_sums(MatrixView<const T> x, float* sums) {
   std::fill_n(sums, x.cols, 0.0f);

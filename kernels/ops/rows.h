@@ -17,6 +17,9 @@ namespace tutti {
 template <class T>
 void add_bias(MatrixView<const float> product, const float* bias, MatrixView<T> out);
 
+// to += x.
+void add_rows(MatrixView<const float> x, MatrixView<float> to);
+
 // sums[c] = sum over rows of x[r][c], taken row by row from the first. T is float or bf16.
 template <class T>
 void column_sums(MatrixView<const T> x, float* sums);

@@ -79,7 +79,7 @@ std::int64_t PairLoader::draw(const Document& document, std::int64_t epoch, std:
 std::vector<std::int32_t> PairLoader::tokens_of(const Dataset::Column& column,
                                                 std::int64_t row) const {
   Sequences one;
-  append_rows(dataset_, column, {row, row + 1}, options_.max_tokens, one);
+  append_rows(dataset_, column, {row, row + 1}, {options_.form.room(), {}}, one);
   return std::move(one.tokens);
 }
 
@@ -119,10 +119,10 @@ Sequences PairLoader::load(std::int64_t step, std::int64_t batch, Range pairs) c
     const Document& document =
         documents_[std::size_t(sampler_.at(place.epoch, place.first_position + i))];
     const std::int64_t drawn = draw(document, place.epoch, kPassage, document.passages);
-    sequences.add(query_of(document, place.epoch, drawn), options_.max_tokens);
+    sequences.add(query_of(document, place.epoch, drawn), options_.form);
     passages.push_back(tokens_of(passage_, document.first_passage + drawn));
   }
-  for (const auto& passage : passages) sequences.add(passage, options_.max_tokens);
+  for (const auto& passage : passages) sequences.add(passage, options_.form);
   return sequences;
 }
 

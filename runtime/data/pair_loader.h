@@ -14,7 +14,7 @@ namespace tutti {
 
 struct PairOptions {
   std::uint64_t seed = 1;
-  std::int64_t max_tokens = 128;  // a sequence's; longer ones are cut
+  TextForm form{.longest = 128, .frame = {}};  // of queries and passages
   // Share of pairs whose query is a run of words out of another passage of the document instead of
   // its summary: more questions than the documents' authors wrote (the inverse cloze task of Lee,
   // Chang and Toutanova, 2019).

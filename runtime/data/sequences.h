@@ -7,8 +7,20 @@
 
 #include "runtime/comm/partition.h"
 #include "runtime/data/dataset.h"
+#include "runtime/data/tokenizer.h"
 
 namespace tutti {
+
+// How a model takes a text: in at most `longest` tokens, those of the frame around it among them.
+struct TextForm {
+  std::int64_t longest = 0;  // more than the frame
+  TokenFrame frame;
+
+  // Tokens of the text itself, at most.
+  std::int64_t room() const {
+    return longest - std::int64_t(frame.front.size() + frame.back.size());
+  }
+};
 
 // Sequence i is tokens[offsets[i], offsets[i + 1]).
 struct Sequences {
@@ -18,10 +30,12 @@ struct Sequences {
   std::int64_t count() const { return std::int64_t(offsets.size()) - 1; }
   // Appends one, cut to its first `longest` tokens.
   void add(std::span<const std::int32_t> sequence, std::int64_t longest);
+  // Appends the tokens of a text, which hold no frame: cut to what there is room for, and framed.
+  void add(std::span<const std::int32_t> text, const TextForm& form);
 };
 
-// Appends rows of a ragged column of tokens, each cut to `longest`. Local; errors as for Dataset.
+// Appends rows of a ragged column of tokens, each a text. Local; errors as for Dataset.
 void append_rows(const Dataset& dataset, const Dataset::Column& column, Range rows,
-                 std::int64_t longest, Sequences& sequences);
+                 const TextForm& form, Sequences& sequences);
 
 }  // namespace tutti

@@ -22,6 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const EncoderShape shape = encoder_shape_of(manifest, "here");
     // Biases and norms come on top of the matrices, and every parameter is padded to a line.
     CHECK(encoder_layout(shape).used_size() <= kFileBytes);
+    const TextForm form = text_form_of(manifest, shape, "here");
+    CHECK(form.room() >= 1 && form.longest <= shape.max_tokens);
   });
   fuzz::accepts([&] {
     const DecoderShape shape = decoder_shape_of(manifest, "here");

@@ -11,6 +11,7 @@
 
 namespace tutti::testing {
 
+// The language models; the encoder is "bert".
 inline std::vector<std::string> golden_names() {
   return {"gpt2", "llama", "llama_bias", "mistral", "qwen2"};
 }

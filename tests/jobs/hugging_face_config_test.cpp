@@ -25,26 +25,42 @@ TEST(HuggingFaceConfig, OfGpt2) {
   const HuggingFaceConfig config = read(config_of("gpt2"));
   EXPECT_EQ(config.family, "gpt2");
   EXPECT_EQ(config.separator, 0);
-  EXPECT_EQ(config.shape, gpt2_shape(96, 16, 2, 2, 64));
+  EXPECT_EQ(config.decoder(), gpt2_shape(96, 16, 2, 2, 64));
   json wide = config_of("gpt2");
   wide["n_inner"] = 40;
   wide["tie_word_embeddings"] = false;
-  EXPECT_EQ(read(wide).shape.body.feed_forward, 40);
-  EXPECT_FALSE(read(wide).shape.tied_head);
+  EXPECT_EQ(read(wide).decoder().body.feed_forward, 40);
+  EXPECT_FALSE(read(wide).decoder().tied_head);
 }
 
 TEST(HuggingFaceConfig, OfLlama) {
-  const TransformerShape body = read(config_of("llama")).shape.body;
+  const TransformerShape body = read(config_of("llama")).decoder().body;
   EXPECT_EQ(body.kv_heads, 2);
   EXPECT_EQ(body.head_size, 4);
   EXPECT_EQ(body.norm_epsilon, 1e-6f);
   EXPECT_EQ(body.rope, (RopeShape{500, RopeShape::Scaling::llama3, 8, 1, 4, 32}));
   EXPECT_FALSE(body.qkv_bias || body.linear_bias);
-  const DecoderShape bias = read(config_of("llama_bias")).shape;
+  const DecoderShape bias = read(config_of("llama_bias")).decoder();
   EXPECT_TRUE(bias.body.qkv_bias && bias.body.linear_bias && bias.tied_head);
   EXPECT_EQ(bias.body.head_size, 6);
   EXPECT_EQ(bias.body.rope.scaling, RopeShape::Scaling::linear);
   EXPECT_EQ(bias.body.rope.factor, 2);
+}
+
+TEST(HuggingFaceConfig, OfBert) {
+  const HuggingFaceConfig config = read(config_of("bert"));
+  ASSERT_TRUE(config.is_encoder());
+  const EncoderShape& shape = config.encoder();
+  EXPECT_EQ(encoder_layout(shape).find("type.embedding").shape, (std::vector<std::int64_t>{2, 16}));
+  EXPECT_EQ(shape.norm_order, TransformerShape::NormOrder::after);
+  EXPECT_EQ(shape.norm_epsilon, 1e-12f);
+  EXPECT_EQ(shape.gelu, GeluForm::exact);
+  EXPECT_EQ(shape.max_tokens, 64);
+  json other = config_of("bert");
+  other["hidden_act"] = "gelu_new";
+  other["architectures"] = {"BertForMaskedLM"};
+  other["position_embedding_type"] = "absolute";
+  EXPECT_EQ(read(other).encoder().gelu, GeluForm::tanh);
 }
 
 TEST(HuggingFaceConfig, AsVersion4OfTransformersWritesIt) {
@@ -52,31 +68,31 @@ TEST(HuggingFaceConfig, AsVersion4OfTransformersWritesIt) {
   const json rope = config["rope_parameters"];
   config.erase("rope_parameters");
   config["rope_theta"] = 500000.0;
-  EXPECT_EQ(read(config).shape.body.rope, (RopeShape{500000}));
+  EXPECT_EQ(read(config).decoder().body.rope, (RopeShape{500000}));
   config["rope_scaling"] = nullptr;
-  EXPECT_EQ(read(config).shape.body.rope, (RopeShape{500000}));
+  EXPECT_EQ(read(config).decoder().body.rope, (RopeShape{500000}));
   config["rope_scaling"] = {{"type", "linear"}, {"factor", 4.0}};
-  EXPECT_EQ(read(config).shape.body.rope, (RopeShape{500000, RopeShape::Scaling::linear, 4}));
+  EXPECT_EQ(read(config).decoder().body.rope, (RopeShape{500000, RopeShape::Scaling::linear, 4}));
   config["rope_scaling"] = rope;
-  EXPECT_EQ(read(config).shape.body.rope.scaling, RopeShape::Scaling::llama3);
+  EXPECT_EQ(read(config).decoder().body.rope.scaling, RopeShape::Scaling::llama3);
 }
 
 TEST(HuggingFaceConfig, WindowsAreInAllLayersOrNone) {
-  EXPECT_EQ(read(config_of("mistral")).shape.body.window, 5);
+  EXPECT_EQ(read(config_of("mistral")).decoder().body.window, 5);
   json mistral = config_of("mistral");
   mistral["sliding_window"] = nullptr;
-  EXPECT_EQ(read(mistral).shape.body.window, 0);
+  EXPECT_EQ(read(mistral).decoder().body.window, 0);
   mistral.erase("sliding_window");
-  EXPECT_EQ(read(mistral).shape.body.window, 4096) << "what transformers takes then";
+  EXPECT_EQ(read(mistral).decoder().body.window, 4096) << "what transformers takes then";
   json qwen2 = config_of("qwen2");
-  EXPECT_EQ(read(qwen2).shape.body.window, 0);
+  EXPECT_EQ(read(qwen2).decoder().body.window, 0);
   qwen2.erase("layer_types");
   qwen2["sliding_window"] = 7;
-  EXPECT_EQ(read(qwen2).shape.body.window, 0) << "as long as use_sliding_window is false";
+  EXPECT_EQ(read(qwen2).decoder().body.window, 0) << "as long as use_sliding_window is false";
   qwen2["use_sliding_window"] = true;
-  EXPECT_EQ(read(qwen2).shape.body.window, 0) << "beyond max_window_layers only";
+  EXPECT_EQ(read(qwen2).decoder().body.window, 0) << "beyond max_window_layers only";
   qwen2["max_window_layers"] = 0;
-  EXPECT_EQ(read(qwen2).shape.body.window, 7);
+  EXPECT_EQ(read(qwen2).decoder().body.window, 7);
 }
 
 TEST(HuggingFaceConfig, TheSeparatorIsTheFirstEndOfText) {
@@ -96,7 +112,7 @@ struct Refusal {
 
 // A key's value, and what the message must name.
 const Refusal kRefusals[] = {
-    {"gpt2", "model_type", "\"bert\"", "bert"},
+    {"gpt2", "model_type", "\"t5\"", "t5"},
     {"gpt2", "architectures", "[\"GPT2ForSequenceClassification\"]",
      "GPT2ForSequenceClassification"},
     {"gpt2", "activation_function", "\"gelu\"", "\"gelu\""},
@@ -123,7 +139,17 @@ const Refusal kRefusals[] = {
     {"mistral", "attention_bias", "true", "attention_bias"},
     {"mistral", "layer_types", "[\"sliding_attention\", \"full_attention\"]", "1 of 2"},
     {"mistral", "layer_types", "[\"chunked_attention\"]", "chunked_attention"},
-    {"qwen2", "layer_types", "[\"sliding_attention\"]", "window"}};
+    {"qwen2", "layer_types", "[\"sliding_attention\"]", "window"},
+    {"bert", "architectures", "[\"BertForQuestionAnswering\"]", "BertForQuestionAnswering"},
+    {"bert", "architectures", "[\"RobertaModel\"]", "RobertaModel"},
+    {"bert", "hidden_act", "\"relu\"", "relu"},
+    {"bert", "position_embedding_type", "\"relative_key\"", "relative_key"},
+    {"bert", "is_decoder", "true", "is_decoder"},
+    {"bert", "add_cross_attention", "true", "add_cross_attention"},
+    {"bert", "num_attention_heads", "3", "num_attention_heads"},
+    {"bert", "type_vocab_size", "0", "type_vocab_size"},
+    {"bert", "layer_norm_eps", "0", "epsilon"},
+    {"gpt2", "architectures", "[\"BertForMaskedLM\"]", "BertForMaskedLM"}};
 
 TEST(HuggingFaceConfig, RefusesByName) {
   for (const Refusal& refusal : kRefusals) {
@@ -150,13 +176,13 @@ TEST(HuggingFaceConfig, OfOurOwnModelsComesBack) {
   const auto again = [](const DecoderShape& shape) {
     return read_hugging_face_config(hugging_face_config_of(shape, 7, DType::f32), "config.json");
   };
-  EXPECT_EQ(again(gpt2).shape, gpt2);
+  EXPECT_EQ(again(gpt2).decoder(), gpt2);
   EXPECT_EQ(again(gpt2).separator, 7);
-  DecoderShape llama = read(config_of("llama")).shape;
+  DecoderShape llama = read(config_of("llama")).decoder();
   EXPECT_THROW(again(llama), Error) << "a scaling that none of our own has";
   llama.body.rope.scaling = RopeShape::Scaling::none;
   llama.body.rope = RopeShape{500};
-  EXPECT_EQ(again(llama).shape, llama);
+  EXPECT_EQ(again(llama).decoder(), llama);
   llama.body.norm = NormKind::layer;
   EXPECT_THROW(again(llama), Error);
 }

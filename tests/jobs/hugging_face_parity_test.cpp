@@ -18,7 +18,7 @@ class HuggingFaceParity : public ::testing::TestWithParam<std::string> {
   HuggingFaceParity()
       : golden_(testing::golden_numbers(GetParam())),
         model_(open_hugging_face_model(testing::golden_folder(GetParam()))),
-        decoder_(model_.config.shape, DType::f32),
+        decoder_(model_.config.decoder(), DType::f32),
         parameters_(std::size_t(decoder_.layout().padded_size())) {
     read_tensors(model_.tensors, model_.places, decoder_.layout(), parameters_);
     decoder_.load_parameters(parameters_);
@@ -45,7 +45,7 @@ class HuggingFaceParity : public ::testing::TestWithParam<std::string> {
 };
 
 TEST_P(HuggingFaceParity, Logits) {
-  std::vector<float> logits(tokens_.size() * std::size_t(model_.config.shape.body.vocabulary));
+  std::vector<float> logits(tokens_.size() * std::size_t(model_.config.decoder().body.vocabulary));
   decoder_.logits(batch(), logits);
   const auto expected = golden_["logits"].get<std::vector<double>>();
   ASSERT_EQ(logits.size(), expected.size());

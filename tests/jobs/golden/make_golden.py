@@ -4,8 +4,9 @@
     make_golden.py [FOLDER]
 
 Each family gets a folder as save_pretrained writes it, with a tokenizer.json, and golden.json: the logits of two
-sequences, gradients of the mean loss, and the losses of ten steps of AdamW, in float32 on one thread. The versions that
-made them stand in golden.json. Needs `torch`, `transformers` and `tokenizers`; no test does.
+sequences, gradients of the mean loss, and the losses of ten steps of AdamW, in float32 on one thread. Of BERT it has
+texts, their tokens and embeddings, and gradients of a weighted sum of these. The versions that made them stand in
+golden.json. Needs `torch`, `transformers` and `tokenizers`; no test does.
 """
 
 import copy
@@ -16,7 +17,7 @@ import sys
 import tokenizers
 import torch
 import transformers
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 VOCABULARY, LENGTH, SEQUENCES, STEPS = 96, 12, 2, 10
 ADAMW = {"lr": 0.004, "betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 0.1}
@@ -77,17 +78,55 @@ FAMILIES = {
 }
 
 
+def bert():
+    return transformers.BertConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+        pad_token_id=0,
+    )
+
+
+SYLLABLES = ["ka", "to", "mi", "ren", "sul", "bo", "ta", "vin", "el", "dro", "pa", "lu"]
+TEXTS = ["katomi", "Ren sul, bo ta.", "vin\u00e9l 12 dropa lu katomi", "\u6771 unknown \u4eac", "el " * 50]
+
+
 def tokenizer():
     made = tokenizers.Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
-    syllables = ["ka", "to", "mi", "ren", "sul", "bo", "ta", "vin", "el", "dro", "pa", "lu"]
-    words = [a + b + c for a in syllables for b in syllables for c in syllables]
+    words = [a + b + c for a in SYLLABLES for b in SYLLABLES for c in SYLLABLES]
     text = [" ".join(words) + ".\n\n doc 0123456789 d0"]
     trainer = trainers.BpeTrainer(vocab_size=80, special_tokens=["<|endoftext|>"], show_progress=False)
     made.train_from_iterator(text, trainer)
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=made, bos_token="<|endoftext|>", eos_token="<|endoftext|>"
+    )
+
+
+def bert_tokenizer():
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    characters = [*"0123456789", *"deklmnotuv"]
+    pieces = special + [",", ".", "doc"] + characters + SYLLABLES + ["##" + piece for piece in characters + SYLLABLES]
+    made = tokenizers.Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.decoder = decoders.WordPiece()
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", special.index("[CLS]")), ("[SEP]", special.index("[SEP]"))],
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        unk_token="[UNK]",
+        sep_token="[SEP]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        mask_token="[MASK]",
     )
 
 
@@ -142,6 +181,41 @@ def golden(model):
     }
 
 
+def golden_bert(model, tokenizer):
+    tokens = [tokenizer(text)["input_ids"] for text in TEXTS]
+    weights = torch.randn(len(TEXTS), model.config.hidden_size)
+    pools = {"mean": lambda hidden: hidden.mean(0), "first": lambda hidden: hidden[0]}
+    numbers = {
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "texts": TEXTS,
+        "tokens": tokens,
+        "weights": weights.tolist(),
+    }
+    for name, pool in pools.items():
+        model.zero_grad()
+        rows = [torch.nn.functional.normalize(pool(model(torch.tensor([t])).last_hidden_state[0]), dim=0) for t in tokens]
+        embeddings = torch.stack(rows)
+        (embeddings * weights).sum().backward()
+        numbers[name] = {
+            "embeddings": embeddings.tolist(),
+            "gradients": {
+                name: some_of(torch.zeros_like(p) if p.grad is None else p.grad) for name, p in model.named_parameters()
+            },
+        }
+    return numbers
+
+
+def make_bert(folder):
+    torch.manual_seed(len("bert"))
+    config = bert()
+    config._attn_implementation = "eager"
+    model = transformers.BertModel(config).float().eval()
+    make_lively(model, torch.float32)
+    model.save_pretrained(folder)
+    bert_tokenizer().save_pretrained(folder)
+    (folder / "golden.json").write_text(json.dumps(golden_bert(model, bert_tokenizer())) + "\n")
+
+
 def main():
     top = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
     torch.set_num_threads(1)
@@ -155,6 +229,7 @@ def main():
         copy.deepcopy(model).to(dtype).save_pretrained(top / name, max_shard_size=shard)
         tokenizer().save_pretrained(top / name)
         (top / name / "golden.json").write_text(json.dumps(golden(model)) + "\n")
+    make_bert(top / "bert")
 
 
 if __name__ == "__main__":

@@ -5,54 +5,19 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/kernels/support.h"
+#include "tests/kernels/model/encoder_support.h"
 
 namespace tutti {
 namespace {
 
-constexpr EncoderShape kShape{
-    .vocabulary = 31, .width = 24, .layers = 2, .heads = 3, .feed_forward = 40, .max_tokens = 20};
+using test::Batch, test::embed, test::gradient, test::lively_parameters;
 
-struct Batch {
-  std::vector<std::int32_t> tokens, offsets{0};
-
-  Batch(std::uint64_t seed, const std::vector<int>& lengths,
-        std::int64_t vocabulary = kShape.vocabulary) {
-    for (const int length : lengths) {
-      for (int i = 0; i < length; ++i)
-        tokens.push_back(
-            static_cast<std::int32_t>(random_u64(seed, 0, tokens.size()) % vocabulary));
-      offsets.push_back(static_cast<std::int32_t>(tokens.size()));
-    }
-  }
-  TokenBatch view() const { return {tokens, offsets}; }
-};
-
-// Larger than the initial weights, so that every part of the gradient counts.
-std::vector<float> lively_parameters(const Encoder& encoder, std::uint64_t seed) {
-  std::vector<float> parameters(encoder.layout().padded_size());
-  encoder.initialize(parameters, seed);
-  for (const Parameter& p : encoder.layout().parameters())
-    for (float& value : view_of(p, std::span<float>(parameters)))
-      value += static_cast<float>(
-          0.2 * random_normal(seed, 99, static_cast<std::uint64_t>(&value - parameters.data())));
-  return parameters;
-}
-
-std::vector<float> embed(Encoder& encoder, const Batch& batch) {
-  std::vector<float> embeddings(batch.view().size() * encoder.shape().width);
-  encoder.embed(batch.view(), embeddings);
-  return embeddings;
-}
-
-std::vector<float> gradient(Encoder& encoder, const Batch& batch,
-                            const std::vector<float>& d_embeddings) {
-  std::vector<float> embeddings(d_embeddings.size());
-  std::vector<float> gradients(encoder.layout().padded_size());
-  encoder.forward(batch.view(), embeddings);
-  encoder.backward(batch.view(), d_embeddings, gradients);
-  return gradients;
-}
+constexpr EncoderShape kShape{.vocabulary = test::kEncoderVocabulary,
+                              .width = 24,
+                              .layers = 2,
+                              .heads = 3,
+                              .feed_forward = 40,
+                              .max_tokens = 20};
 
 TEST(Encoder, EmbeddingsHaveUnitLength) {
   Encoder encoder(kShape, DType::f32);
@@ -92,38 +57,10 @@ TEST(Encoder, SequencesDoNotSeeEachOther) {
                     std::vector<float>(together.begin() + kShape.width, together.end()), 1e-6);
 }
 
-// The whole gradient along random directions, and every element of the small parameters.
 TEST(Encoder, GradientMatchesFiniteDifferences) {
   Encoder encoder(kShape, DType::f32);
-  auto parameters = lively_parameters(encoder, 3);
-  encoder.load_parameters(parameters);
-  const Batch batch(2, {1, 6, 20, 11});
-  const auto d = test::random_values(4, 4 * kShape.width);
-  const auto gradients = gradient(encoder, batch, d);
-  const auto loss = [&](const std::vector<float>& at) {
-    encoder.load_parameters(at);
-    const auto e = embed(encoder, batch);
-    double sum = 0;
-    for (std::size_t i = 0; i < e.size(); ++i) sum += double(e[i]) * d[i];
-    return sum;
-  };
-  for (const Parameter& p : encoder.layout().parameters()) {
-    std::vector<float> above = parameters, below = parameters;
-    double slope = 0, norm = 0;
-    constexpr float kStep = 2e-3f;
-    for (std::int64_t i = p.offset; i < p.offset + p.size; ++i) norm += gradients[i] * gradients[i];
-    ASSERT_TRUE(std::isfinite(norm)) << p.name;
-    norm = std::sqrt(norm);
-    for (std::int64_t i = p.offset; i < p.offset + p.size; ++i) {
-      // Along the gradient, and across it: a step that a wrong gradient would not predict.
-      const double direction = (norm > 0 ? gradients[i] / norm : 0) +
-                               random_normal(8, 0, i) / std::sqrt(static_cast<double>(p.size));
-      above[i] += static_cast<float>(kStep * direction);
-      below[i] -= static_cast<float>(kStep * direction);
-      slope += gradients[i] * (double(above[i]) - below[i]);
-    }
-    EXPECT_NEAR(loss(above) - loss(below), slope, 0.01 * std::abs(slope) + 4e-6) << p.name;
-  }
+  test::expect_gradient_matches_finite_differences(encoder, lively_parameters(encoder, 3),
+                                                   Batch(2, {1, 6, 20, 11}));
 }
 
 TEST(Encoder, GradientAccumulatesAndLeavesGapsAlone) {

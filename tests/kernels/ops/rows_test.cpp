@@ -23,6 +23,14 @@ TEST(Rows, AddBias) {
                std::invalid_argument);
 }
 
+TEST(Rows, AddRows) {
+  const std::vector<float> x{1, 2, 9, 3, 4, 9};
+  std::vector<float> to{10, 20, 30, 40};
+  add_rows({x.data(), 2, 2, 3}, {to.data(), 2, 2});
+  EXPECT_EQ(to, (std::vector<float>{11, 22, 33, 44}));
+  EXPECT_THROW(add_rows({x.data(), 2, 3}, {to.data(), 2, 2}), std::invalid_argument);
+}
+
 TEST(Rows, ColumnSums) {
   const std::vector<float> x{1, 2, 9, 3, 4, 9, 5, 6, 9};
   std::vector<float> sums(2, 7);
