@@ -18,15 +18,19 @@ void require(bool condition, const char* what) {
   if (!condition) throw std::invalid_argument(what);
 }
 
-TransformerPlaces add_decoder(ArenaLayout& layout, const DecoderShape& shape,
-                              ParameterPlace* head) {
+constexpr const char *kHead = "head.weight", *kToken = "token.embedding";
+
+TransformerPlaces add_decoder(ArenaLayout& matrices, ArenaLayout& vectors,
+                              const DecoderShape& shape) {
   require(shape.body.attention == TransformerShape::Attention::causal,
           "decoder: attention must be causal");
-  TransformerPlaces places = add_transformer(layout, shape.body);
-  *head = shape.tied_head ? places.token
-                          : add_parameter(layout, "head.weight",
-                                          {shape.body.vocabulary, shape.body.width}, true);
-  return places;
+  return add_transformer(matrices, vectors, shape.body);
+}
+
+// Behind the body's.
+ParameterPlace add_head(ArenaLayout& layout, const DecoderShape& shape, ParameterPlace token) {
+  if (shape.tied_head) return token;
+  return add_parameter(layout, kHead, {shape.body.vocabulary, shape.body.width}, true);
 }
 
 double sum_of(std::span<const float> losses) {
@@ -53,20 +57,33 @@ DecoderShape gpt2_shape(std::int64_t vocabulary, std::int64_t width, std::int64_
 
 ArenaLayout decoder_layout(const DecoderShape& shape) {
   ArenaLayout layout;
-  ParameterPlace head;
-  add_decoder(layout, shape, &head);
+  add_head(layout, shape, add_decoder(layout, layout, shape).token);
   return layout;
 }
 
 // Everything that does not depend on the compute type.
 class Decoder::Pass {
  public:
-  Pass(const DecoderShape& shape, DType compute) : shape_(shape), compute_(compute) {
-    places_ = add_decoder(layout_, shape, &head_);
+  Pass(const DecoderShape& shape, DType compute, const AdapterShape* adapters)
+      : shape_(shape), compute_(compute) {
+    if (adapters == nullptr) {
+      places_ = add_decoder(layout_, layout_, shape);
+      head_ = add_head(layout_, shape, places_.token);
+      return;
+    }
+    places_ = add_decoder(matrices_layout_, vectors_layout_, shape);
+    adapters_ = add_adapters(layout_, shape.body, *adapters);
+    matrices_.grow(matrices_layout_.padded_size());
+    vectors_.grow(vectors_layout_.padded_size());
+    missing_ = std::ssize(decoder_layout(shape).parameters());
   }
   virtual ~Pass() = default;
 
+  bool frozen() const { return adapters_.has_value(); }
+  const Adapters* adapters() const { return frozen() ? &*adapters_ : nullptr; }
+
   virtual void load(std::span<const float> parameters) = 0;
+  virtual void load_head(std::span<const bf16> weights) = 0;
   virtual void losses(const TokenBatch& batch, std::span<const std::int32_t> targets,
                       const CrossEntropyOptions& options, std::span<float> losses) = 0;
   virtual void forward(const TokenBatch& batch) = 0;
@@ -80,7 +97,7 @@ class Decoder::Pass {
                       std::span<float> logits) = 0;
 
   void check(const TokenBatch& batch) const {
-    require(loaded_, "decoder: no parameters were loaded");
+    require(loaded_ && missing_ == 0, "decoder: no parameters were loaded");
     check_batch(shape_.body, batch);
   }
   void check(const TokenBatch& batch, std::span<const std::int32_t> targets) const {
@@ -95,6 +112,12 @@ class Decoder::Pass {
   ArenaLayout layout_;
   TransformerPlaces places_;
   ParameterPlace head_;
+  // Frozen parameters, but for a head of its own, which is only kept packed.
+  std::optional<Adapters> adapters_;
+  ArenaLayout matrices_layout_, vectors_layout_;
+  AlignedBuffer<bf16> matrices_;
+  AlignedBuffer<float> vectors_;
+  std::int64_t missing_ = 0;
   bool loaded_ = false;
   std::int64_t kept_tokens_ = -1;  // of the last forward(), -1 where backward() has nothing
   std::vector<float> losses_;      // of the last batch
@@ -103,14 +126,22 @@ class Decoder::Pass {
 template <class T>
 class Decoder::TypedPass final : public Decoder::Pass {
  public:
-  TypedPass(const DecoderShape& shape, ProductBackend backend)
-      : Pass(shape, dtype_of<T>),
-        body_(shape_.body, places_, backend),
+  TypedPass(const DecoderShape& shape, ProductBackend backend, const AdapterShape* adapters)
+      : Pass(shape, dtype_of<T>, adapters),
+        body_(shape_.body, places_, backend, this->adapters()),
         head_pass_(shape_.body.vocabulary, shape_.body.width, body_.panel_rows(), backend) {}
 
   void load(std::span<const float> parameters) override {
+    if (frozen()) {
+      body_.load_frozen(matrices_.data(), vectors_.data());
+      body_.load_adapters(parameters.data());
+      return;
+    }
     body_.load(parameters.data());
-    head_pass_.load(parameters.data() + head_.offset);
+    head_pass_.load(parameters.data() + head_.offset, DType::f32);
+  }
+  void load_head(std::span<const bf16> weights) override {
+    head_pass_.load(weights.data(), DType::bf16);
   }
 
   void losses(const TokenBatch& batch, std::span<const std::int32_t> targets,
@@ -126,7 +157,7 @@ class Decoder::TypedPass final : public Decoder::Pass {
                 std::span<float> gradients, const FinalGradients& on_final) override {
     body_.start_backward(batch);
     head_pass_.losses_and_gradients(body_, targets, options, losses,
-                                    gradients.data() + head_.offset);
+                                    frozen() ? nullptr : gradients.data() + head_.offset);
     body_.backward(batch, gradients, on_final);
   }
 
@@ -236,14 +267,21 @@ class Decoder::TypedPass final : public Decoder::Pass {
   AlignedBuffer<float> last_;
 };
 
-Decoder::Decoder(const DecoderShape& shape, DType compute, ProductBackend backend) {
+std::unique_ptr<Decoder::Pass> Decoder::make_pass(const DecoderShape& shape, DType compute,
+                                                  ProductBackend backend,
+                                                  const AdapterShape* adapters) {
   require(compute == DType::f32 || compute == DType::bf16,
           "decoder: products are computed in f32 or bf16");
-  if (compute == DType::bf16)
-    pass_ = std::make_unique<TypedPass<bf16>>(shape, backend);
-  else
-    pass_ = std::make_unique<TypedPass<float>>(shape, backend);
+  if (compute == DType::bf16) return std::make_unique<TypedPass<bf16>>(shape, backend, adapters);
+  return std::make_unique<TypedPass<float>>(shape, backend, adapters);
 }
+
+Decoder::Decoder(const DecoderShape& shape, DType compute, ProductBackend backend)
+    : pass_(make_pass(shape, compute, backend, nullptr)) {}
+
+Decoder::Decoder(const DecoderShape& shape, const AdapterShape& adapters, DType compute,
+                 ProductBackend backend)
+    : pass_(make_pass(shape, compute, backend, &adapters)) {}
 
 Decoder::~Decoder() = default;
 Decoder::Decoder(Decoder&&) noexcept = default;
@@ -253,7 +291,25 @@ const DecoderShape& Decoder::shape() const { return pass_->shape_; }
 const ArenaLayout& Decoder::layout() const { return pass_->layout_; }
 DType Decoder::compute() const { return pass_->compute_; }
 
+void Decoder::load_frozen(const std::string& name, std::span<const float> values) {
+  require(pass_->frozen(), "decoder: its parameters are not frozen");
+  const Parameter& parameter = decoder_layout(shape()).find(name);
+  require(std::ssize(values) == parameter.size, "decoder: a frozen parameter has another size");
+  const bool is_head = name == kHead || (shape().tied_head && name == kToken);
+  for (const Parameter& p : pass_->vectors_layout_.parameters())
+    if (p.name == name) std::copy(values.begin(), values.end(), pass_->vectors_.data() + p.offset);
+  AlignedBuffer<bf16> head(name == kHead ? parameter.size : 1);
+  std::span<bf16> matrix;
+  if (name == kHead) matrix = head.span();
+  for (const Parameter& p : pass_->matrices_layout_.parameters())
+    if (p.name == name) matrix = pass_->matrices_.span().subspan(p.offset, p.size);
+  parallel_for(std::ssize(matrix), [&](std::int64_t i) { matrix[i] = bf16(values[i]); });
+  if (is_head) pass_->load_head(matrix);
+  --pass_->missing_;
+}
+
 void Decoder::initialize(std::span<float> parameters, std::uint64_t seed) const {
+  if (pass_->frozen()) return initialize_adapters(layout(), parameters, seed);
   initialize_transformer(layout(), shape().body.layers, kTokenDeviation, parameters, seed);
 }
 
@@ -322,7 +378,7 @@ void Decoder::prefill(const TokenBatch& texts, std::int64_t first, std::span<flo
 
 void Decoder::append(std::span<const std::int32_t> tokens, std::span<const std::int64_t> sequences,
                      std::span<float> logits) {
-  require(pass_->loaded_, "decoder: no parameters were loaded");
+  require(pass_->loaded_ && pass_->missing_ == 0, "decoder: no parameters were loaded");
   require(!tokens.empty() && tokens.size() == sequences.size() &&
               std::ssize(logits) == std::ssize(tokens) * shape().body.vocabulary,
           "decoder: the logits have the wrong size");
@@ -343,6 +399,7 @@ std::vector<ProductSize> Decoder::backward_products(std::int64_t tokens) const {
   const TransformerShape& body = shape().body;
   std::vector<ProductSize> products;
   for (const auto kind : {ProductSize::Kind::backward_data, ProductSize::Kind::backward_weights}) {
+    if (pass_->frozen() && kind == ProductSize::Kind::backward_weights) continue;
     add_products(products, body, tokens, kind);
     products.push_back(product_with(body.vocabulary, body.width, tokens, kind, 1));
   }

@@ -12,10 +12,12 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "kernels/core/arena.h"
 #include "kernels/core/dtype.h"
+#include "kernels/model/adapters.h"
 #include "kernels/model/transformer.h"
 #include "kernels/ops/cross_entropy.h"
 #include "kernels/ops/product.h"
@@ -42,6 +44,12 @@ class Decoder {
   // Throws std::invalid_argument for an impossible shape or compute type.
   explicit Decoder(const DecoderShape& shape, DType compute = preferred_compute_dtype(),
                    ProductBackend backend = ProductBackend::automatic);
+  // A decoder whose own parameters are frozen, matrices in bf16, and whose adapters are trained:
+  // layout(), initialize(), load_parameters() and gradients are theirs. Throws
+  // std::invalid_argument as add_adapters() does, too.
+  Decoder(const DecoderShape& shape, const AdapterShape& adapters,
+          DType compute = preferred_compute_dtype(),
+          ProductBackend backend = ProductBackend::automatic);
   ~Decoder();
   Decoder(Decoder&&) noexcept;
   Decoder& operator=(Decoder&&) noexcept;
@@ -50,9 +58,15 @@ class Decoder {
   const ArenaLayout& layout() const;
   DType compute() const;
 
+  // Takes one of the frozen parameters, a place of decoder_layout(shape()), rounding a matrix to
+  // bf16. All of them must be there before the first pass. Throws std::invalid_argument for another
+  // name or size.
+  void load_frozen(const std::string& name, std::span<const float> values);
+
   // Fills an arena (layout().padded_size() elements): embeddings and weights normal with deviation
   // 0.02, those into the residual stream divided by sqrt(2 layers), norms at one and zero, biases
-  // and gaps zero. Every value is a function of (seed, parameter, element).
+  // and gaps zero; adapters as initialize_adapters() does. Every value is a function of (seed,
+  // parameter, element).
   void initialize(std::span<float> parameters, std::uint64_t seed) const;
 
   // Packs the weights of an arena. Call it after each update, before the next pass. The arena stays
@@ -101,6 +115,8 @@ class Decoder {
   class Pass;
   template <class T>
   class TypedPass;
+  static std::unique_ptr<Pass> make_pass(const DecoderShape& shape, DType compute,
+                                         ProductBackend backend, const AdapterShape* adapters);
   std::unique_ptr<Pass> pass_;
 };
 

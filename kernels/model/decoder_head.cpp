@@ -36,9 +36,11 @@ DecoderHead<T>::DecoderHead(std::int64_t vocabulary, std::int64_t width, std::in
       scratch_(kSlots) {}
 
 template <class T>
-void DecoderHead<T>::load(const float* weights) {
-  parallel_for_dynamic(linear_.pack_tasks(),
-                       [&](std::int64_t task) { linear_.pack(task, weights); });
+void DecoderHead<T>::load(const void* weights, DType type) {
+  parallel_for_dynamic(linear_.blocks(), [&](std::int64_t block) {
+    linear_.pack_forward(block, weights, type);
+    linear_.pack_backward(block, weights, type);
+  });
 }
 
 template <class T>
@@ -112,7 +114,7 @@ void DecoderHead<T>::losses_and_gradients(TransformerPass<T>& body,
   for (std::int64_t panel = 0; panel < body.panels(); panel += chunk_panels_) {
     const std::int64_t panels = std::min(chunk_panels_, body.panels() - panel);
     chunk_losses(body, panel, panels, targets, options, true, losses);
-    add_weight_gradients(panels * panel_rows_, d_weights);
+    if (d_weights != nullptr) add_weight_gradients(panels * panel_rows_, d_weights);
   }
 }
 

@@ -20,11 +20,12 @@ class DecoderHead {
   DecoderHead(std::int64_t vocabulary, std::int64_t width, std::int64_t panel_rows,
               ProductBackend backend);
 
-  // Packs the weights [vocabulary, width].
-  void load(const float* weights);
+  // Packs the weights [vocabulary, width], of f32 or bf16.
+  void load(const void* weights, DType type);
 
   // Losses of the tokens (one a target) from the body's hidden states. With gradients, also the
-  // gradient of the hidden states, left in the body, and of the weights, added to `d_weights`.
+  // gradient of the hidden states, left in the body, and of the weights, added to `d_weights` (null
+  // where they are frozen).
   void losses(TransformerPass<T>& body, std::span<const std::int32_t> targets,
               const CrossEntropyOptions& options, std::span<float> losses);
   void losses_and_gradients(TransformerPass<T>& body, std::span<const std::int32_t> targets,

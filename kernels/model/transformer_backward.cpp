@@ -44,6 +44,7 @@ void TransformerPass<T>::start_backward(const TokenBatch& batch) {
   }
   d_context_.grow(rows_ + kAttentionStep);
   d_qkv_.grow(rows_);
+  for (Activation<T>& d_low : d_low_) d_low.grow(rows_);
   partials_.grow(panels_);
   if (causal())
     causal_->prepare(batch.offsets, true);
@@ -71,18 +72,21 @@ void TransformerPass<T>::back_final_norm(std::int64_t panel) {
 // scratch. The gradient of u takes the place of u.
 template <class T>
 MatrixView<float> TransformerPass<T>::back_feed_forward(std::int64_t index, std::int64_t panel) {
-  const Linear &ff1 = packed_[index].ff1, &ff2 = packed_[index].ff2;
+  const Linear &ff1 = packed(index).ff1, &ff2 = packed(index).ff2;
   const MatrixView<float> d_g = scratch_panel<float>(kWide, shape_.feed_forward);
   const MatrixView<float> d_h = scratch_panel<float>(kWide2, shape_.width);
   const MatrixView<T> u = panel_of(layer(index).u, panel);
   const std::int64_t size = ff2.block_size();
+  find_d_low(index, Part::ff2, panel, compute_panel(d_out_, panel).data);
   for (std::int64_t block = 0; block < ff2.blocks(); ++block) {
     ff2.backward_block(block, compute_panel(d_out_, panel).data, d_g.data, product_scratch(ff2));
+    add_d_low_block(index, Part::ff2, panel, block, d_g.data);
     const MatrixView<T> part = block_of(u, block, size);
     gelu_backward<T>(block_of(d_g, block, size), part, part,
                      partial(panel, columns_.ff1_bias + block * size), shape_.gelu);
     ff1.backward_block(block, u.data, d_h.data, product_scratch(ff1));
   }
+  add_d_low(index, Part::ff1, panel, u.data, d_h.data);
   return d_h;
 }
 
@@ -90,18 +94,22 @@ MatrixView<float> TransformerPass<T>::back_feed_forward(std::int64_t index, std:
 template <class T>
 MatrixView<float> TransformerPass<T>::back_gated_feed_forward(std::int64_t index,
                                                               std::int64_t panel) {
-  const Linear &gate = packed_[index].ff1, &up = *packed_[index].up, &ff2 = packed_[index].ff2;
+  const Linear &gate = packed(index).ff1, &up = *packed(index).up, &ff2 = packed(index).ff2;
   const MatrixView<float> d_g = scratch_panel<float>(kWide, shape_.feed_forward);
   const MatrixView<float> d_h = scratch_panel<float>(kWide2, shape_.width);
   const MatrixView<T> u = panel_of(layer(index).u, panel), v = panel_of(layer(index).v, panel);
   const std::int64_t size = ff2.block_size();
+  find_d_low(index, Part::ff2, panel, compute_panel(d_out_, panel).data);
   for (std::int64_t block = 0; block < ff2.blocks(); ++block) {
     ff2.backward_block(block, compute_panel(d_out_, panel).data, d_g.data, product_scratch(ff2));
+    add_d_low_block(index, Part::ff2, panel, block, d_g.data);
     const MatrixView<T> gates = block_of(u, block, size), ups = block_of(v, block, size);
     swiglu_backward<T>(block_of(d_g, block, size), gates, ups, gates, ups);
     gate.backward_block(block, u.data, d_h.data, product_scratch(gate));
     up.backward_block(block, v.data, d_h.data, product_scratch(up));
   }
+  add_d_low(index, Part::ff1, panel, u.data, d_h.data);
+  add_d_low(index, Part::up, panel, v.data, d_h.data);
   return d_h;
 }
 
@@ -120,7 +128,7 @@ MatrixView<const float> TransformerPass<T>::join(MatrixView<float> d_h,
 template <class T>
 void TransformerPass<T>::back_middle(std::int64_t index, std::int64_t panel) {
   Layer& l = layer(index);
-  const Linear& out = packed_[index].out;
+  const Linear& out = packed(index).out;
   const MatrixView<float> d_h =
       gated() ? back_gated_feed_forward(index, panel) : back_feed_forward(index, panel);
   layer_norm_backward({.d_out = d_h,
@@ -140,7 +148,9 @@ void TransformerPass<T>::back_middle(std::int64_t index, std::int64_t panel) {
 
   const MatrixView<T> d_context = panel_of(d_context_, panel);
   const MatrixView<float> product = float_target(d_context, kWide);
-  out.backward(compute_panel(d_middle_, panel).data, product.data, product_scratch(out));
+  const T* d_middle = compute_panel(d_middle_, panel).data;
+  out.backward(d_middle, product.data, product_scratch(out));
+  add_d_low(index, Part::out, panel, d_middle, product.data);
   if constexpr (!std::is_same_v<T, float>) add_bias<T>(product, nullptr, d_context);
 }
 
@@ -167,8 +177,9 @@ void TransformerPass<T>::back_qkv(std::int64_t index, std::int64_t panel) {
     rope_.inverse<T>(panel_of(d_qkv_, panel), shape_.heads + shape_.kv_heads, positions_of(panel));
   if (shape_.qkv_bias) column_sums<T>(panel_of(d_qkv_, panel), partial(panel, columns_.qkv_bias));
   const MatrixView<float> d_h = scratch_panel<float>(kWide, shape_.width);
-  const Linear& linear = packed_[index].qkv;
+  const Linear& linear = packed(index).qkv;
   linear.backward(panel_of(d_qkv_, panel).data, d_h.data, product_scratch(linear));
+  add_d_low(index, Part::qkv, panel, panel_of(d_qkv_, panel).data, d_h.data);
   layer_norm_backward({.d_out = d_h,
                        .x = panel_of(l.x, panel),
                        .statistics = l.norm1.at(panel * panel_rows_),
@@ -196,6 +207,11 @@ void TransformerPass<T>::add_weight_gradients(std::int64_t index, std::span<floa
   add(ff2_gradient_, compute_data(d_out_), l.g.row(0), p.ff2);
   add(qkv_gradient_, d_qkv_.row(0), l.h1.row(0), p.qkv);
   add(out_gradient_, compute_data(d_middle_), l.context.row(0), p.out);
+  run_weight_tasks(tasks);
+}
+
+template <class T>
+void TransformerPass<T>::run_weight_tasks(const std::vector<WeightTask>& tasks) {
   parallel_for_dynamic(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t i) {
     const WeightTask& task = tasks[i];
     task.kind->run(task.panel, rows_, task.dy, task.x, task.gradient, scratch_, kWeights);
@@ -221,34 +237,24 @@ void TransformerPass<T>::add_type_gradient(std::span<float> gradients) {
 }
 
 template <class T>
-void TransformerPass<T>::backward(const TokenBatch& batch, std::span<float> gradients,
-                                  const FinalGradients& on_final) {
-  const auto final_from = [&](const ParameterPlace& first) {
-    if (on_final) on_final(first.offset);
-  };
-  parallel_for_dynamic(panels_, [&](std::int64_t panel) { back_final_norm(panel); });
-  add_vector_gradients({{places_.final_norm.gain, columns_.norm1_gain},
-                        {places_.final_norm.bias, columns_.norm1_bias}},
+void TransformerPass<T>::add_layer_gradients(std::int64_t index, std::span<float> gradients) {
+  add_weight_gradients(index, gradients);
+  const LayerPlaces& l = places_.layers[index];
+  add_vector_gradients({{l.norm1.gain, columns_.norm1_gain},
+                        {l.norm1.bias, columns_.norm1_bias},
+                        {l.qkv.bias, columns_.qkv_bias},
+                        {l.out.bias, columns_.out_bias},
+                        {l.norm2.gain, columns_.norm2_gain},
+                        {l.norm2.bias, columns_.norm2_bias},
+                        {l.ff1.bias, columns_.ff1_bias},
+                        {l.ff2.bias, columns_.ff2_bias}},
                        gradients);
-  final_from(places_.final_norm.gain);
-  for (std::int64_t index = shape_.layers - 1; index >= 0; --index) {
-    parallel_for_dynamic(panels_, [&](std::int64_t panel) { back_middle(index, panel); });
-    back_attention(index, batch);
-    parallel_for_dynamic(panels_, [&](std::int64_t panel) { back_qkv(index, panel); });
-    add_weight_gradients(index, gradients);
-    const LayerPlaces& l = places_.layers[index];
-    add_vector_gradients({{l.norm1.gain, columns_.norm1_gain},
-                          {l.norm1.bias, columns_.norm1_bias},
-                          {l.qkv.bias, columns_.qkv_bias},
-                          {l.out.bias, columns_.out_bias},
-                          {l.norm2.gain, columns_.norm2_gain},
-                          {l.norm2.bias, columns_.norm2_bias},
-                          {l.ff1.bias, columns_.ff1_bias},
-                          {l.ff2.bias, columns_.ff2_bias}},
-                         gradients);
-    final_from(l.norm1.gain);
-    std::swap(d_out_, d_in_);
-  }
+}
+
+// From the gradient of the embedding, d_out_.
+template <class T>
+void TransformerPass<T>::add_embedding_gradients(const TokenBatch& batch,
+                                                 std::span<float> gradients) {
   if (shape_.token_types > 0) add_type_gradient(gradients);
   const auto rows_of = [&](const ParameterPlace& table) {
     return MatrixView<float>(gradients.data() + table.offset, table.size / shape_.width,
@@ -258,6 +264,35 @@ void TransformerPass<T>::backward(const TokenBatch& batch, std::span<float> grad
   scatter_add_rows(batch.tokens, d_x, rows_of(places_.token));
   if (shape_.learned_positions)
     scatter_add_rows(std::span(positions_).first(tokens_), d_x, rows_of(places_.position));
+}
+
+template <class T>
+void TransformerPass<T>::backward(const TokenBatch& batch, std::span<float> gradients,
+                                  const FinalGradients& on_final) {
+  const auto final_from = [&](const ParameterPlace& first) {
+    if (on_final) on_final(first.offset);
+  };
+  parallel_for_dynamic(panels_, [&](std::int64_t panel) { back_final_norm(panel); });
+  if (!frozen()) {
+    add_vector_gradients({{places_.final_norm.gain, columns_.norm1_gain},
+                          {places_.final_norm.bias, columns_.norm1_bias}},
+                         gradients);
+    final_from(places_.final_norm.gain);
+  }
+  for (std::int64_t index = shape_.layers - 1; index >= 0; --index) {
+    if (frozen()) pack_frozen(index, kAllParts, Direction::backward);
+    parallel_for_dynamic(panels_, [&](std::int64_t panel) { back_middle(index, panel); });
+    back_attention(index, batch);
+    parallel_for_dynamic(panels_, [&](std::int64_t panel) { back_qkv(index, panel); });
+    if (frozen())
+      add_adapter_gradients(index, gradients);
+    else
+      add_layer_gradients(index, gradients);
+    final_from(frozen() ? adapters_->layers[index][0].a : places_.layers[index].norm1.gain);
+    std::swap(d_out_, d_in_);
+  }
+  if (frozen()) return;
+  add_embedding_gradients(batch, gradients);
   final_from(places_.token);
 }
 

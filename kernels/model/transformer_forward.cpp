@@ -18,9 +18,10 @@ std::int64_t rows_of_panels(const TransformerShape& shape) {
 
 template <class T>
 TransformerPass<T>::TransformerPass(const TransformerShape& shape, const TransformerPlaces& places,
-                                    ProductBackend backend)
+                                    ProductBackend backend, const Adapters* adapters)
     : shape_(shape),
       places_(places),
+      adapters_(adapters),
       panel_rows_(rows_of_panels(shape)),
       columns_(shape),
       qkv_gradient_(weight_shape(places.layers[0].qkv), backend),
@@ -49,9 +50,10 @@ TransformerPass<T>::TransformerPass(const TransformerShape& shape, const Transfo
         AttentionShape{shape.heads, shape.head_size, qkv_stride, out_stride}, backend);
   if (!shape.learned_positions) rope_ = RopeTable(shape.rope, shape.head_size, shape.max_tokens);
   for (const LayerPlaces& l : places.layers) {
-    packed_.push_back(make_layer(l, backend));
+    if (!frozen() || packed_.empty()) packed_.push_back(make_layer(l, backend));
     layers_.push_back(std::make_unique<Layer>(shape));
   }
+  if (frozen()) make_adapters(backend);
 }
 
 template <class T>
@@ -144,6 +146,7 @@ void TransformerPass<T>::grow_layer(Layer& layer, bool whole) {
   if (causal()) layer.log_sums.grow(rows_);
   layer.norm1.grow(rows_);
   layer.norm2.grow(rows_);
+  for (Activation<T>& low : layer.low) low.grow(rows_);
   if (!whole) return;
   for (Activation<T>* a : {&layer.h1, &layer.h2, &layer.u, &layer.g}) a->grow(rows_);
   if (gated()) layer.v.grow(rows_);
@@ -193,6 +196,7 @@ void TransformerPass<T>::start(const TokenBatch& batch, bool keep, const Attenti
 template <class T>
 void TransformerPass<T>::embed_rows(const TokenBatch& batch, std::int64_t panel) {
   const MatrixView<float> x = panel_of(layer(0).x, panel);
+  if (frozen()) return embed_frozen_rows(batch, panel);
   const float* tokens = parameter(places_.token);
   const float* positions = parameter(places_.position);
   const float* type = parameter(places_.type);
@@ -243,10 +247,11 @@ void TransformerPass<T>::first_norm(std::int64_t panel) {
 template <class T>
 void TransformerPass<T>::project_qkv(std::int64_t index, std::int64_t panel,
                                      MatrixView<const T> h) {
-  const Linear& linear = packed_[index].qkv;
+  const Linear& linear = packed(index).qkv;
   const MatrixView<T> qkv = panel_of(layer(index).qkv, panel);
   const MatrixView<float> product = float_target(qkv, kWide);
   linear.forward(h.data, product.data, product_scratch(linear));
+  add_low(index, Part::qkv, panel, h.data, product.data);
   add_bias<T>(product, parameter(places_.layers[index].qkv.bias), qkv);
   if (!shape_.learned_positions)  // queries and keys stand side by side
     rope_.rotate<T>(qkv, shape_.heads + shape_.kv_heads, positions_of(panel));
@@ -278,18 +283,21 @@ template <class T>
 void TransformerPass<T>::feed_forward(std::int64_t index, std::int64_t panel, MatrixView<const T> h,
                                       MatrixView<float> out) {
   Layer& l = layer(index);
-  const Linear &ff1 = packed_[index].ff1, &ff2 = packed_[index].ff2;
+  const Linear &ff1 = packed(index).ff1, &ff2 = packed(index).ff2;
   const float* bias = parameter(places_.layers[index].ff1.bias);
   const MatrixView<T> u = kept_or_scratch(l.u, panel, kU, shape_.feed_forward);
   const MatrixView<T> g = kept_or_scratch(l.g, panel, kG, shape_.feed_forward);
   const MatrixView<float> before = float_target(u, kWide2);
   const std::int64_t size = ff1.block_size();
+  find_low(index, Part::ff1, panel, h.data);
   for (std::int64_t block = 0; block < ff1.blocks(); ++block) {
     ff1.forward_block(block, h.data, before.data, product_scratch(ff1));
+    add_low_block(index, Part::ff1, panel, block, before.data);
     bias_gelu<T>(block_of<float>(before, block, size), bias + block * size,
                  block_of(u, block, size), block_of(g, block, size), shape_.gelu);
     ff2.forward_block(block, g.data, out.data, product_scratch(ff2));
   }
+  add_low(index, Part::ff2, panel, g.data, out.data);
 }
 
 // (silu(h W_gate^T) * (h W_up^T)) W2^T -> out, in the same way.
@@ -297,19 +305,23 @@ template <class T>
 void TransformerPass<T>::gated_feed_forward(std::int64_t index, std::int64_t panel,
                                             MatrixView<const T> h, MatrixView<float> out) {
   Layer& l = layer(index);
-  const Linear &gate = packed_[index].ff1, &up = *packed_[index].up, &ff2 = packed_[index].ff2;
+  const Linear &gate = packed(index).ff1, &up = *packed(index).up, &ff2 = packed(index).ff2;
   const MatrixView<T> u = kept_or_scratch(l.u, panel, kU, shape_.feed_forward);
   const MatrixView<T> v = kept_or_scratch(l.v, panel, kV, shape_.feed_forward);
   const MatrixView<T> g = kept_or_scratch(l.g, panel, kG, shape_.feed_forward);
   const MatrixView<float> gates = float_target(u, kWide2), ups = float_target(v, kWide3);
   const std::int64_t size = gate.block_size();
+  for (const Part part : {Part::ff1, Part::up}) find_low(index, part, panel, h.data);
   for (std::int64_t block = 0; block < gate.blocks(); ++block) {
     gate.forward_block(block, h.data, gates.data, product_scratch(gate));
     up.forward_block(block, h.data, ups.data, product_scratch(up));
+    add_low_block(index, Part::ff1, panel, block, gates.data);
+    add_low_block(index, Part::up, panel, block, ups.data);
     swiglu<T>(block_of(gates, block, size), block_of(ups, block, size), block_of(u, block, size),
               block_of(v, block, size), block_of(g, block, size));
     ff2.forward_block(block, g.data, out.data, product_scratch(ff2));
   }
+  add_low(index, Part::ff2, panel, g.data, out.data);
 }
 
 // From the attention's output to the next layer's queries, keys and values, all in cache.
@@ -317,11 +329,13 @@ template <class T>
 void TransformerPass<T>::finish_layer(std::int64_t index, std::int64_t panel) {
   Layer& l = layer(index);
   const LayerPlaces& p = places_.layers[index];
-  const Linear& out = packed_[index].out;
+  const Linear& out = packed(index).out;
   const std::int64_t row = panel * panel_rows_;
 
   const MatrixView<float> product = scratch_panel<float>(kWide, shape_.width);
-  out.forward(panel_of(l.context, panel).data, product.data, product_scratch(out));
+  const T* context = panel_of(l.context, panel).data;
+  out.forward(context, product.data, product_scratch(out));
+  add_low(index, Part::out, panel, context, product.data);
   const MatrixView<float> x = panel_of(l.x, panel);
   const MatrixView<float> middle = keep_ ? panel_of(l.middle, panel) : x;
   const MatrixView<T> h2 = kept_or_scratch(l.h2, panel, kH2, shape_.width);
@@ -354,12 +368,14 @@ void TransformerPass<T>::finish_layer(std::int64_t index, std::int64_t panel) {
 template <class T>
 void TransformerPass<T>::forward(const TokenBatch& batch, bool keep, AttentionHook<T>* hook) {
   start(batch, keep, hook);
+  if (frozen()) pack_frozen(0, {Part::qkv}, Direction::forward);
   parallel_for_dynamic(panels_, [&](std::int64_t panel) {
     embed_rows(batch, panel);
     first_norm(panel);
   });
   for (std::int64_t index = 0; index < shape_.layers; ++index) {
     attend(index, batch, hook);
+    if (frozen()) pack_for_finish(index);
     parallel_for_dynamic(panels_, [&](std::int64_t panel) { finish_layer(index, panel); });
   }
 }

@@ -22,30 +22,35 @@ NormPlaces add_norm(ArenaLayout& layout, const std::string& name, const Transfor
   return norm;
 }
 
-LinearPlaces add_linear(ArenaLayout& layout, const std::string& name, std::int64_t outputs,
+// Where the body's parameters go.
+struct Layouts {
+  ArenaLayout &matrices, &vectors;
+};
+
+LinearPlaces add_linear(Layouts layouts, const std::string& name, std::int64_t outputs,
                         std::int64_t inputs, bool bias) {
   LinearPlaces linear;
-  linear.weight = add_parameter(layout, name + ".weight", {outputs, inputs}, true);
-  if (bias) linear.bias = add_parameter(layout, name + ".bias", {outputs}, false);
+  linear.weight = add_parameter(layouts.matrices, name + ".weight", {outputs, inputs}, true);
+  if (bias) linear.bias = add_parameter(layouts.vectors, name + ".bias", {outputs}, false);
   linear.outputs = outputs;
   linear.inputs = inputs;
   return linear;
 }
 
-LayerPlaces add_layer(ArenaLayout& layout, const std::string& name, const TransformerShape& s) {
+LayerPlaces add_layer(Layouts layouts, const std::string& name, const TransformerShape& s) {
   LayerPlaces layer;
-  layer.norm1 = add_norm(layout, name + ".norm1", s);
-  layer.qkv = add_linear(layout, name + ".qkv", s.qkv_width(), s.width, s.qkv_bias);
-  layer.out = add_linear(layout, name + ".out", s.width, s.context_width(), s.linear_bias);
-  layer.norm2 = add_norm(layout, name + ".norm2", s);
+  layer.norm1 = add_norm(layouts.vectors, name + ".norm1", s);
+  layer.qkv = add_linear(layouts, name + ".qkv", s.qkv_width(), s.width, s.qkv_bias);
+  layer.out = add_linear(layouts, name + ".out", s.width, s.context_width(), s.linear_bias);
+  layer.norm2 = add_norm(layouts.vectors, name + ".norm2", s);
   const bool gelu = s.feed_forward_kind == TransformerShape::FeedForward::gelu;
   if (gelu) {
-    layer.ff1 = add_linear(layout, name + ".ff1", s.feed_forward, s.width, true);
+    layer.ff1 = add_linear(layouts, name + ".ff1", s.feed_forward, s.width, true);
   } else {
-    layer.ff1 = add_linear(layout, name + ".gate", s.feed_forward, s.width, false);
-    layer.up = add_linear(layout, name + ".up", s.feed_forward, s.width, false);
+    layer.ff1 = add_linear(layouts, name + ".gate", s.feed_forward, s.width, false);
+    layer.up = add_linear(layouts, name + ".up", s.feed_forward, s.width, false);
   }
-  layer.ff2 = add_linear(layout, name + ".ff2", s.width, s.feed_forward, gelu);
+  layer.ff2 = add_linear(layouts, name + ".ff2", s.width, s.feed_forward, gelu);
   return layer;
 }
 
@@ -109,18 +114,19 @@ ParameterPlace add_parameter(ArenaLayout& layout, const std::string& name,
   return {parameter.offset, parameter.size};
 }
 
-TransformerPlaces add_transformer(ArenaLayout& layout, const TransformerShape& s) {
+TransformerPlaces add_transformer(ArenaLayout& matrices, ArenaLayout& vectors,
+                                  const TransformerShape& s) {
   check(s);
   TransformerPlaces p;
-  p.token = add_parameter(layout, "token.embedding", {s.vocabulary, s.width}, true);
+  p.token = add_parameter(matrices, "token.embedding", {s.vocabulary, s.width}, true);
   if (s.learned_positions)
-    p.position = add_parameter(layout, "position.embedding", {s.max_tokens, s.width}, true);
+    p.position = add_parameter(matrices, "position.embedding", {s.max_tokens, s.width}, true);
   // Without decay, so that rows which no token uses stay as they are.
   if (s.token_types > 0)
-    p.type = add_parameter(layout, "type.embedding", {s.token_types, s.width}, false);
+    p.type = add_parameter(matrices, "type.embedding", {s.token_types, s.width}, false);
   for (std::int64_t l = 0; l < s.layers; ++l)
-    p.layers.push_back(add_layer(layout, "layer" + std::to_string(l), s));
-  p.final_norm = add_norm(layout, "final_norm", s);
+    p.layers.push_back(add_layer({matrices, vectors}, "layer" + std::to_string(l), s));
+  p.final_norm = add_norm(vectors, "final_norm", s);
   return p;
 }
 

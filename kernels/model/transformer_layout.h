@@ -46,8 +46,13 @@ struct TransformerPlaces {
 ParameterPlace add_parameter(ArenaLayout& layout, const std::string& name,
                              std::vector<std::int64_t> shape, bool decay);
 
-// Appends the body's parameters. Throws std::invalid_argument for an impossible shape.
-TransformerPlaces add_transformer(ArenaLayout& layout, const TransformerShape& shape);
+// Appends the body's parameters, matrices and tables to one layout, gains and biases to another,
+// which may be the same. Throws std::invalid_argument for an impossible shape.
+TransformerPlaces add_transformer(ArenaLayout& matrices, ArenaLayout& vectors,
+                                  const TransformerShape& shape);
+inline TransformerPlaces add_transformer(ArenaLayout& layout, const TransformerShape& shape) {
+  return add_transformer(layout, layout, shape);
+}
 
 // Fills an arena: embeddings and weights normal, gains one, biases and gaps zero. Every value is a
 // function of (seed, parameter, element).

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
@@ -13,12 +14,14 @@
 #include "kernels/core/arena.h"
 #include "kernels/core/scratch.h"
 #include "kernels/core/tensor.h"
+#include "kernels/model/adapters.h"
 #include "kernels/model/transformer.h"
 #include "kernels/model/transformer_layout.h"
 #include "kernels/ops/attention.h"
 #include "kernels/ops/causal_attention.h"
 #include "kernels/ops/layer_norm.h"
 #include "kernels/ops/linear.h"
+#include "kernels/ops/low_rank.h"
 #include "kernels/ops/product.h"
 #include "kernels/ops/rope.h"
 #include "kernels/ops/rows.h"
@@ -90,12 +93,18 @@ class AttentionHook {
 template <class T>
 class TransformerPass {
  public:
-  // `places` outlives the pass.
+  // `places` and `adapters` outlive the pass. With adapters, these are trained and all parameters
+  // are frozen.
   TransformerPass(const TransformerShape& shape, const TransformerPlaces& places,
-                  ProductBackend backend);
+                  ProductBackend backend, const Adapters* adapters = nullptr);
 
   // Packs the weights of an arena, which stays referenced until the next call.
   void load(const float* arena);
+  // Of frozen parameters: matrices and vectors in arenas of their own, which stay referenced. The
+  // matrices of one layer are packed at a time, whenever a pass comes by.
+  void load_frozen(const bf16* matrices, const float* vectors);
+  // Packs the adapters of an arena.
+  void load_adapters(const float* arena);
 
   // Keeps what the backward pass needs only where `keep` says so.
   void forward(const TokenBatch& batch, bool keep, AttentionHook<T>* hook = nullptr);
@@ -117,7 +126,8 @@ class TransformerPass {
   }
   MatrixView<float> d_hidden_panel(std::int64_t panel) { return panel_of(d_in_.wide, panel); }
 
-  // Adds the body's gradients to an arena. Whatever stands behind them there is final already.
+  // Adds the gradients of the body, or of its adapters, to an arena. Whatever stands behind them
+  // there is final already.
   void backward(const TokenBatch& batch, std::span<float> gradients,
                 const FinalGradients& on_final);
 
@@ -146,6 +156,7 @@ class TransformerPass {
           u(s.feed_forward),
           v(s.feed_forward),
           g(s.feed_forward) {}
+    std::vector<Activation<T>> low;  // one an adapter
     Activation<float> x;
     Activation<T> qkv, context;
     Activation<float> log_sums;  // of causal attention
@@ -187,8 +198,9 @@ class TransformerPass {
     kU,
     kV,
     kG,
+    kLowRank,
     kWeights,
-    kSlots = 12
+    kSlots = 13
   };
 
   Linear make_linear(const LinearPlaces& linear, bool cut_outputs, ProductBackend backend,
@@ -206,6 +218,8 @@ class TransformerPass {
     return {parameter(n.gain), parameter(n.bias), shape_.norm, shape_.norm_epsilon};
   }
   const NormPlaces& norm_after(std::int64_t layer) const;
+  bool frozen() const { return adapters_ != nullptr; }
+  PackedLayer& packed(std::int64_t index) { return packed_[frozen() ? 0 : index]; }
   Layer& layer(std::int64_t index) { return *layers_[keep_ ? index : 0]; }
 
   // Panel `index` of a matrix of activations, and scratch matrices of that size.
@@ -227,6 +241,31 @@ class TransformerPass {
   std::span<const std::int32_t> positions_of(std::int64_t panel) const {
     return std::span(positions_).subspan(panel * panel_rows_, panel_rows_);
   }
+
+  // Adapters: `x`, `y` and their gradients are those of a panel of the part that they belong to.
+  using Part = AdapterPlaces::Part;
+  static constexpr std::initializer_list<Part> kAllParts{Part::qkv, Part::out, Part::ff1, Part::up,
+                                                         Part::ff2};
+  enum class Direction : std::uint8_t { forward, backward };
+  void make_adapters(ProductBackend backend);
+  void pack_frozen(std::int64_t index, std::initializer_list<Part> parts, Direction direction);
+  void pack_for_finish(std::int64_t index);
+  void embed_frozen_rows(const TokenBatch& batch, std::int64_t panel);
+  // visit(adapter, its places, its number) for each adapter of a part.
+  template <class Visit>
+  void each_adapter(std::int64_t index, Part part, Visit&& visit);
+  // Where the gradient of a part's output, and its input, stand.
+  const T* d_output(Part part, Layer& layer);
+  const T* input(Part part, Layer& layer);
+  void find_low(std::int64_t index, Part part, std::int64_t panel, const T* x);
+  void add_low(std::int64_t index, Part part, std::int64_t panel, const T* x, float* y);
+  void add_low_block(std::int64_t index, Part part, std::int64_t panel, std::int64_t block,
+                     float* y);
+  void find_d_low(std::int64_t index, Part part, std::int64_t panel, const T* dy);
+  void add_d_low(std::int64_t index, Part part, std::int64_t panel, const T* dy, float* dx);
+  void add_d_low_block(std::int64_t index, Part part, std::int64_t panel, std::int64_t block,
+                       float* dx);
+  void add_adapter_gradients(std::int64_t index, std::span<float> gradients);
 
   // Forward, a panel of rows at a time.
   void start(const TokenBatch& batch, bool keep, const AttentionHook<T>* hook);
@@ -253,6 +292,9 @@ class TransformerPass {
   MatrixView<const float> join(MatrixView<float> d_h, MatrixView<const float> around);
   void add_type_gradient(std::span<float> gradients);
   void add_weight_gradients(std::int64_t index, std::span<float> gradients);
+  void add_layer_gradients(std::int64_t index, std::span<float> gradients);
+  void add_embedding_gradients(const TokenBatch& batch, std::span<float> gradients);
+  void run_weight_tasks(const std::vector<WeightTask>& tasks);
   void add_vector_gradients(const std::vector<std::pair<ParameterPlace, std::int64_t>>& parts,
                             std::span<float> gradients);
   MatrixView<const T> compute_panel(Residual& residual, std::int64_t panel);
@@ -263,6 +305,11 @@ class TransformerPass {
   const TransformerShape shape_;
   const TransformerPlaces& places_;
   const float* arena_ = nullptr;
+  const Adapters* const adapters_;
+  const bf16* matrices_ = nullptr;                    // frozen
+  std::vector<std::vector<LowRank<T>>> low_rank_;     // by layer and adapter
+  std::vector<LowRankGradients> low_rank_gradients_;  // by adapter
+  std::vector<Activation<T>> d_low_;
   const std::int64_t panel_rows_;  // rows that go through a layer together
   const PartialColumns columns_;
   std::vector<PackedLayer> packed_;

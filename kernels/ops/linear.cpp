@@ -30,6 +30,7 @@ Linear::Linear(const LinearShape& shape, ProductBackend backend)
     PackedShape backward{shape.rows,      outputs,      inputs, shape.dy_stride,
                          shape.dx_stride, shape.inputs, false,  shape.in};
     (shape_.cut_outputs ? backward : forward).accumulate = first > 0;
+    if (shape.y_adds) forward.accumulate = true;
     if (shape.dx_adds) backward.accumulate = true;
     forward_.push_back(make_packed_product(forward, backend));
     backward_.push_back(make_packed_product(backward, backend));
@@ -37,9 +38,23 @@ Linear::Linear(const LinearShape& shape, ProductBackend backend)
 }
 
 void Linear::pack(std::int64_t task, const float* weights) {
-  const std::int64_t block = task / 2;
-  const float* part = weights + block * block_ * (shape_.cut_outputs ? shape_.inputs : 1);
-  (task % 2 == 0 ? forward_ : backward_)[block]->pack(part);
+  if (task % 2 == 0)
+    pack_forward(task / 2, weights, DType::f32);
+  else
+    pack_backward(task / 2, weights, DType::f32);
+}
+
+void Linear::pack_forward(std::int64_t block, const void* weights, DType type) {
+  forward_[block]->pack(block_weights(block, weights, type), type);
+}
+
+void Linear::pack_backward(std::int64_t block, const void* weights, DType type) {
+  backward_[block]->pack(block_weights(block, weights, type), type);
+}
+
+const void* Linear::block_weights(std::int64_t block, const void* weights, DType type) const {
+  const std::int64_t first = block * block_ * (shape_.cut_outputs ? shape_.inputs : 1);
+  return static_cast<const std::byte*>(weights) + first * static_cast<std::int64_t>(size_of(type));
 }
 
 std::int64_t Linear::scratch_bytes() const {

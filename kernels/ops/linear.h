@@ -24,6 +24,7 @@ struct LinearShape {
   std::int64_t y_stride = 0;
   std::int64_t dy_stride = 0;
   std::int64_t dx_stride = 0;
+  bool y_adds = false;   // y += x W^T
   bool dx_adds = false;  // dx += dy W
 };
 
@@ -39,9 +40,12 @@ class Linear {
   std::int64_t blocks() const { return static_cast<std::int64_t>(forward_.size()); }
   std::int64_t block_size() const { return block_; }
 
-  // Packing of f32 weights, in independent tasks, each on the calling thread.
+  // Packing of weights, in independent tasks, each on the calling thread: for both directions, or
+  // blocks() tasks for one of them.
   std::int64_t pack_tasks() const { return 2 * blocks(); }
   void pack(std::int64_t task, const float* weights);
+  void pack_forward(std::int64_t block, const void* weights, DType type);
+  void pack_backward(std::int64_t block, const void* weights, DType type);
 
   // Scratch for any of the following.
   std::int64_t scratch_bytes() const;
@@ -61,6 +65,7 @@ class Linear {
   void backward_block(std::int64_t block, const void* dy, float* dx, std::byte* scratch) const;
 
  private:
+  const void* block_weights(std::int64_t block, const void* weights, DType type) const;
   const void* offset(const void* data, std::int64_t elements) const;
 
   LinearShape shape_;

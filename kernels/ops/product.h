@@ -84,8 +84,9 @@ class PackedProduct {
  public:
   virtual ~PackedProduct() = default;
 
-  // Packs an f32 matrix B, on the calling thread; it is not referenced afterwards.
-  virtual void pack(const float* b) = 0;
+  // Packs a matrix B of `type` (f32 or bf16), on the calling thread; it is not referenced
+  // afterwards.
+  virtual void pack(const void* b, DType type) = 0;
 
   virtual std::int64_t scratch_bytes() const { return 0; }
 

@@ -77,10 +77,10 @@ class Matmul {
                               {DNNL_ARG_SCRATCHPAD, memory(scratch_, engine_, scratch)}});
   }
 
-  // Copies an f32 matrix into the layout that the matmul chose.
-  void reorder(const memory::desc& from, const float* matrix, void* packed) {
+  // Copies a matrix into the layout that the matmul chose.
+  void reorder(const memory::desc& from, const void* matrix, void* packed) {
     const OneThread scope;
-    memory source(from, engine_, const_cast<float*>(matrix));
+    memory source(from, engine_, const_cast<void*>(matrix));
     memory target(b_, engine_, packed);
     dnnl::reorder(source, target).execute(stream_, source, target);
     stream_.wait();
@@ -112,8 +112,8 @@ class OneDnnProduct final : public Product {
 class OneDnnPackedProduct final : public PackedProduct {
  public:
   explicit OneDnnPackedProduct(const PackedShape& s)
-      : plain_({s.inner, s.outer}, memory::data_type::f32,
-               s.b_transposed ? memory::dims{1, s.b_stride} : memory::dims{s.b_stride, 1}),
+      : plain_(plain_of(s, DType::f32)),
+        plain_bf16_(plain_of(s, DType::bf16)),
         matmul_(
             {memory::dims{s.rows, s.inner}, type_of(s.in), memory::dims{s.x_stride, 1}},
             {memory::dims{s.inner, s.outer}, type_of(s.in), memory::format_tag::any},
@@ -121,14 +121,22 @@ class OneDnnPackedProduct final : public PackedProduct {
             s.accumulate),
         packed_(static_cast<std::int64_t>(matmul_.weights().get_size())) {}
 
-  void pack(const float* b) override { matmul_.reorder(plain_, b, packed_.data()); }
+  void pack(const void* b, DType type) override {
+    matmul_.reorder(type == DType::bf16 ? plain_bf16_ : plain_, b, packed_.data());
+  }
   std::int64_t scratch_bytes() const override { return matmul_.scratch_bytes(); }
   void run(const void* x, float* y, std::byte* scratch) const override {
     matmul_.run(x, packed_.data(), y, scratch);
   }
 
  private:
-  memory::desc plain_;
+  static memory::desc plain_of(const PackedShape& s, DType type) {
+    return {{s.inner, s.outer},
+            type_of(type),
+            s.b_transposed ? memory::dims{1, s.b_stride} : memory::dims{s.b_stride, 1}};
+  }
+
+  memory::desc plain_, plain_bf16_;
   Matmul matmul_;
   AlignedBuffer<std::byte> packed_;
 };

@@ -90,11 +90,13 @@ class OpenBlasPackedProduct final : public PackedProduct {
     openblas_set_num_threads(1);
   }
 
-  void pack(const float* b) override {
+  void pack(const void* b, DType type) override {
     const auto& s = shape_;
     for (std::int64_t k = 0; k < s.inner; ++k)
       for (std::int64_t col = 0; col < s.outer; ++col) {
-        const float value = s.b_transposed ? b[col * s.b_stride + k] : b[k * s.b_stride + col];
+        const std::int64_t at = s.b_transposed ? col * s.b_stride + k : k * s.b_stride + col;
+        const float value = type == DType::bf16 ? float(static_cast<const bf16*>(b)[at])
+                                                : static_cast<const float*>(b)[at];
         packed_[k * s.outer + col] = s.in == DType::bf16 ? float(bf16(value)) : value;
       }
   }

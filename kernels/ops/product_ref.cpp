@@ -48,12 +48,12 @@ class ReferencePackedProduct final : public PackedProduct {
  public:
   explicit ReferencePackedProduct(const PackedShape& shape) : shape_(shape) {}
 
-  void pack(const float* b) override {
+  void pack(const void* b, DType type) override {
     packed_.clear();
     for (std::int64_t col = 0; col < shape_.outer; ++col)
       for (std::int64_t k = 0; k < shape_.inner; ++k) {
-        const float value =
-            shape_.b_transposed ? b[col * shape_.b_stride + k] : b[k * shape_.b_stride + col];
+        const float value = static_cast<float>(element(
+            b, type, shape_.b_transposed ? col * shape_.b_stride + k : k * shape_.b_stride + col));
         packed_.push_back(shape_.in == DType::bf16 ? float(bf16(value)) : value);
       }
   }

@@ -122,10 +122,10 @@ PackedShape packed_shape(std::int64_t rows, std::int64_t inner, std::int64_t out
           transposed, in,    false};
 }
 
-template <class T>
+template <class T, class B>
 std::vector<float> run(PackedProduct& product, const PackedShape& s, const std::vector<T>& x,
-                       const std::vector<float>& b) {
-  product.pack(b.data());
+                       const std::vector<B>& b) {
+  product.pack(b.data(), dtype_of<B>);
   AlignedBuffer<std::byte> scratch(product.scratch_bytes());
   std::vector<float> y(s.rows * s.y_stride, 0.5f);
   product.run(x.data(), y.data(), scratch.data());
@@ -153,6 +153,21 @@ TEST_P(ProductVariant, PackedMatchesTheReferenceInBFloat16) {
     test::expect_near(run(*make_packed_product(s, GetParam()), s, x, b),
                       run(*reference::make_packed_product(s), s, x, b), 1e-3);
   }
+}
+
+TEST_P(ProductVariant, PacksMatricesOfEitherType) {
+  for (const DType in : {DType::f32, DType::bf16})
+    for (const bool transposed : {false, true}) {
+      const PackedShape s = packed_shape(64, 70, 45, transposed, in);
+      const auto x = random_values<bf16>(1, s.rows * s.x_stride);
+      const auto b = random_values<bf16>(2, (transposed ? s.outer : s.inner) * s.b_stride);
+      const auto product = make_packed_product(s, GetParam());
+      const std::vector<float> wide_b = test::to_floats(b), wide_x = test::to_floats(x);
+      if (in == DType::bf16)
+        EXPECT_EQ(run(*product, s, x, b), run(*product, s, x, wide_b));
+      else
+        EXPECT_EQ(run(*product, s, wide_x, b), run(*product, s, wide_x, wide_b));
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, ProductVariant,
