@@ -175,20 +175,7 @@ class TransformerPass {
     const T* x;
     float* gradient;
   };
-  enum Slot {
-    kProduct,
-    kWide,
-    kWide2,
-    kWide3,
-    kNormed,
-    kH1,
-    kH2,
-    kU,
-    kV,
-    kG,
-    kWeights,
-    kSlots = 12
-  };
+  enum Slot { kProduct, kWide, kWide2, kWide3, kNorm, kH1, kH2, kU, kV, kG, kWeights, kSlots = 12 };
 
   Linear make_linear(const LinearPlaces& linear, bool cut_outputs, ProductBackend backend,
                      bool dx_adds = false) const;
