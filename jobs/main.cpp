@@ -29,7 +29,7 @@ constexpr JobEntry kJobs[] = {
      "a question; prints the best passages"},
     {"import", "take over a model of Hugging Face's transformers", make_import_job},
     {"export", "write a model as transformers reads it", make_export_job},
-    {"evaluate", "measure how well a model finds held-out documents and pairs sentences",
+    {"evaluate", "measure how well a model finds held-out documents, and judges similarity",
      make_evaluate_job},
     {"generate", "complete many prompts at once with a language model", make_generate_job,
      "prompt.text", "a prompt; prints its completion"},
