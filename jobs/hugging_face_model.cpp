@@ -187,7 +187,7 @@ HuggingFaceModel open_hugging_face_model(const std::filesystem::path& folder,
       tokenizer_file, encoder ? encoder->vocabulary : config.decoder().body.vocabulary);
   TextForm form;
   if (encoder) {
-    const SentenceSettings settings = read_sentence_settings(folder);
+    const SentenceSettings settings = read_sentence_settings(record.files, folder.string());
     encoder->pooling = settings.pooling;
     form = text_form(*encoder, settings, frame, folder.string());
   }

@@ -28,9 +28,10 @@ constexpr JobEntry kJobs[] = {
     {"index", "build a vector index over all ranks", make_index_job},
     {"search", "find the nearest neighbours of many queries at once", make_search_job, "query.text",
      "a question; prints the best passages"},
-    {"import", "take over a language model of Hugging Face's transformers", make_import_job},
-    {"export", "write a language model as transformers reads it", make_export_job},
-    {"evaluate", "measure how well a model finds held-out documents", make_evaluate_job},
+    {"import", "take over a model of Hugging Face's transformers", make_import_job},
+    {"export", "write a model as transformers reads it", make_export_job},
+    {"evaluate", "measure how well a model finds held-out documents, and judges similarity",
+     make_evaluate_job},
     {"generate", "complete many prompts at once with a language model", make_generate_job,
      "prompt.text", "a prompt; prints its completion"},
 };

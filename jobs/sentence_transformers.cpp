@@ -1,28 +1,38 @@
 #include "jobs/sentence_transformers.h"
 
-#include <algorithm>
-#include <string>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
-#include "runtime/base/error.h"
 #include "runtime/data/json_node.h"
-#include "runtime/io/file.h"
 
 namespace tutti {
 namespace {
 
 constexpr const char* kRemedy =
     "give a model of the modules Transformer, Pooling (the mean or the first token) and Normalize";
-constexpr std::int64_t kMostBytes = 1 << 20;
+class Files {
+ public:
+  Files(const std::map<std::string, std::string>& files, const std::string& folder)
+      : files_(files), folder_(folder) {}
 
-// Of a file that may be missing.
-std::optional<nlohmann::json> read_json(const std::filesystem::path& file) {
-  if (!std::filesystem::exists(file)) return std::nullopt;
-  if (File(file, FileMode::read).size() > kMostBytes)
-    throw Error(ExitCode::data, "the file is larger than any of its kind", file.string());
-  return nlohmann::json::parse(read_file(file), nullptr, false);
-}
+  // Calls `read` with the file's JSON, where there is such a file.
+  template <class Read>
+  void with(const char* name, Read&& read) const {
+    const auto file = files_.find(name);
+    if (file == files_.end()) return;
+    const nlohmann::json json = nlohmann::json::parse(file->second, nullptr, false);
+    const JsonNode node(json, folder_ + "/" + name + ": ");
+    const bool list = std::string_view(name) == kSentenceModules;
+    if (list ? !json.is_array() : !json.is_object())
+      node.fail(list ? "expected a JSON array" : "expected a JSON object");
+    read(node);
+  }
+
+ private:
+  const std::map<std::string, std::string>& files_;
+  const std::string& folder_;
+};
 
 void check_modules(const JsonNode& modules) {
   for (const JsonNode& module : modules.items()) {
@@ -56,14 +66,9 @@ EncoderShape::Pooling read_pooling(const JsonNode& config) {
   config.fail("pooling of the kind \"" + mode + "\" is not supported", kRemedy);
 }
 
-// What the tokenizer's settings tell where the library's do not; a number beyond all sequences
-// stands for no limit.
-std::optional<std::int64_t> tokenizer_limit(const std::filesystem::path& folder) {
+// A number beyond all sequences stands for no limit.
+std::optional<std::int64_t> tokenizer_limit(const JsonNode& config) {
   constexpr double kNone = 1 << 30;
-  const auto json = read_json(folder / kTokenizerSettings);
-  if (!json) return std::nullopt;
-  const JsonNode config(*json, (folder / kTokenizerSettings).string() + ": ");
-  if (!json->is_object()) config.fail("expected a JSON object");
   const double limit = config.number_or("model_max_length", kNone);
   if (limit < 0) config.at("model_max_length").fail("expected 0 or more");
   return limit >= kNone ? std::nullopt : std::optional(std::int64_t(limit));
@@ -71,26 +76,20 @@ std::optional<std::int64_t> tokenizer_limit(const std::filesystem::path& folder)
 
 }  // namespace
 
-SentenceSettings read_sentence_settings(const std::filesystem::path& folder) {
+SentenceSettings read_sentence_settings(const std::map<std::string, std::string>& texts,
+                                        const std::string& folder) {
+  const Files files(texts, folder);
   SentenceSettings settings;
-  const auto node = [&](const nlohmann::json& json, const char* name) {
-    return JsonNode(json, (folder / name).string() + ": ");
-  };
-  if (const auto modules = read_json(folder / kSentenceModules))
-    check_modules(node(*modules, kSentenceModules));
-  if (const auto pooling = read_json(folder / kSentencePooling)) {
-    const JsonNode config = node(*pooling, kSentencePooling);
-    if (!pooling->is_object()) config.fail("expected a JSON object");
-    settings.pooling = read_pooling(config);
-  }
-  if (const auto json = read_json(folder / kSentenceSettings)) {
-    const JsonNode config = node(*json, kSentenceSettings);
-    if (!json->is_object()) config.fail("expected a JSON object");
+  files.with(kSentenceModules, check_modules);
+  files.with(kSentencePooling,
+             [&](const JsonNode& config) { settings.pooling = read_pooling(config); });
+  files.with(kTokenizerSettings,
+             [&](const JsonNode& config) { settings.longest = tokenizer_limit(config); });
+  files.with(kSentenceSettings, [&](const JsonNode& config) {
     if (config.boolean_or("do_lower_case", false))
       config.at("do_lower_case").fail("lower case beside the tokenizer's is not supported");
     if (config.has("max_seq_length")) settings.longest = config.at("max_seq_length").integer();
-  }
-  if (!settings.longest) settings.longest = tokenizer_limit(folder);
+  });
   return settings;
 }
 

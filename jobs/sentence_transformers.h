@@ -2,8 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
+#include <map>
 #include <optional>
+#include <string>
 
 #include "kernels/model/encoder.h"
 
@@ -19,8 +20,10 @@ struct SentenceSettings {
   std::optional<std::int64_t> longest;  // tokens of a text, with its frame
 };
 
-// Reads those of the four files that a folder has. Throws Error(data) naming file and key, and by
-// its name whatever an encoder does not do: other modules and other kinds of pooling. Local.
-SentenceSettings read_sentence_settings(const std::filesystem::path& folder);
+// Reads those of the four files that are among a folder's texts by file name. Throws Error(data)
+// naming file and key, and by its name whatever an encoder does not do: other modules and other
+// kinds of pooling.
+SentenceSettings read_sentence_settings(const std::map<std::string, std::string>& files,
+                                        const std::string& folder);
 
 }  // namespace tutti

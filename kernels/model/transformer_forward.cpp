@@ -342,7 +342,7 @@ void TransformerPass<T>::finish_layer(std::int64_t index, std::int64_t panel) {
   // What goes around the attention, and around the feed-forward part.
   const MatrixView<float> before = norms_after() ? panel_of(normed_, panel) : x;
   const MatrixView<float> between =
-      norms_after() ? scratch_panel<float>(kNormed, shape_.width) : middle;
+      norms_after() ? scratch_panel<float>(kNorm, shape_.width) : middle;
   sum_and_norm(
       {before, product, parameter(p.out.bias), norm(p.norm2), middle, l.norm2.at(row), between},
       h2);

@@ -192,7 +192,7 @@ class TransformerPass {
     kWide,
     kWide2,
     kWide3,
-    kNormed,
+    kNorm,
     kH1,
     kH2,
     kU,
