@@ -156,29 +156,37 @@ class ChatTemplate::Writer {
 
 ChatTemplate::ChatTemplate(ChatStyle style, const Tokenizer& tokenizer, const std::string& end)
     : style_(style), tokenizer_(tokenizer) {
-  switch (style) {
-    case ChatStyle::chatml:
-      begin_ = special("<|im_start|>");
-      end_ = special("<|im_end|>");
-      return;
-    case ChatStyle::llama2:
-      begin_ = special("<s>");
-      end_ = special("</s>");
-      return;
-    case ChatStyle::llama3:
-      begin_ = special("<|begin_of_text|>");
-      header_begin_ = special("<|start_header_id|>");
-      header_end_ = special("<|end_header_id|>");
-      end_ = special("<|eot_id|>");
-      return;
-    default:
-      end_ = special(end);
-      front_ = text_front(tokenizer, end_);
+  if (has_end_of_its_own())
+    find_specials();
+  else
+    front_ = text_front(tokenizer, end_ = special(end));
+}
+
+ChatTemplate::ChatTemplate(ChatStyle style, const Tokenizer& tokenizer, std::int32_t end)
+    : style_(style), tokenizer_(tokenizer) {
+  if (has_end_of_its_own())
+    find_specials();
+  else
+    front_ = text_front(tokenizer, end_ = end);
+}
+
+void ChatTemplate::find_specials() {
+  if (style_ == ChatStyle::chatml) {
+    begin_ = special("<|im_start|>");
+    end_ = special("<|im_end|>");
+  } else if (style_ == ChatStyle::llama2) {
+    begin_ = special("<s>");
+    end_ = special("</s>");
+  } else {
+    begin_ = special("<|begin_of_text|>");
+    header_begin_ = special("<|start_header_id|>");
+    header_end_ = special("<|end_header_id|>");
+    end_ = special("<|eot_id|>");
   }
 }
 
 std::int32_t ChatTemplate::special(const std::string& piece) const {
-  const bool is_own = style_ != ChatStyle::pair && style_ != ChatStyle::plain;
+  const bool is_own = has_end_of_its_own();
   const char* key = is_own ? "examples.template" : "examples.end";
   const char* fix = is_own ? "choose the template that the tokenizer was made for, or \"plain\""
                            : "name the special piece that ends a text, such as </s> or "

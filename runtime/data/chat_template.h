@@ -59,6 +59,8 @@ class ChatTemplate {
   // the piece where the tokenizer lacks one, or has it as an ordinary piece that text may imitate.
   // The tokenizer must outlive the template.
   ChatTemplate(ChatStyle style, const Tokenizer& tokenizer, const std::string& end);
+  // The same with the id of that piece, which may be any.
+  ChatTemplate(ChatStyle style, const Tokenizer& tokenizer, std::int32_t end);
 
   // What ends an answer.
   std::int32_t end() const { return end_; }
@@ -71,6 +73,10 @@ class ChatTemplate {
 
  private:
   class Writer;
+  bool has_end_of_its_own() const {
+    return style_ != ChatStyle::pair && style_ != ChatStyle::plain;
+  }
+  void find_specials();
   std::int32_t special(const std::string& piece) const;
   void write(std::span<const ChatMessage> messages, Writer& writer) const;
   void write_plain(const ChatMessage& message, Writer& writer) const;
