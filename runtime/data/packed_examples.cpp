@@ -40,10 +40,11 @@ PackedExamples::PackedExamples(const Dataset& dataset, PackedExamplesOptions opt
       predicted_(dataset.column("passages", kPredictedColumn)) {
   index_examples();
   if (examples_.empty())
-    throw Error(ExitCode::data,
-                fmt::format("no {} example has anything to predict in its first {} tokens",
-                            options.split == kTrainSplit ? "training" : "held-out", options.length),
-                dataset.folder().string(), "shard more examples, or train on longer sequences");
+    throw Error(
+        ExitCode::data,
+        fmt::format("there is nothing to predict in the first {1} tokens of any {0} example",
+                    options.split == kTrainSplit ? "training" : "held-out", options.length),
+        dataset.folder().string(), "shard more examples, or train on longer sequences");
   pack();
 }
 
