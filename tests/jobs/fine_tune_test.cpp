@@ -123,7 +123,10 @@ TEST_F(FineTune, TheSameModelOnAnyNumberOfRanksKilledOrNot) {
 }
 
 TEST_F(FineTune, WhatWasLearnedIsGenerated) {
-  expect_done(2, arguments("train", "by_heart", "--set batch.global=4 --set train.steps=400"));
+  expect_done(
+      2,
+      arguments("train", "by_heart",
+                "--set batch.global=4 --set train.steps=1000 --set optimizer.learning_rate=0.003"));
   expect_done(2, "generate --run " + path("answers") + " --set model=" + path("by_heart") +
                      " --set prompts=" + path("pairs.jsonl") + " --set generate.temperature=0");
   const auto pairs = lines_of(folder() / "pairs.jsonl"),
