@@ -115,13 +115,15 @@ class ChatTemplate::Writer {
   // The part of a text that an assistant says.
   void answer(std::string_view text, bool is_predicted) {
     const std::vector<std::int32_t> before = encoded(text_);
-    std::vector<std::int32_t> both = encoded(text_ + std::string(text));
+    std::vector<std::int32_t> ids = encoded(text_ + std::string(text));
     const bool is_prefix =
-        both.size() >= before.size() && std::equal(before.begin(), before.end(), both.begin());
-    both = is_prefix ? std::vector(both.begin() + std::ssize(before), both.end()) : encoded(text);
-    text_.clear();
-    append(before, false);
-    append(both, is_predicted);
+        ids.size() >= before.size() && std::equal(before.begin(), before.end(), ids.begin());
+    encode_text();
+    if (is_prefix)
+      ids.erase(ids.begin(), ids.begin() + std::ssize(before));
+    else
+      ids = encoded(text);
+    append(ids, is_predicted);
   }
 
   EncodedExample finish() {
@@ -135,10 +137,7 @@ class ChatTemplate::Writer {
     if (!text.empty()) tokenizer_.encode_plain(text, example_.tokens.size() == frame_, ids);
     return ids;
   }
-  void encode_text() {
-    append(encoded(text_), false);
-    text_.clear();
-  }
+  void encode_text() { append(encoded(std::exchange(text_, "")), false); }
   void append(std::span<const std::int32_t> ids, bool is_predicted) {
     const auto begin = std::int32_t(example_.tokens.size());
     example_.tokens.insert(example_.tokens.end(), ids.begin(), ids.end());

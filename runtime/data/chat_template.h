@@ -23,6 +23,7 @@ namespace tutti {
 // llama3: <|begin_of_text|>, for each message <|start_header_id|> "ROLE" <|end_header_id|>
 //         "\n\n{x}" <|eot_id|>; contents are stripped
 //
+// What a style writes as text, llama2's [INST] among it, any content may write as well.
 // FRONT is what the tokenizer puts in front of a text, or END where it names nothing.
 enum class ChatStyle { pair, plain, chatml, llama2, llama3 };
 

@@ -1,11 +1,14 @@
 #include "runtime/data/chat_template.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <string>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "runtime/base/error.h"
+#include "runtime/io/file.h"
 
 namespace tutti {
 namespace {
@@ -120,6 +123,36 @@ TEST(ChatTemplate, Plain) {
           {" yes{0}", "  ok {0}"},
           "{0}System: Be brief\n\nUser:  yes? \n\nAssistant:"});
 }
+
+nlohmann::json golden(const std::string& name) {
+  return nlohmann::json::parse(read_file(std::filesystem::path(TUTTI_GOLDEN) / (name + ".json")));
+}
+
+class GoldenChats : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenChats, SameAsTransformers) {
+  const nlohmann::json chats = golden("chats")[GetParam()];
+  nlohmann::json file = golden(chats["tokenizer"])["tokenizer"];
+  std::int32_t next = 0;
+  for (const auto& [piece, id] : file["model"]["vocab"].items())
+    next = std::max(next, id.get<std::int32_t>() + 1);
+  for (const auto& token : file["added_tokens"])
+    next = std::max(next, token["id"].get<std::int32_t>() + 1);
+  for (const auto& piece : chats["special"])
+    file["added_tokens"].push_back({{"id", next++}, {"content", piece}, {"special", true}});
+  const Tokenizer tokenizer = tokenizer_of(file);
+  const ChatTemplate chat(chat_style_of(GetParam()), tokenizer, "");
+  for (const nlohmann::json& c : chats["cases"]) {
+    std::vector<ChatMessage> messages;
+    ASSERT_FALSE(parse_messages(c["messages"], messages));
+    EXPECT_EQ(chat.encode(messages).tokens, c["ids"].get<Ids>()) << c["messages"];
+    messages.pop_back();
+    EXPECT_EQ(chat.encode_prompt(messages), c["prompt"].get<Ids>()) << c["messages"];
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(ChatTemplate, GoldenChats, ::testing::Values("chatml", "llama2", "llama3"),
+                         [](const auto& param) { return std::string(param.param); });
 
 EncodedExample pair(const Tokenizer& tokenizer, const std::string& prompt,
                     const std::string& completion) {
