@@ -42,7 +42,7 @@ void ShardConfig::describe_examples(Schema& s) {
            "none: lines are documents");
   s.key("examples.prompt", &text.examples.prompt, "completion: JSONL field with the prompt");
   s.key("examples.completion", &text.examples.completion,
-        "completion: JSONL field with what is to follow, as it does: with the space in front");
+        "completion: JSONL field with what follows the prompt, beginning with its space");
   s.key("examples.messages", &text.examples.messages,
         "messages: JSONL field with the list of {role, content}");
   s.choice("examples.template", &examples_template, chat_style_names(),

@@ -200,6 +200,8 @@ TEST(ChatTemplate, ACompletionBeginsWithItsSpaceAlone) {
   const Tokenizer tokenizer = tokenizer_of(json);
   EXPECT_EQ(pair(tokenizer, "a", " b").tokens,
             (Ids{kFirstSpecial, kSpace, 'a', kSpace, 'b', kFirstSpecial}));
+  EXPECT_EQ(pair(tokenizer, "y", "es").tokens,
+            (Ids{kFirstSpecial, kSpace, 'y', 'e', 's', kFirstSpecial}));
   EXPECT_EQ(pair(tokenizer, "a", "b").tokens,
             (Ids{kFirstSpecial, kSpace, 'a', 'b', kFirstSpecial}));
 }
