@@ -216,14 +216,15 @@ class LanguageTask : public TrainTask {
     }
   }
 
-  // Examples without a template have their end in front of them as well, as `generate` puts the
-  // separator in front of a prompt.
+  // Examples whose template has no tokens of its own have their end in front of them as well, as
+  // `generate` puts the separator in front of a prompt.
   std::int32_t choose_separator(const Dataset& dataset) const {
     if (!examples_.is_null()) {
       if (!config_.separator.empty())
         throw Error(ExitCode::usage, "the dataset's examples say themselves how they end",
                     "data.separator", "leave it out");
-      if (!examples_.contains("template") || !start_) return examples_["end"];
+      const bool has_own_tokens = examples_.value("template", "plain") != "plain";
+      if (!has_own_tokens || !start_) return examples_["end"];
       return decoder_separator(start_->manifest, start_->shape).value_or(examples_["end"]);
     }
     if (config_.separator.empty() && start_)

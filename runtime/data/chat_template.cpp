@@ -185,20 +185,23 @@ void ChatTemplate::find_specials() {
 }
 
 std::int32_t ChatTemplate::special(const std::string& piece) const {
-  const bool is_own = has_end_of_its_own();
-  const char* key = is_own ? "examples.template" : "examples.end";
-  const char* fix = is_own ? "choose the template that the tokenizer was made for, or \"plain\""
-                           : "name the special piece that ends a text, such as </s> or "
-                             "<|endoftext|>";
+  std::string place = "examples.end";
+  std::string fix = "name the special piece that ends a text, such as </s> or <|endoftext|>";
+  for (const auto& [name, style] : kStyles)
+    if (style == style_ && has_end_of_its_own()) {
+      place = fmt::format("the template {}", name);
+      fix = "choose the template that the tokenizer was made for, or plain";
+    }
   const auto id = tokenizer_.id_of(piece);
   if (!id)
-    throw Error(ExitCode::usage, fmt::format("the tokenizer has no piece \"{}\"", piece), key, fix);
+    throw Error(ExitCode::usage, fmt::format("the tokenizer has no piece \"{}\"", piece), place,
+                fix);
   if (!tokenizer_.is_special(*id))
     throw Error(
         ExitCode::usage,
         fmt::format("\"{}\" is no special token of the tokenizer: any text could imitate it",
                     piece),
-        key, fix);
+        place, fix);
   return *id;
 }
 
