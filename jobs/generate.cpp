@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "jobs/completion.h"
 #include "jobs/decoder_model.h"
 #include "jobs/job.h"
 #include "kernels/core/random.h"
@@ -25,7 +26,7 @@ namespace tutti {
 namespace {
 
 struct GenerateConfig {
-  std::string model, prompts, dtype = "auto";
+  std::string model, prompts, dtype = "auto", style = "model";
   std::vector<std::string> text;
   std::int64_t max_tokens = 64, seed = 1, batch = 64;
   SamplingOptions sampling;
@@ -35,12 +36,17 @@ struct GenerateConfig {
     s.key("model", &model, "folder of a language model");
     s.require("model");
     s.key("prompts", &prompts,
-          "JSON lines: {\"prompt\": ...}, or requests of OpenAI's batch interface for completions");
+          "JSON lines: {\"prompt\": ...} or {\"messages\": [...]}, or requests of OpenAI's batch "
+          "interface");
     s.key("prompt.text", &text,
           "prompts to complete on the terminal instead, as --text gives them");
     s.key("prompt.separator", &separator,
           "put the token in front that stands in front of documents, where the tokenizer names no "
           "other frame");
+    std::vector<std::string> styles = chat_style_names();
+    styles.insert(styles.begin(), "model");
+    s.choice("prompt.template", &style, styles,
+             "how messages become a prompt; model: as the model was fine-tuned");
     s.key("generate.max_tokens", &max_tokens, "tokens",
           "the most to generate for a prompt, unless its request says otherwise");
     s.key("generate.temperature", &sampling.temperature, "",
@@ -65,14 +71,6 @@ struct GenerateConfig {
     if (sampling.temperature < 0 || sampling.top_p < 0 || sampling.top_p > 1)
       wrong("expected a temperature of 0 or more, and a share", "generate.*", "");
   }
-};
-
-// One prompt on its way.
-struct Completion {
-  std::vector<std::int32_t> prompt, tokens;
-  std::int64_t most = 0;  // tokens to generate
-  bool stopped = false;   // by the end of the text
-  std::string problem;    // why nothing is generated
 };
 
 class GenerateRun {
@@ -104,27 +102,28 @@ class GenerateRun {
       }
     });
     model_ = load_decoder(comm_, config_.model, config_.dtype);
-    comm_.attempt([&] { tokenizer_.emplace(load_tokenizer(config_.model, model_.manifest)); });
+    comm_.attempt([&] {
+      tokenizer_.emplace(load_tokenizer(config_.model, model_.manifest));
+      frame_.emplace(*tokenizer_, model_.separator, config_.separator, style());
+      frame_->require_for(prompts_);
+    });
     batches_ = (std::ssize(prompts_) + config_.batch - 1) / config_.batch;
     mine_ = part_of(batches_, comm_.size(), comm_.rank());
     log_info("{} prompts in {} batches, {} in {}", prompts_.size(), batches_,
              model_.manifest.digest, name_of(model_.decoder->compute()));
   }
 
+  std::string style() const {
+    return config_.style == "model" ? template_of(model_.manifest) : config_.style;
+  }
+
   std::int64_t context_tokens() const { return model_.decoder->shape().body.max_tokens; }
 
   Completion prepare(const Prompt& prompt) const {
-    Completion c;
-    const TokenFrame& frame = tokenizer_->frame();
-    if (!frame.front.empty())
-      c.prompt = frame.front;
-    else if (config_.separator)
-      c.prompt.push_back(model_.separator);
-    const std::vector<std::int32_t> tokens = tokenizer_->encode(prompt.text);
-    c.prompt.insert(c.prompt.end(), tokens.begin(), tokens.end());
+    Completion c = frame_->begin(prompt);
+    if (!c.problem.empty()) return c;
     const std::int64_t room = context_tokens() - std::ssize(c.prompt);
     c.most = std::min(room, prompt.max_tokens.value_or(config_.max_tokens));
-    if (c.prompt.empty()) c.problem = "the prompt is empty";
     if (room < 1)
       c.problem = fmt::format("the prompt has {} tokens, the model's context {}", c.prompt.size(),
                               context_tokens());
@@ -202,7 +201,7 @@ class GenerateRun {
       const std::int32_t token =
           next_token(std::span(logits).subspan(s * std::size_t(vocabulary()), std::size_t(pieces)),
                      sampling, chance);
-      c.stopped = token == model_.separator;
+      c.stopped = frame_->is_end(prompt, token);
       if (!c.stopped) c.tokens.push_back(token);
       if (c.stopped || std::ssize(c.tokens) == c.most) continue;
       still_open.push_back(open[s]);
@@ -210,15 +209,6 @@ class GenerateRun {
     }
     open = std::move(still_open);
     sequences = std::move(still);
-  }
-
-  // What the tokens add to the prompt's text: decoded alone, the first would lose its space.
-  std::string text_of(const Completion& c) const {
-    std::vector<std::int32_t> both = c.prompt;
-    both.insert(both.end(), c.tokens.begin(), c.tokens.end());
-    const std::string before = tokenizer_->decode(c.prompt, true),
-                      all = tokenizer_->decode(both, true);
-    return all.starts_with(before) ? all.substr(before.size()) : tokenizer_->decode(c.tokens, true);
   }
 
   ExitCode answer() {
@@ -229,7 +219,9 @@ class GenerateRun {
       const std::vector<Completion> done = complete(first, end);
       for (std::int64_t i = first; i < end; ++i) {
         const Completion& c = done[std::size_t(i - first)];
-        std::cout << "\n" << prompts_[std::size_t(i)].text << text_of(c) << c.problem << std::endl;
+        const Prompt& prompt = prompts_[std::size_t(i)];
+        std::cout << "\n"
+                  << prompt.text << text_of(*tokenizer_, prompt, c) << c.problem << std::endl;
       }
     }
     return ExitCode::done;
@@ -246,6 +238,7 @@ class GenerateRun {
         {"seed", c.seed},
         {"batch", c.batch},
         {"separator", c.separator},
+        {"template", style()},
         {"prompts", nlohmann::json::array()}};
     for (const Prompt& p : prompts_) all["prompts"].push_back(to_json(p));
     return digest_of(all.dump());
@@ -288,37 +281,15 @@ class GenerateRun {
     const std::vector<Completion> done = complete(first, end);
     std::string lines;
     for (std::int64_t i = first; i < end; ++i) {
-      lines += response(prompts_[std::size_t(i)], done[std::size_t(i - first)], i).dump() + "\n";
-      generated_ += std::ssize(done[std::size_t(i - first)].tokens);
+      const Prompt& prompt = prompts_[std::size_t(i)];
+      const Completion& c = done[std::size_t(i - first)];
+      const std::string text = c.problem.empty() ? text_of(*tokenizer_, prompt, c) : "";
+      lines += response_to(prompt, c, text, i, model_.manifest.digest).dump() + "\n";
+      generated_ += std::ssize(c.tokens);
     }
     const auto timed = context_.phases.measure("write");
     atomic_replace(file, lines);
     log_info("batch {} of {}", batch + 1, batches_);
-  }
-
-  // A line as OpenAI's batch interface gives it.
-  nlohmann::json response(const Prompt& prompt, const Completion& c, std::int64_t number) const {
-    nlohmann::json line = {{"id", fmt::format("completion-{}", number)},
-                           {"custom_id", prompt.id},
-                           {"response", nullptr},
-                           {"error", nullptr}};
-    if (!c.problem.empty()) {
-      line["error"] = {{"code", "invalid_prompt"}, {"message", c.problem}};
-      return line;
-    }
-    line["response"] = {{"status_code", 200},
-                        {"body",
-                         {{"object", "text_completion"},
-                          {"model", model_.manifest.digest},
-                          {"choices",
-                           {{{"index", 0},
-                             {"text", text_of(c)},
-                             {"finish_reason", c.stopped ? "stop" : "length"}}}},
-                          {"usage",
-                           {{"prompt_tokens", c.prompt.size()},
-                            {"completion_tokens", c.tokens.size()},
-                            {"total_tokens", c.prompt.size() + c.tokens.size()}}}}}};
-    return line;
   }
 
   // All batches in order become one file, and that the artefact.
@@ -356,6 +327,7 @@ class GenerateRun {
   std::vector<Prompt> prompts_;
   LoadedDecoder model_;
   std::optional<Tokenizer> tokenizer_;
+  std::optional<PromptFrame> frame_;
   std::int64_t batches_ = 0, generated_ = 0;
   Range mine_;  // batches
 };

@@ -11,7 +11,9 @@
 #include "jobs/encoder_model.h"
 #include "jobs/hugging_face_model.h"
 #include "kernels/model/decoder.h"
+#include "runtime/base/log.h"
 #include "runtime/data/model_file.h"
+#include "runtime/data/packed_examples.h"
 #include "runtime/data/paths.h"
 #include "runtime/data/token_stream.h"
 #include "runtime/data/tokenizer.h"
@@ -57,6 +59,18 @@ DecoderShape shape_for(DecoderShape shape, std::int64_t tokens) {
   return shape;
 }
 
+// What a dataset of examples says of them; null where it is of documents. See FORMAT.md.
+nlohmann::json examples_of(const Dataset& dataset) {
+  if (!has_examples(dataset)) return {};
+  const auto it = dataset.manifest().metadata.find("examples");
+  if (it == dataset.manifest().metadata.end() || !it->is_object() || !it->contains("end") ||
+      !it->at("end").is_number_integer() || it->at("end") < 0 ||
+      it->at("end") >= vocabulary_of(dataset))
+    throw Error(ExitCode::data, "the manifest does not say which token ends an example",
+                (dataset.folder() / kManifestFile).string(), "make the dataset again");
+  return *it;
+}
+
 // The token in front of each document: the configured piece's.
 std::int32_t separator_of(const Dataset& dataset, const std::string& piece) {
   const Tokenizer tokenizer = Tokenizer::from_file(dataset.folder() / kTokenizerFile);
@@ -82,16 +96,15 @@ class LanguageTask : public TrainTask {
         optimizer_(comm, decoder_.layout(), config.global_batch / config.leaf(),
                    config.optimizer_options(), phases) {
     comm.attempt([&] {
+      examples_ = examples_of(dataset);
       separator_ = choose_separator(dataset);
-      stream_.emplace(dataset, TokenStreamOptions{.seed = std::uint64_t(config.seed),
-                                                  .length = config.model.max_tokens,
-                                                  .separator = separator_});
+      data_ = open_split(dataset, kTrainSplit);
       open_heldout(dataset);
-      if (config.steps > 0 && stream_->sequences() < config.global_batch)
+      if (config.steps > 0 && data_->sequences() < config.global_batch)
         throw Error(ExitCode::usage,
                     fmt::format("a batch of {} sequences of {} tokens is more than the {} "
                                 "sequences that the dataset has",
-                                config.global_batch, config.model.max_tokens, stream_->sequences()),
+                                config.global_batch, config.model.max_tokens, data_->sequences()),
                     "batch.global",
                     "lower batch.global or model.max_tokens, or shard more documents");
     });
@@ -111,9 +124,10 @@ class LanguageTask : public TrainTask {
 
   StepResult step(std::int64_t step, double learning_rate) override {
     StepResult result;
-    result.tokens = config_.global_batch * config_.model.max_tokens;
+    const TokenCount count = data_->count(samples(step));
+    result.tokens = count.tokens;
     const std::vector<double> losses = add_gradients(step);
-    const double per_token = 1.0 / double(result.tokens);
+    const double per_token = 1.0 / double(count.asked);
     result.gradient_norm = optimizer_.reduce(per_token);
     {
       const auto timed = phases_.measure("reduce");
@@ -142,16 +156,16 @@ class LanguageTask : public TrainTask {
       losses.push_back(
           decoder_.loss({batch.sequences.tokens, batch.sequences.offsets}, batch.targets));
     }
-    const double loss = tree_sum(comm_, losses, pieces) / double(count * config_.model.max_tokens);
-    const double bits =
-        loss / std::numbers::ln2 * double(heldout_->tokens()) / double(heldout_->text_bytes());
-    return {{"heldout_loss", loss},
-            {"heldout_perplexity", std::exp(loss)},
-            {"heldout_bits_per_byte", bits}};
+    const double loss =
+        tree_sum(comm_, losses, pieces) / double(heldout_->count_in_order({0, count}).asked);
+    nlohmann::json figures = {{"heldout_loss", loss}, {"heldout_perplexity", std::exp(loss)}};
+    if (const auto bytes = heldout_->bytes_per_token())
+      figures["heldout_bits_per_byte"] = loss / std::numbers::ln2 / *bytes;
+    return figures;
   }
 
   std::vector<std::int64_t> samples(std::int64_t step) const override {
-    return stream_->numbers(step, config_.global_batch, {0, config_.global_batch});
+    return data_->numbers(step, config_.global_batch, {0, config_.global_batch});
   }
 
   nlohmann::json identity() const override {
@@ -166,6 +180,7 @@ class LanguageTask : public TrainTask {
         {"architecture", "decoder"},
         {"shape", decoder_metadata(start_ ? start_->shape : decoder_.shape())},
         {"separator", separator_}};
+    if (!examples_.is_null()) metadata["examples"] = examples_;
     if (!start_) return metadata;
     metadata["from_digest"] = start_->manifest.digest;
     if (start_->manifest.metadata.contains(kHuggingFaceKey))
@@ -177,19 +192,44 @@ class LanguageTask : public TrainTask {
   }
 
  private:
+  std::unique_ptr<LanguageData> open_split(const Dataset& dataset, std::uint8_t split) const {
+    const auto seed = std::uint64_t(config_.seed);
+    const std::int64_t length = config_.model.max_tokens;
+    if (examples_.is_null())
+      return std::make_unique<TokenStream>(dataset,
+                                           TokenStreamOptions{seed, length, separator_, split});
+    auto packed =
+        std::make_unique<PackedExamples>(dataset, PackedExamplesOptions{seed, length, split});
+    log_info(
+        "{} {} examples in {} sequences of {}, {:.1f}% full: {} tokens, {} of them to predict; {} "
+        "cut, {} left out",
+        packed->examples(), split == kTrainSplit ? "training" : "held-out", packed->sequences(),
+        length, 100 * packed->fill(), packed->total().tokens, packed->total().asked, packed->cut(),
+        packed->left_out());
+    return packed;
+  }
+
   // Nothing is measured where the held-out documents do not fill a sequence.
   void open_heldout(const Dataset& dataset) {
     if (config_.evaluate_sequences == 0) return;
     try {
-      heldout_.emplace(dataset, TokenStreamOptions{.length = config_.model.max_tokens,
-                                                   .separator = separator_,
-                                                   .split = kHeldoutSplit});
+      heldout_ = open_split(dataset, kHeldoutSplit);
     } catch (const Error& e) {
       if (e.code() != ExitCode::data) throw;
     }
   }
 
+  // Examples whose template has no tokens of its own have their end in front of them as well, as
+  // `generate` puts the separator in front of a prompt.
   std::int32_t choose_separator(const Dataset& dataset) const {
+    if (!examples_.is_null()) {
+      if (!config_.separator.empty())
+        throw Error(ExitCode::usage, "the dataset's examples say themselves how they end",
+                    "data.separator", "leave it out");
+      const bool has_own_tokens = examples_.value("template", "plain") != "plain";
+      if (!has_own_tokens || !start_) return examples_["end"];
+      return decoder_separator(start_->manifest, start_->shape).value_or(examples_["end"]);
+    }
     if (config_.separator.empty() && start_)
       if (const auto token = decoder_separator(start_->manifest, start_->shape)) return *token;
     return separator_of(dataset, config_.separator.empty() ? kSeparator : config_.separator);
@@ -225,7 +265,7 @@ class LanguageTask : public TrainTask {
 
   LanguageBatch load(std::int64_t step, Range samples) {
     const auto timed = phases_.measure("load");
-    return stream_->load(step, config_.global_batch, samples);
+    return data_->load(step, config_.global_batch, samples);
   }
 
   Comm& comm_;
@@ -235,7 +275,8 @@ class LanguageTask : public TrainTask {
   Decoder decoder_;
   ShardedOptimizer optimizer_;
   std::int32_t separator_ = 0;
-  std::optional<TokenStream> stream_, heldout_;
+  nlohmann::json examples_;  // what the dataset says of its examples; null: it is of documents
+  std::unique_ptr<LanguageData> data_, heldout_;
 };
 
 }  // namespace

@@ -7,10 +7,10 @@
 #include <fmt/format.h>
 
 #include "jobs/job.h"
+#include "jobs/shard_config.h"
 #include "runtime/base/log.h"
 #include "runtime/base/stop.h"
 #include "runtime/comm/partition.h"
-#include "runtime/data/input_files.h"
 #include "runtime/data/paths.h"
 #include "runtime/data/shard_record.h"
 #include "runtime/data/text_sharder.h"
@@ -24,104 +24,8 @@ namespace {
 
 using nlohmann::json;
 
-// Changes whenever the same input and configuration would give other shards.
-constexpr int kShardingVersion = 1;
 // Ranks meet after so many seconds: a failure or a wish to stop on one reaches all.
 constexpr double kRoundSeconds = 3;
-// The longest record may take this share of a rank's memory: it is there as a line, as a document
-// and as passages.
-constexpr std::int64_t kRecordShare = 8;
-
-struct ShardConfig {
-  std::vector<std::string> paths;
-  std::string format = "auto", dataset = "train", on_bad_record = "fail";
-  std::int64_t shards = 8, memory_limit = std::int64_t(512) << 20, split_seed = 1;
-  std::string tokenizer_model;
-  TokenizerOptions tokenizer;
-  TextOptions text;
-  TextShardOptions sharding;
-
-  void describe(Schema& s) {
-    s.key("input.paths", &paths, "files, folders (with their sub-folders) and globs to read");
-    s.require("input.paths");
-    s.choice("input.format", &format, input_formats(),
-             "auto: by the files' endings; text: a file is a document");
-    s.key("input.dataset", &dataset, "of HDF5 files of vectors: the dataset to read");
-    s.bytes("input.longest_record", &text.longest_record, "longest line or text file to take");
-    s.key("fields.id", &text.fields.id,
-          "JSONL field that names a document; \"\": file name and byte");
-    s.key("fields.title", &text.fields.title,
-          "JSONL field with the title; may be missing in a record");
-    s.key("fields.query", &text.fields.query,
-          "JSONL field with the question or summary; may be missing in a record");
-    s.key("fields.text", &text.fields.text, "JSONL field with the text");
-    s.choice("on_bad_record", &on_bad_record, {"fail", "skip"},
-             "skip: leave bad records out, count and report them");
-    s.key("shards", &shards, "shards",
-          "files that the dataset is cut into, whatever the number of ranks");
-    s.key("split.heldout", &sharding.heldout, "",
-          "share of documents that is held out of training");
-    s.key("split.seed", &split_seed, "", "another seed holds out other documents");
-    s.key("tokenizer.model", &tokenizer_model,
-          "SentencePiece model or tokenizer.json to use; \"\": train one");
-    s.key("tokenizer.vocabulary", &tokenizer.vocabulary, "pieces",
-          "size of a trained tokenizer, at the most");
-    s.bytes("tokenizer.sample", &tokenizer.sample_bytes, "text to train the tokenizer on");
-    s.choice("tokenizer.normalization", &tokenizer.normalization, tokenizer_normalizations(),
-             "how a trained tokenizer unifies characters; those ending in _cf ignore case");
-    s.key("passage.tokens", &sharding.passage.tokens, "tokens",
-          "longest passage; 0: documents are not cut, as language models want them");
-    s.key("passage.per_document", &sharding.passage.per_document, "passages",
-          "passages after which the rest of a document is left out; 0: no limit");
-    s.key("query.tokens", &sharding.query_tokens, "tokens",
-          "longest question, summary or title; the rest is cut off");
-    s.bytes("memory_limit", &memory_limit, "memory of a rank for the data in flight");
-  }
-
-  void check() {
-    const auto wrong = [](const std::string& what, const char* key, const char* fix) {
-      throw Error(ExitCode::usage, what, key, fix);
-    };
-    if (paths.empty()) wrong("no input", "input.paths", "name files, folders or globs");
-    if (shards < 1 || shards > kMaxShards) wrong("expected 1 to 100000 shards", "shards", "");
-    if (!(sharding.heldout >= 0 && sharding.heldout < 1))
-      wrong("expected a share below 1", "split.heldout", "");
-    if (sharding.passage.tokens != 0 && sharding.passage.tokens < 8)
-      wrong("a passage has at least 8 tokens", "passage.tokens", "0 is no limit");
-    if (sharding.passage.per_document < 0)
-      wrong("a negative count", "passage.per_document", "0 is no limit");
-    if (sharding.query_tokens < 1) wrong("a question has at least 1 token", "query.tokens", "");
-    if (text.fields.text.empty()) wrong("the text must be in some field", "fields.text", "");
-    if (tokenizer.vocabulary < 300 || tokenizer.vocabulary > 1 << 20)
-      wrong("expected 300 to 1048576 pieces", "tokenizer.vocabulary",
-            "256 of them stand for single bytes");
-    if (tokenizer.sample_bytes < 1)
-      wrong("no text to train on", "tokenizer.sample", "\"4MiB\" is usual");
-    if (text.longest_record < 1 || memory_limit / kRecordShare < text.longest_record)
-      wrong("memory_limit must be at least 8 times input.longest_record", "memory_limit",
-            "raise it, or lower the other");
-    text.skip_bad = on_bad_record == "skip";
-    sharding.shards = shards;
-    sharding.split_seed = std::uint64_t(split_seed);
-    sharding.memory_bytes = memory_limit / 2;
-  }
-
-  // All that the shards follow from, but for the files' contents.
-  json identity(const InputFiles& input, const std::string& tokenizer_digest) const {
-    return {{"version", kShardingVersion},
-            {"input", to_json(input)},
-            {"dataset", dataset},
-            {"fields", {text.fields.id, text.fields.title, text.fields.query, text.fields.text}},
-            {"longest_record", text.longest_record},
-            {"on_bad_record", on_bad_record},
-            {"shards", shards},
-            {"heldout", sharding.heldout},
-            {"split_seed", split_seed},
-            {"tokenizer", tokenizer_digest},
-            {"passage", {sharding.passage.tokens, sharding.passage.per_document}},
-            {"query_tokens", sharding.query_tokens}};
-  }
-};
 
 class ShardRun {
  public:
@@ -129,6 +33,7 @@ class ShardRun {
       : context_(context),
         comm_(context.comm),
         config_(config),
+        sharding_(config.sharding),
         mine_(part_of(config.shards, comm_.size(), comm_.rank())) {
     for (const char* phase :
          {"input", "tokenizer", "resume", "read", "tokenize", "write", "commit"})
@@ -187,7 +92,12 @@ class ShardRun {
     });
     model = comm_.broadcast_string(model);
     if (model.empty()) return;  // a dry run trains none
-    comm_.attempt([&] { tokenizer_.emplace(std::move(model), config_.tokenizer_model); });
+    comm_.attempt([&] {
+      tokenizer_.emplace(std::move(model), config_.tokenizer_model);
+      if (config_.has_examples())
+        template_.emplace(config_.text.examples.style, *tokenizer_, config_.examples_end);
+    });
+    sharding_.examples = template_ ? &*template_ : nullptr;
     log_info("tokenizer: {} pieces, digest {}", tokenizer_->vocabulary(), tokenizer_->digest());
     if (config_.tokenizer_model.empty() && tokenizer_->vocabulary() < config_.tokenizer.vocabulary)
       log_info(
@@ -258,7 +168,7 @@ class ShardRun {
     if (next_ >= mine_.end) return false;
     if (is_text()) {
       sharder_ = std::make_unique<TextSharder>(context_.run_folder, next_, *source_, *tokenizer_,
-                                               config_.sharding);
+                                               sharding_);
     } else {
       sharder_ = std::make_unique<VectorSharder>(context_.run_folder, next_, config_.shards,
                                                  *vectors_, config_.text.skip_bad);
@@ -331,8 +241,9 @@ class ShardRun {
       parts.files.push_back(record_plain_file(context_.run_folder / kTokenizerFile));
     });
     const ArtefactPlan plan =
-        is_text() ? ArtefactPlan{kDatasetKind, text_tables(), text_metadata(all)}
-                  : ArtefactPlan{kVectorsKind, vector_tables(*vectors_), vector_metadata(all)};
+        is_text()
+            ? ArtefactPlan{kDatasetKind, text_tables(config_.has_examples()), text_metadata(all)}
+            : ArtefactPlan{kVectorsKind, vector_tables(*vectors_), vector_metadata(all)};
     const Manifest manifest = commit_artefact(comm_, context_.run_folder, plan, parts);
     comm_.attempt([&] {
       for (const FinishedShard& shard : finished_)
@@ -342,19 +253,24 @@ class ShardRun {
   }
 
   json text_metadata(const ShardCounts& all) const {
-    return {{"source", input_.kind == InputKind::jsonl ? "jsonl" : "text"},
-            {"documents", all.records},
-            {"heldout_documents", all.heldout},
-            {"passages", all.passages},
-            {"tokens", all.tokens},
-            {"skipped_records", all.skipped},
-            {"vocabulary", tokenizer_->vocabulary()},
-            {"tokenizer_digest", tokenizer_->digest()},
-            {"tokenizer_trained", config_.tokenizer_model.empty()},
-            {"passage_tokens", config_.sharding.passage.tokens},
-            {"query_tokens", config_.sharding.query_tokens},
-            {"split_heldout", config_.sharding.heldout},
-            {"split_seed", config_.split_seed}};
+    json metadata = {{"source", input_.kind == InputKind::jsonl ? "jsonl" : "text"},
+                     {"documents", all.records},
+                     {"heldout_documents", all.heldout},
+                     {"passages", all.passages},
+                     {"tokens", all.tokens},
+                     {"skipped_records", all.skipped},
+                     {"vocabulary", tokenizer_->vocabulary()},
+                     {"tokenizer_digest", tokenizer_->digest()},
+                     {"tokenizer_trained", config_.tokenizer_model.empty()},
+                     {"passage_tokens", config_.sharding.passage.tokens},
+                     {"query_tokens", config_.sharding.query_tokens},
+                     {"split_heldout", config_.sharding.heldout},
+                     {"split_seed", config_.split_seed}};
+    if (!template_) return metadata;
+    metadata["examples"] = {{"format", config_.examples_format}, {"end", template_->end()}};
+    if (template_->style() != ChatStyle::pair)
+      metadata["examples"]["template"] = config_.examples_template;
+    return metadata;
   }
 
   json vector_metadata(const ShardCounts& all) const {
@@ -388,10 +304,12 @@ class ShardRun {
   JobContext& context_;
   Comm& comm_;
   const ShardConfig& config_;
+  TextShardOptions sharding_;
   const Range mine_;  // shards
   InputFiles input_;
   std::optional<TextSource> source_;
   std::optional<Tokenizer> tokenizer_;
+  std::optional<ChatTemplate> template_;  // of examples
   std::optional<VectorInput> vectors_;
   std::string key_;
   std::vector<FinishedShard> finished_;  // the first `kept_` by an earlier run

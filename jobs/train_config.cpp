@@ -81,7 +81,7 @@ void TrainConfig::describe(Schema& s) {
   model.describe(s);
   s.key("data.separator", &separator,
         "language models: the tokenizer's piece in front of each document; empty: the one of "
-        "model.from, or </s>");
+        "model.from, or </s>; examples have their own");
   s.key("train.steps", &steps, "steps", "optimizer updates; 0 leaves an untrained model");
   s.duration("train.budget", &budget_seconds,
              "time to train for: lowers train.steps, once, after the first steps have been timed; "

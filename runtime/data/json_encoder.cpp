@@ -7,12 +7,13 @@
 namespace tutti {
 namespace {
 
-AddedTokenFinder finder(const JsonEncoderParts& parts, const TextNormalizer* normalizer) {
+AddedTokenFinder finder(const JsonEncoderParts& parts, const TextNormalizer* normalizer,
+                        bool with_special) {
   std::vector<AddedToken> tokens;
   std::vector<std::string> patterns;
   NormalizerScratch scratch;
   for (const AddedToken& token : parts.added) {
-    if (token.normalized != (normalizer != nullptr)) continue;
+    if (token.normalized != (normalizer != nullptr) || (token.special && !with_special)) continue;
     const MappedView content{token.content};
     const MappedView pattern =
         normalizer ? normalizer->normalize(content, false, scratch) : content;
@@ -28,11 +29,15 @@ AddedTokenFinder finder(const JsonEncoderParts& parts, const TextNormalizer* nor
 JsonEncoder::JsonEncoder(JsonEncoderParts parts)
     : parts_(std::move(parts)),
       normalizer_(parts_.normalizer),
-      raw_(finder(parts_, nullptr)),
-      normalized_(finder(parts_, &normalizer_)),
+      all_(finders(true)),
+      ordinary_(finders(false)),
       is_special_(std::size_t(parts_.vocabulary->size())) {
   for (const AddedToken& token : parts_.added)
     if (token.special) is_special_[std::size_t(token.id)] = true;
+}
+
+JsonEncoder::Finders JsonEncoder::finders(bool with_special) const {
+  return {finder(parts_, nullptr, with_special), finder(parts_, &normalizer_, with_special)};
 }
 
 std::unique_ptr<JsonEncoder::Scratch> JsonEncoder::borrow() const {
@@ -51,16 +56,23 @@ void JsonEncoder::give_back(std::unique_ptr<Scratch> scratch) const {
 void JsonEncoder::encode(std::string_view text, std::vector<std::int32_t>& ids) const {
   ids.reserve(ids.size() + text.size() / 3);
   Output out{&ids, nullptr};
-  encode({text}, out);
+  encode({text}, all_, true, out);
+}
+
+void JsonEncoder::encode_plain(std::string_view text, bool is_first,
+                               std::vector<std::int32_t>& ids) const {
+  Output out{&ids, nullptr};
+  encode({text}, ordinary_, is_first, out);
 }
 
 void JsonEncoder::encode(std::string_view text, std::int64_t origin,
                          std::vector<Token>& tokens) const {
   Output out{nullptr, &tokens, origin};
-  encode({text, origin}, out);
+  encode({text, origin}, all_, true, out);
 }
 
-void JsonEncoder::encode(const MappedView& text, Output& out) const {
+void JsonEncoder::encode(const MappedView& text, const Finders& added, bool is_first,
+                         Output& out) const {
   auto scratch = borrow();
   const auto put_token = [&](const MappedView& part, std::int32_t id) {
     if (out.ids)
@@ -68,12 +80,12 @@ void JsonEncoder::encode(const MappedView& text, Output& out) const {
     else
       out.tokens->push_back({id, out.latest = std::max(out.latest, part.origin(0))});
   };
-  raw_.split(text, [&](const MappedView& raw, std::int32_t id) {
+  added.raw.split(text, [&](const MappedView& raw, std::int32_t id) {
     if (id >= 0) return put_token(raw, id);
-    const bool begins_text = raw.text.data() == text.text.data();
+    const bool begins_text = is_first && raw.text.data() == text.text.data();
     const MappedView normal =
         normalizer_.normalize(raw, out.tokens != nullptr, scratch->normalizer);
-    normalized_.split(normal, [&](const MappedView& section, std::int32_t token) {
+    added.normalized.split(normal, [&](const MappedView& section, std::int32_t token) {
       if (token >= 0) return put_token(section, token);
       encode_section(section, begins_text && section.text.data() == normal.text.data(), *scratch,
                      out);

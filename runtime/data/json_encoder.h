@@ -46,6 +46,9 @@ class JsonEncoder : public TextEncoder {
   void encode(std::string_view text, std::vector<std::int32_t>& ids) const override;
   void encode(std::string_view text, std::int64_t origin,
               std::vector<Token>& tokens) const override;
+  void encode_plain(std::string_view text, bool is_first,
+                    std::vector<std::int32_t>& ids) const override;
+  bool is_special(std::int32_t id) const override { return is_special_[std::size_t(id)]; }
   std::string decode(std::span<const std::int32_t> ids, bool skip_special) const override;
   std::optional<std::int32_t> id_of(std::string_view piece) const override;
 
@@ -57,6 +60,10 @@ class JsonEncoder : public TextEncoder {
     WordScratch words;
     WordCache cache;
   };
+  // Added tokens to look for before and after normalising.
+  struct Finders {
+    AddedTokenFinder raw, normalized;
+  };
   // Where tokens go: `ids`, or `tokens` with their places. Bytes of one character begin where it
   // does.
   struct Output {
@@ -67,7 +74,8 @@ class JsonEncoder : public TextEncoder {
 
   std::unique_ptr<Scratch> borrow() const;
   void give_back(std::unique_ptr<Scratch> scratch) const;
-  void encode(const MappedView& text, Output& out) const;
+  Finders finders(bool with_special) const;
+  void encode(const MappedView& text, const Finders& added, bool is_first, Output& out) const;
   void encode_section(const MappedView& section, bool is_first, Scratch& scratch,
                       Output& out) const;
   MappedView prefixed(const MappedView& section, bool is_first, bool with_origins,
@@ -77,8 +85,8 @@ class JsonEncoder : public TextEncoder {
 
   const JsonEncoderParts parts_;
   const TextNormalizer normalizer_;
-  AddedTokenFinder raw_, normalized_;  // looked for before and after normalising
-  std::vector<bool> is_special_;       // by id
+  const Finders all_, ordinary_;  // with the special tokens, and without
+  std::vector<bool> is_special_;  // by id
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Scratch>> idle_;
 };

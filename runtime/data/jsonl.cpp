@@ -64,12 +64,7 @@ class RecordHandler {
   }
   bool end_array() { return close(); }
   bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& e) {
-    constexpr std::size_t kLongest = 160;
-    std::string what = e.what();
-    if (const std::size_t colon = what.find(": "); colon != std::string::npos)
-      what.erase(0, colon + 2);
-    problem = "malformed JSON at byte " + std::to_string(position) + " of the line: " +
-              what.substr(0, std::min(utf8_floor(what, kLongest), utf8_prefix(what)));
+    problem = malformed_json(position, e.what());
     return false;
   }
 
@@ -233,6 +228,14 @@ bool LineReader::take(Line& line) {
   line_offset_ += std::int64_t(length) + 1;
   at_ = std::min(newline + 1, buffer_.size());
   return true;
+}
+
+std::string malformed_json(std::size_t position, std::string what) {
+  constexpr std::size_t kLongest = 160;
+  if (const std::size_t colon = what.find(": "); colon != std::string::npos)
+    what.erase(0, colon + 2);
+  return "malformed JSON at byte " + std::to_string(position) +
+         " of the line: " + what.substr(0, std::min(utf8_floor(what, kLongest), utf8_prefix(what)));
 }
 
 std::optional<std::string> parse_record(std::string_view json, const RecordFields& fields,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/comm/partition.h"
+#include "runtime/data/chat_message.h"
 #include "runtime/data/input_files.h"
 #include "runtime/io/file.h"
 
@@ -68,7 +69,12 @@ struct RecordFields {
 
 struct Record {
   std::string id, title, query, text;
+  std::vector<ChatMessage> messages;  // of an example; see example_record.h
 };
+
+// What is wrong with a line that is no JSON, in well-formed UTF-8. `position`: of the byte behind
+// the mistake; `what`: the parser's own words.
+std::string malformed_json(std::size_t position, std::string what);
 
 // Takes the fields out of a JSON object. `id` may be a string or an integer, and must be there and
 // not empty, as must be `text`; `title` and `query` may be missing or null, and are empty then.

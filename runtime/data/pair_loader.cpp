@@ -5,11 +5,10 @@
 #include "kernels/core/random.h"
 #include "runtime/base/check.h"
 #include "runtime/base/error.h"
+#include "runtime/data/split.h"
 
 namespace tutti {
 namespace {
-
-constexpr std::uint8_t kTrainSplit = 0;
 
 // What a draw is for; each has a stream of random numbers of its own.
 enum Purpose : std::uint64_t {
@@ -39,37 +38,26 @@ PairLoader::PairLoader(const Dataset& dataset, PairOptions options)
         .as_agreed();  // every rank looks at the same dataset
 }
 
-std::vector<PairLoader::Document> PairLoader::eligible(const Dataset& dataset) {
-  const auto split = dataset.column("documents", "split"),
-             first = dataset.column("documents", "first_passage"),
-             count = dataset.column("documents", "passages"),
-             query = dataset.column("documents", "query"),
+std::vector<DocumentPlace> PairLoader::eligible(const Dataset& dataset) {
+  const auto query = dataset.column("documents", "query"),
              title = dataset.column("documents", "title_tokens");
-  std::vector<Document> documents;
+  std::vector<DocumentPlace> documents;
   for (std::int64_t shard = 0; shard < dataset.manifest().shards(); ++shard) {
     const Range rows = dataset.shard_rows("documents", shard);
-    const std::int64_t base = dataset.shard_rows("passages", shard).begin;
-    const std::size_t n = std::size_t(rows.size());
-    std::vector<std::uint8_t> splits(n);
-    std::vector<std::int32_t> counts(n);
-    std::vector<std::int64_t> firsts(n), query_offsets, title_offsets;
-    dataset.read(split, rows.begin, rows.size(), std::span(splits));
-    dataset.read(first, rows.begin, rows.size(), std::span(firsts));
-    dataset.read(count, rows.begin, rows.size(), std::span(counts));
+    std::vector<std::int64_t> query_offsets, title_offsets;
     dataset.read_offsets(query, rows.begin, rows.size(), query_offsets);
     dataset.read_offsets(title, rows.begin, rows.size(), title_offsets);
-    for (std::size_t i = 0; i < n; ++i) {
-      const bool asked =
-          query_offsets[i + 1] > query_offsets[i] || title_offsets[i + 1] > title_offsets[i];
-      if (splits[i] == kTrainSplit && counts[i] > 0 && asked)
-        documents.push_back({rows.begin + std::int64_t(i), base + firsts[i], counts[i]});
+    for (const DocumentPlace& place : documents_of(dataset, shard, kTrainSplit)) {
+      const auto i = std::size_t(place.row - rows.begin);
+      if (query_offsets[i + 1] > query_offsets[i] || title_offsets[i + 1] > title_offsets[i])
+        documents.push_back(place);
     }
   }
   return documents;
 }
 
-std::int64_t PairLoader::draw(const Document& document, std::int64_t epoch, std::uint64_t purpose,
-                              std::int64_t range) const {
+std::int64_t PairLoader::draw(const DocumentPlace& document, std::int64_t epoch,
+                              std::uint64_t purpose, std::int64_t range) const {
   const std::uint64_t stream = std::uint64_t(epoch) * kPurposes + purpose;
   return std::int64_t(
       random_u64(options_.seed ^ 0x7061697273u, stream, std::uint64_t(document.row)) %
@@ -83,17 +71,19 @@ std::vector<std::int32_t> PairLoader::tokens_of(const Dataset::Column& column,
   return std::move(one.tokens);
 }
 
-std::vector<std::int32_t> PairLoader::query_of(const Document& document, std::int64_t epoch,
+std::vector<std::int32_t> PairLoader::query_of(const DocumentPlace& document, std::int64_t epoch,
                                                std::int64_t drawn) const {
-  const bool span = document.passages > 1 && double(draw(document, epoch, kKindOfQuery, 1 << 20)) <
-                                                 options_.span_share * double(1 << 20);
+  const bool span =
+      document.passages.size() > 1 &&
+      double(draw(document, epoch, kKindOfQuery, 1 << 20)) < options_.span_share * double(1 << 20);
   if (!span) {
     std::vector<std::int32_t> query = tokens_of(query_, document.row);
     return query.empty() ? tokens_of(title_, document.row) : query;
   }
   const std::int64_t other =
-      (drawn + 1 + draw(document, epoch, kSpanPassage, document.passages - 1)) % document.passages;
-  const std::vector<std::int32_t> passage = tokens_of(passage_, document.first_passage + other);
+      (drawn + 1 + draw(document, epoch, kSpanPassage, document.passages.size() - 1)) %
+      document.passages.size();
+  const std::vector<std::int32_t> passage = tokens_of(passage_, document.passages.begin + other);
   const std::int64_t length = std::min<std::int64_t>(
       std::int64_t(passage.size()),
       kShortestSpan + draw(document, epoch, kSpanLength, kLongestSpan - kShortestSpan + 1));
@@ -116,11 +106,11 @@ Sequences PairLoader::load(std::int64_t step, std::int64_t batch, Range pairs) c
   Sequences sequences;
   std::vector<std::vector<std::int32_t>> passages;
   for (std::int64_t i = pairs.begin; i < pairs.end; ++i) {
-    const Document& document =
+    const DocumentPlace& document =
         documents_[std::size_t(sampler_.at(place.epoch, place.first_position + i))];
-    const std::int64_t drawn = draw(document, place.epoch, kPassage, document.passages);
+    const std::int64_t drawn = draw(document, place.epoch, kPassage, document.passages.size());
     sequences.add(query_of(document, place.epoch, drawn), options_.form);
-    passages.push_back(tokens_of(passage_, document.first_passage + drawn));
+    passages.push_back(tokens_of(passage_, document.passages.begin + drawn));
   }
   for (const auto& passage : passages) sequences.add(passage, options_.form);
   return sequences;

@@ -7,6 +7,7 @@
 
 #include "runtime/comm/partition.h"
 #include "runtime/data/dataset.h"
+#include "runtime/data/documents.h"
 #include "runtime/data/sampler.h"
 #include "runtime/data/sequences.h"
 
@@ -40,22 +41,17 @@ class PairLoader {
   Sequences load(std::int64_t step, std::int64_t batch, Range pairs) const;
 
  private:
-  struct Document {
-    std::int64_t row = 0;            // of the documents table
-    std::int64_t first_passage = 0;  // global row of the passages table
-    std::int64_t passages = 0;
-  };
-  static std::vector<Document> eligible(const Dataset& dataset);
+  static std::vector<DocumentPlace> eligible(const Dataset& dataset);
   std::vector<std::int32_t> tokens_of(const Dataset::Column& column, std::int64_t row) const;
-  std::vector<std::int32_t> query_of(const Document& document, std::int64_t epoch,
+  std::vector<std::int32_t> query_of(const DocumentPlace& document, std::int64_t epoch,
                                      std::int64_t drawn) const;
-  std::int64_t draw(const Document& document, std::int64_t epoch, std::uint64_t purpose,
+  std::int64_t draw(const DocumentPlace& document, std::int64_t epoch, std::uint64_t purpose,
                     std::int64_t range) const;
 
   const Dataset& dataset_;
   PairOptions options_;
   Dataset::Column query_, title_, passage_;
-  std::vector<Document> documents_;
+  std::vector<DocumentPlace> documents_;
   Sampler sampler_;
 };
 

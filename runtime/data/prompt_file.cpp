@@ -30,10 +30,23 @@ bool is_count(const json& value) {
 bool is_amount(const json& value) { return value.is_number() && value >= 0 && value <= 1000; }
 bool is_share(const json& value) { return value.is_number() && value >= 0 && value <= 1; }
 
+std::optional<std::string> parse_words(const json& body, Prompt& prompt) {
+  if (body.contains("messages")) {
+    if (body.contains("prompt")) return "there are both \"prompt\" and \"messages\"";
+    if (const auto wrong = parse_messages(body["messages"], prompt.messages))
+      return "\"messages\": " + *wrong;
+    return std::nullopt;
+  }
+  if (!body.contains("prompt") || !body["prompt"].is_string()) return "\"prompt\" is no text";
+  prompt.text = body["prompt"];
+  return std::nullopt;
+}
+
 }  // namespace
 
 json to_json(const Prompt& p) {
   json all = {{"id", p.id}, {"text", p.text}};
+  for (const ChatMessage& m : p.messages) all["messages"].push_back({name_of(m.role), m.content});
   if (p.max_tokens) all["max_tokens"] = *p.max_tokens;
   if (p.temperature) all["temperature"] = *p.temperature;
   if (p.top_p) all["top_p"] = *p.top_p;
@@ -47,14 +60,14 @@ std::optional<std::string> parse_prompt(std::string_view line, Prompt& prompt) {
   const bool is_request = all.contains("body");
   const json& body = is_request ? all["body"] : all;
   if (!body.is_object()) return "\"body\" is no object";
-  if (!body.contains("prompt") || !body["prompt"].is_string()) return "\"prompt\" is no text";
-  prompt.text = body["prompt"];
+  if (auto wrong = parse_words(body, prompt)) return wrong;
   const json id = all.value(is_request ? "custom_id" : "id", json());
   if (!id.is_null() && !id.is_string() && !id.is_number_integer())
     return "the id is neither text nor integer";
   prompt.id = id.is_string() ? id.get<std::string>() : id.is_null() ? "" : id.dump();
-  if (auto wrong = take(body, "max_tokens", is_count, "count of tokens", prompt.max_tokens))
-    return wrong;
+  for (const char* field : {"max_tokens", "max_completion_tokens"})
+    if (auto wrong = take(body, field, is_count, "count of tokens", prompt.max_tokens))
+      return wrong;
   if (auto wrong = take(body, "temperature", is_amount, "number of 0 or more", prompt.temperature))
     return wrong;
   return take(body, "top_p", is_share, "share between 0 and 1", prompt.top_p);
@@ -71,7 +84,8 @@ std::vector<Prompt> read_prompts(const std::filesystem::path& file) {
     if (problem)
       throw Error(ExitCode::data, "no prompt: " + *problem,
                   line_place(input.files[line.file], line.offset),
-                  "write {\"prompt\": \"...\"} or a request of the batch interface on each line");
+                  "write {\"prompt\": \"...\"}, {\"messages\": [...]} or a request of the batch "
+                  "interface on each line");
     if (prompt.id.empty()) prompt.id = std::to_string(prompts.size());
     prompts.push_back(std::move(prompt));
   }

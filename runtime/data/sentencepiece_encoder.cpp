@@ -52,6 +52,13 @@ class SentencePieceEncoder : public TextEncoder {
     }
   }
 
+  // Control pieces stand for no text here anyway, and each text is one for itself.
+  void encode_plain(std::string_view text, bool, std::vector<std::int32_t>& ids) const override {
+    encode(text, ids);
+  }
+
+  bool is_special(std::int32_t id) const override { return processor_.IsControl(id); }
+
   std::string decode(std::span<const std::int32_t> ids, bool) const override {
     std::string text;
     const auto status = processor_.Decode(std::vector<int>(ids.begin(), ids.end()), &text);

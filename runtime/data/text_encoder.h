@@ -22,6 +22,9 @@ class TextEncoder {
   virtual void encode(std::string_view text, std::vector<std::int32_t>& ids) const = 0;
   virtual void encode(std::string_view text, std::int64_t origin,
                       std::vector<Token>& tokens) const = 0;
+  virtual void encode_plain(std::string_view text, bool is_first,
+                            std::vector<std::int32_t>& ids) const = 0;
+  virtual bool is_special(std::int32_t id) const = 0;
   virtual std::string decode(std::span<const std::int32_t> ids, bool skip_special) const = 0;
   virtual std::optional<std::int32_t> id_of(std::string_view piece) const = 0;
   virtual const TokenFrame& frame() const = 0;

@@ -25,8 +25,8 @@ void append_text(ShardWriter& writer, std::size_t column, std::string_view text)
 
 }  // namespace
 
-std::vector<TableSchema> text_tables() {
-  return {
+std::vector<TableSchema> text_tables(bool of_examples) {
+  std::vector<TableSchema> tables = {
       {"documents",
        {ColumnSchema::ragged("id", DType::u8), ColumnSchema::ragged("title", DType::u8),
         ColumnSchema::ragged("query_text", DType::u8), ColumnSchema::ragged("query", DType::i32),
@@ -36,6 +36,8 @@ std::vector<TableSchema> text_tables() {
       {"passages",
        {ColumnSchema::scalar("document", DType::i64), ColumnSchema::ragged("text", DType::u8),
         ColumnSchema::ragged("tokens", DType::i32)}}};
+  if (of_examples) tables[1].columns.push_back(ColumnSchema::ragged(kPredictedColumn, DType::i32));
+  return tables;
 }
 
 TextSharder::TextSharder(const std::filesystem::path& folder, std::int64_t index,
@@ -44,7 +46,7 @@ TextSharder::TextSharder(const std::filesystem::path& folder, std::int64_t index
     : tokenizer_(tokenizer),
       options_(options),
       reader_(source.read(options.shards, index)),
-      writer_(folder, index, text_tables(), options.memory_bytes),
+      writer_(folder, index, text_tables(options.examples), options.memory_bytes),
       columns_{writer_.column("documents", "id"),
                writer_.column("documents", "title"),
                writer_.column("documents", "query_text"),
@@ -55,7 +57,8 @@ TextSharder::TextSharder(const std::filesystem::path& folder, std::int64_t index
                writer_.column("documents", "passages"),
                writer_.column("passages", "document"),
                writer_.column("passages", "text"),
-               writer_.column("passages", "tokens")} {}
+               writer_.column("passages", "tokens"),
+               options.examples ? writer_.column("passages", kPredictedColumn) : 0} {}
 
 bool TextSharder::read() {
   batch_.clear();
@@ -72,18 +75,31 @@ bool TextSharder::read() {
 }
 
 void TextSharder::process() {
+  parallel_for_dynamic(std::int64_t(batch_.size()), [&](std::int64_t i) {
+    Work& work = batch_[std::size_t(i)];
+    if (options_.examples)
+      encode_example(work);
+    else
+      encode_document(work);
+  });
+}
+
+void TextSharder::encode_document(Work& work) const {
   const auto short_tokens = [this](const std::string& text) {
     std::vector<std::int32_t> tokens = tokenizer_.encode(text);
     if (std::int64_t(tokens.size()) > options_.query_tokens)
       tokens.resize(std::size_t(options_.query_tokens));
     return tokens;
   };
-  parallel_for_dynamic(std::int64_t(batch_.size()), [&](std::int64_t i) {
-    Work& work = batch_[std::size_t(i)];
-    work.query = short_tokens(work.document.query);
-    work.title = short_tokens(work.document.title);
-    work.passages = cut_passages(work.document.text, tokenizer_, options_.passage);
-  });
+  work.query = short_tokens(work.document.query);
+  work.title = short_tokens(work.document.title);
+  work.passages = cut_passages(work.document.text, tokenizer_, options_.passage);
+}
+
+void TextSharder::encode_example(Work& work) const {
+  EncodedExample example = options_.examples->encode(work.document.messages);
+  work.passages = {{0, std::int64_t(work.document.text.size()), std::move(example.tokens)}};
+  work.predicted = std::move(example.predicted);
 }
 
 void TextSharder::write() {
@@ -107,6 +123,7 @@ void TextSharder::write_document(const Work& work) {
                 std::string_view(document.text)
                     .substr(std::size_t(passage.begin), std::size_t(passage.end - passage.begin)));
     writer_.append_ragged<std::int32_t>(columns_.tokens, passage.tokens);
+    if (options_.examples) writer_.append_ragged<std::int32_t>(columns_.predicted, work.predicted);
     counts_.tokens += std::int64_t(passage.tokens.size());
   }
   counts_.passages += std::int64_t(work.passages.size());

@@ -22,6 +22,9 @@ TextSource::TextSource(InputFiles input, TextOptions options)
   if (input_.kind == InputKind::vectors)
     throw Error(ExitCode::usage, "expected text, not vectors", input_.files.front().path,
                 "check input.format");
+  if (options_.examples.is_wanted() && input_.kind != InputKind::jsonl)
+    throw Error(ExitCode::usage, "expected JSON lines of examples, not text files",
+                input_.files.front().path, "check input.format and examples.format");
 }
 
 struct TextSource::Reader::State {
@@ -31,6 +34,7 @@ struct TextSource::Reader::State {
         lines(source.input_.files, source.input_.kind == InputKind::jsonl ? range : Range{},
               source.options_.longest_record) {}
 
+  std::optional<std::string> parse(const Line& line, Record& document) const;
   bool next_line(Record& document);
   bool next_file(Record& document);
   bool read_text(const InputFile& file, Record& document);
@@ -52,17 +56,23 @@ void TextSource::Reader::State::bad(const std::string& problem, const std::strin
   ++skipped.count;
 }
 
+std::optional<std::string> TextSource::Reader::State::parse(const Line& line,
+                                                            Record& document) const {
+  const TextOptions& options = source.options_;
+  if (line.too_long) return too_long(options.longest_record);
+  return options.examples.is_wanted()
+             ? parse_example(line.text, options.fields.id, options.examples, document)
+             : parse_record(line.text, options.fields, document);
+}
+
 bool TextSource::Reader::State::next_line(Record& document) {
   Line line;
   while (lines.next(line)) {
     const InputFile& listed = source.input_.files[line.file];
     bytes_read += std::int64_t(line.text.size()) + 1;
-    const std::optional<std::string> problem =
-        line.too_long ? too_long(source.options_.longest_record)
-                      : parse_record(line.text, source.options_.fields, document);
+    const std::optional<std::string> problem = parse(line, document);
     if (!problem) {
-      if (source.options_.fields.id.empty())
-        document.id = listed.name + "@" + std::to_string(line.offset);
+      if (document.id.empty()) document.id = listed.name + "@" + std::to_string(line.offset);
       return true;
     }
     bad(*problem, line_place(listed, line.offset));

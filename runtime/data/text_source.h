@@ -6,13 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "runtime/data/example_record.h"
 #include "runtime/data/input_files.h"
 #include "runtime/data/jsonl.h"
 
 namespace tutti {
 
 struct TextOptions {
-  RecordFields fields;  // of JSONL; an empty `id` gives "file.jsonl@BYTE"
+  RecordFields fields;      // of JSONL; an empty `id` gives "file.jsonl@BYTE"
+  ExampleOptions examples;  // where the lines are examples and no documents
   std::int64_t longest_record = std::int64_t(64) << 20;  // bytes of a line or text file
   bool skip_bad = false;  // leave bad records out and count them, instead of throwing
 };
@@ -24,10 +26,11 @@ struct SkippedRecords {
 };
 
 // Documents of a list of files in their order. Of a text file, `id` is the name in the list,
-// `title` the last part of the name without its ending, and `query` is empty.
+// `title` the last part of the name without its ending, and `query` is empty. An example without
+// an id has "file.jsonl@BYTE".
 class TextSource {
  public:
-  // Throws Error(usage) for vectors.
+  // Throws Error(usage) for vectors, and for text files where examples are wanted.
   TextSource(InputFiles input, TextOptions options);
 
   const InputFiles& input() const { return input_; }

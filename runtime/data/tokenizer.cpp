@@ -39,6 +39,11 @@ void Tokenizer::encode(std::string_view text, std::int64_t origin,
   encoder_->encode(text, origin, tokens);
 }
 
+void Tokenizer::encode_plain(std::string_view text, bool is_first,
+                             std::vector<std::int32_t>& ids) const {
+  encoder_->encode_plain(text, is_first, ids);
+}
+
 std::vector<std::int32_t> Tokenizer::encode_framed(std::string_view text) const {
   std::vector<std::int32_t> ids = frame().front;
   encoder_->encode(text, ids);
@@ -55,6 +60,11 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_speci
 
 std::optional<std::int32_t> Tokenizer::id_of(std::string_view piece) const {
   return encoder_->id_of(piece);
+}
+
+bool Tokenizer::is_special(std::int32_t id) const {
+  CHECK(id >= 0 && id < vocabulary_);
+  return encoder_->is_special(id);
 }
 
 }  // namespace tutti

@@ -51,6 +51,9 @@ class Tokenizer {
   std::vector<std::int32_t> encode(std::string_view text) const;
   // Appends the text's pieces, with `origin` added to where they begin, which never goes back.
   void encode(std::string_view text, std::int64_t origin, std::vector<Token>& tokens) const;
+  // Appends the text's ids; what reads like a special token is encoded as the characters that it is
+  // made of. `is_first`: no token stands in front of the text.
+  void encode_plain(std::string_view text, bool is_first, std::vector<std::int32_t>& ids) const;
   // With the frame around it.
   std::vector<std::int32_t> encode_framed(std::string_view text) const;
   // Empty for a SentencePiece model, whose file does not tell.
@@ -61,6 +64,9 @@ class Tokenizer {
   std::string decode(std::span<const std::int32_t> ids, bool skip_special = false) const;
   // The id of a piece as it is written in the model, such as "[MASK]"; nothing where there is none.
   std::optional<std::int32_t> id_of(std::string_view piece) const;
+  // Whether encode_plain gives it for no text: a control piece of a SentencePiece model, a special
+  // token of a tokenizer.json. CHECKs that the id is in the vocabulary.
+  bool is_special(std::int32_t id) const;
 
  private:
   std::unique_ptr<TextEncoder> encoder_;

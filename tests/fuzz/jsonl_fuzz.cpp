@@ -1,7 +1,8 @@
-// Lines of a file by ranges of bytes, and the records on them. The first byte says where the ranges
-// meet, the second how long a line may be.
+// Lines of a file by ranges of bytes, and the records and examples on them. The first byte says
+// where the ranges meet, the second how long a line may be.
 #include <tuple>
 
+#include "runtime/data/example_record.h"
 #include "runtime/data/jsonl.h"
 #include "runtime/data/utf8.h"
 #include "tests/fuzz/support.h"
@@ -33,6 +34,26 @@ void parse(const std::string& line) {
   }
 }
 
+// What is taken for an example can be learned from.
+void parse_examples(const std::string& line) {
+  using Format = ExampleOptions::Format;
+  for (const auto& [format, style] : {std::pair(Format::completion, ChatStyle::pair),
+                                      std::pair(Format::messages, ChatStyle::chatml),
+                                      std::pair(Format::messages, ChatStyle::llama2)}) {
+    ExampleOptions options;
+    options.format = format;
+    options.style = style;
+    Record record;
+    if (const auto problem = parse_example(line, "id", options, record)) {
+      CHECK(!problem->empty() && utf8_prefix(*problem) == problem->size(), *problem);
+      continue;
+    }
+    CHECK(!problem_to_learn(style, record.messages) && utf8_prefix(record.id) == record.id.size());
+    for (const ChatMessage& message : record.messages)
+      CHECK(utf8_prefix(message.content) == message.content.size());
+  }
+}
+
 }  // namespace
 }  // namespace tutti
 
@@ -51,6 +72,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   read_lines(files, {0, middle}, longest, parts);
   read_lines(files, {middle, all}, longest, parts);
   CHECK(whole == parts);
-  for (const auto& [text, offset, too_long] : whole) parse(text);
+  for (const auto& [text, offset, too_long] : whole) {
+    parse(text);
+    parse_examples(text);
+  }
   return 0;
 }

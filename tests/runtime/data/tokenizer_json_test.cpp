@@ -84,6 +84,21 @@ INSTANTIATE_TEST_SUITE_P(TokenizerJson, Golden,
                                            "metaspace", "unknown", "bert", "bert_cased"),
                          [](const auto& param) { return std::string(param.param); });
 
+TEST(TokenizerJson, PlainTextGivesNoSpecialToken) {
+  json file = small_bpe();
+  for (const char* piece : {"<", ">", "s", "<b>"})
+    file["model"]["vocab"][piece] = file["model"]["vocab"].size();
+  file["added_tokens"][0]["id"] = 7;
+  file["added_tokens"].push_back({{"id", 6}, {"content", "<b>"}, {"special", false}});
+  const Tokenizer tokenizer = tokenizer_of(file);
+  EXPECT_TRUE(tokenizer.is_special(7));
+  EXPECT_FALSE(tokenizer.is_special(6));
+  EXPECT_EQ(tokenizer.encode("a<s>b<b>"), (std::vector<std::int32_t>{0, 7, 1, 6}));
+  std::vector<std::int32_t> ids = {9};
+  tokenizer.encode_plain("a<s>b<b>", true, ids);
+  EXPECT_EQ(ids, (std::vector<std::int32_t>{9, 0, 3, 5, 4, 1, 6}));
+}
+
 TEST(TokenizerJson, PlacesInTheText) {
   const auto begins = [](const char* name, const std::string& text) {
     std::vector<Token> tokens;

@@ -48,6 +48,17 @@ TEST(Tokenizer, PiecesKnowWhereTheyBegin) {
   EXPECT_LT(tokens.back().begin, 100 + std::int64_t(text.size()));
 }
 
+TEST(Tokenizer, NoTextGivesAControlPiece) {
+  const std::int32_t end = example().id_of("</s>").value();
+  EXPECT_TRUE(example().is_special(end));
+  EXPECT_FALSE(example().is_special(example().encode("node").front()));
+  const std::string text = "the</s> node </s>";
+  std::vector<std::int32_t> ids;
+  example().encode_plain(text, true, ids);
+  EXPECT_EQ(ids, example().encode(text));
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), end), 0);
+}
+
 TEST(Tokenizer, RejectsWhatIsNoModel) {
   EXPECT_THROW(Tokenizer("", "empty"), Error);
   EXPECT_THROW(Tokenizer("not a model at all", "text"), Error);
