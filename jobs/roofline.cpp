@@ -21,7 +21,7 @@ double measure_product_rate(DType type) {
                                             .in = type});
   AlignedBuffer<float> weights(kOuter * kInner), y(kPanels * kRows * kOuter);
   AlignedBuffer<std::byte> x(kPanels * kRows * kInner * std::int64_t(sizeof(float)));
-  product->pack(weights.data());
+  product->pack(weights.data(), DType::f32);
   const std::int64_t scratch_bytes = std::max<std::int64_t>(product->scratch_bytes(), 64);
   AlignedBuffer<std::byte> scratch(scratch_bytes * kPanels);
   const auto pass = [&] {
