@@ -10,21 +10,15 @@
 //   bench_train_gpt2_job [FOLDER]   (FOLDER, default here, takes the runs: 4 GiB for a while)
 
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "bench/claim.h"
-#include "kernels/core/random.h"
-#include "runtime/data/byte_level.h"
-#include "runtime/data/utf8.h"
+#include "bench/job.h"
 
 namespace tutti::bench {
 namespace {
@@ -32,66 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kRounds = 3, kSteps = 3;  // the first of which warms up
-constexpr std::int64_t kDocuments = 60, kWords = 600;
 constexpr double kTokens = 16 * 1024, kGiB = 1 << 30;
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
-void run(const std::string& command) {
-  if (std::system((command + " >>log.txt 2>&1").c_str()) == 0) return;
-  std::fprintf(stderr, "failed, see log.txt: %s\n", command.c_str());
-  std::exit(1);
-}
-
-// A tokenizer as large as GPT-2's: all bytes, pairs of bytes, and the end of a text.
-void write_tokenizer(const fs::path& path) {
-  constexpr int kPairs = 50000;
-  std::vector<std::string> bytes;
-  for (int b = 0; b < 256; ++b) {
-    bytes.emplace_back();
-    append_utf8(byte_level_character(static_cast<unsigned char>(b)), bytes.back());
-  }
-  nlohmann::json vocabulary, merges = nlohmann::json::array();
-  for (int b = 0; b < 256; ++b) vocabulary[bytes[std::size_t(b)]] = b;
-  for (int pair = 0; pair < kPairs; ++pair) {
-    const std::string &left = bytes[std::size_t(pair / 256)],
-                      &right = bytes[std::size_t(pair % 256)];
-    vocabulary[left + right] = 256 + pair;
-    merges.push_back({left, right});
-  }
-  const nlohmann::json byte_level = {{"type", "ByteLevel"},
-                                     {"add_prefix_space", false},
-                                     {"trim_offsets", true},
-                                     {"use_regex", true}};
-  const nlohmann::json end = {
-      {"id", 50256},     {"content", "<|endoftext|>"}, {"single_word", false}, {"lstrip", false},
-      {"rstrip", false}, {"normalized", false},        {"special", true}};
-  vocabulary["<|endoftext|>"] = 50256;
-  std::ofstream(path) << nlohmann::json{
-      {"version", "1.0"},
-      {"added_tokens", {end}},
-      {"normalizer", nullptr},
-      {"pre_tokenizer", byte_level},
-      {"post_processor", nullptr},
-      {"decoder", byte_level},
-      {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", merges}}}};
-}
-
-void write_documents(const fs::path& path) {
-  std::ofstream out(path);
-  for (std::int64_t d = 0; d < kDocuments; ++d) {
-    std::string text;
-    for (std::int64_t w = 0; w < kWords; ++w) {
-      const std::uint64_t letters = random_u64(1, std::uint64_t(d), std::uint64_t(w));
-      for (std::uint64_t k = 0; k < 2 + letters % 7; ++k)
-        text += char('a' + (letters >> (8 + 6 * k)) % 26);
-      text += ' ';
-    }
-    out << nlohmann::json{{"id", std::to_string(d)}, {"text", text}} << "\n";
-  }
-}
 
 struct Way {
   std::string name;
@@ -101,33 +36,19 @@ struct Way {
   double peak = 0;                    // bytes of the largest rank
 };
 
-std::string tutti(int ranks) {
-  return fmt::format("mpirun --bind-to none -n {} " TUTTI_BINARY " ", ranks);
-}
-
 // One start of the job, and what its records tell.
 void train(Way& way) {
   fs::remove_all("run");
   const double launched = now();
-  run(tutti(way.ranks) +
-      fmt::format("train train.toml --run run --set threads={} --set train.reduce={}", way.threads,
-                  way.reduce));
-  std::ifstream events("run/events.jsonl"), results("run/result.json");
-  way.peak =
-      std::max(way.peak, nlohmann::json::parse(results).at("peak_memory_bytes").get<double>());
-  for (std::string line; std::getline(events, line);) {
-    const auto event = nlohmann::json::parse(line);
-    if (event.at("event") != "step") continue;
-    const double rate = event.at("tokens_per_second");
-    if (event.at("step") > 1)
-      way.rates.push_back(rate);
-    else
-      way.starts.push_back(event.at("time").get<double>() - kTokens / rate - launched);
-  }
+  run_job(way.ranks, way.threads, "train train.toml --run run --set train.reduce=" + way.reduce);
+  const JobRecord record("run", kTokens);
+  way.peak = std::max(way.peak, record.peak_bytes);
+  way.rates.insert(way.rates.end(), record.rates.begin(), record.rates.end());
+  way.starts.push_back(record.first_step - launched);
 }
 
 void prepare() {
-  write_tokenizer("tokenizer.json");
+  write_tokenizer("tokenizer.json", 50257);
   write_documents("documents.jsonl");
   std::ofstream("shard.toml") << "shards = 2\n[input]\npaths = [\"documents.jsonl\"]\n"
                                  "[tokenizer]\nmodel = \"tokenizer.json\"\n[passage]\ntokens = 0\n";
@@ -137,7 +58,7 @@ void prepare() {
          "1\n"
          "leaf = 8\n[evaluate]\nsequences = 0\n[checkpoint]\nevery = \"1h\"\n[train]\nsteps = "
       << kSteps << "\n";
-  run(tutti(2) + "shard shard.toml --run data");
+  run_job(2, 1, "shard shard.toml --run data");
 }
 
 std::string detail_of(const Way& way) {
@@ -158,17 +79,13 @@ void report(const Way& one, const Way& two, const Way& fast) {
 }
 
 void measure(const fs::path& folder) {
-  fs::remove_all(folder);
-  fs::create_directories(folder);
-  fs::current_path(folder);
+  const JobFolder in(folder);
   prepare();
   Way one{"1 rank", 1, 2, "exact", {}, {}}, two{"2 ranks", 2, 1, "exact", {}, {}},
       fast{"2 ranks, fast", 2, 1, "fast", {}, {}};
   for (int round = 0; round < kRounds; ++round)
     for (Way* way : {&one, &two, &fast}) train(*way);
   report(one, two, fast);
-  fs::current_path("..");
-  fs::remove_all(folder);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "jobs/decoder_source.h"
 #include "jobs/encoder_model.h"
 #include "runtime/base/error.h"
 #include "runtime/data/model_file.h"
@@ -139,17 +140,17 @@ LoadedDecoder load_decoder(Comm& comm, const std::filesystem::path& folder,
   const DType compute = compute_type(comm, dtype);
   LoadedDecoder loaded;
   comm.attempt([&] {
-    loaded.manifest = load_manifest(folder, kModelKind);
-    const std::string place = (folder / kManifestFile).string();
-    const DecoderShape shape = decoder_shape_of(loaded.manifest, place);
-    const auto separator = decoder_separator(loaded.manifest, shape);
+    const DecoderSource source = open_decoder(folder);
+    loaded.manifest = source.manifest;
+    const auto separator = decoder_separator(loaded.manifest, source.shape);
     if (!separator)
-      throw Error(ExitCode::data, "the model names no token that ends a text", place,
+      throw Error(ExitCode::data, "the model names no token that ends a text",
+                  (folder / kManifestFile).string(),
                   "import it again from a folder whose config.json names an eos_token_id");
     loaded.separator = *separator;
-    loaded.decoder = std::make_unique<Decoder>(shape, compute);
+    loaded.decoder = std::make_unique<Decoder>(source.shape, compute);
     loaded.parameters.grow(loaded.decoder->layout().padded_size());
-    load_parameters(folder, loaded.manifest, loaded.decoder->layout(), loaded.parameters.span());
+    load_decoder_parameters(source, loaded.parameters.span());
     loaded.decoder->load_parameters(loaded.parameters.span());
   });
   return loaded;

@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include "jobs/decoder_model.h"
+#include "jobs/decoder_source.h"
 #include "jobs/encoder_model.h"
 #include "jobs/hugging_face_model.h"
 #include "jobs/hugging_face_names.h"
 #include "jobs/job.h"
+#include "jobs/peft_adapters.h"
 #include "runtime/base/log.h"
 #include "runtime/data/model_file.h"
 #include "runtime/data/paths.h"
@@ -60,10 +62,10 @@ void describe_encoder(const Manifest& manifest, const std::string& place, Export
   model.places = hugging_face_places(shape, record->prefix, record->old_norm_names);
 }
 
-void describe_decoder(const Manifest& manifest, const std::string& place, Exported& model) {
-  const DecoderShape shape = decoder_shape_of(manifest, place);
-  const auto record = imported_record(manifest, place);
-  model.record = record ? *record : new_record(manifest, shape, model.tokenizer);
+void describe_decoder(const DecoderSource& source, Exported& model) {
+  const DecoderShape& shape = source.shape;
+  const auto record = imported_record(source.manifest, (source.folder / kManifestFile).string());
+  model.record = record ? *record : new_record(source.manifest, shape, model.tokenizer);
   model.layout = decoder_layout(shape);
   model.places = hugging_face_places(shape, model.record.prefix, model.record.stored_head);
 }
@@ -76,6 +78,10 @@ class ExportJob : public Job {
     schema.require("export.model");
     schema.bytes("export.shard_bytes", &shard_bytes_,
                  "most bytes of tensors in a file; a larger model is cut into several");
+    schema.key(
+        "export.merge", &merge_,
+        "of adapters: write the whole model, with them added to its matrices, instead of the "
+        "adapters alone in PEFT's files");
     schema.choice("export.dtype", &dtype_, {"auto", "f32", "bf16", "f16"},
                   "type of the tensors; auto: as they were imported, f32 where they were not");
   }
@@ -84,7 +90,9 @@ class ExportJob : public Job {
     context.comm.attempt([&] {
       if (!context.comm.is_root()) return;
       check(context.run_folder);
-      const Exported model = load(context);
+      const Manifest manifest = load_manifest(model_, kModelKind);
+      if (manifest.metadata.contains(kAdaptersKey) && !merge_) return write_adapters(context);
+      const Exported model = load(context, manifest);
       if (!context.dry_run) write(context, model);
     });
     return ExitCode::done;
@@ -99,18 +107,29 @@ class ExportJob : public Job {
                   "give another --run folder");
   }
 
-  Exported load(JobContext& context) const {
+  void write_adapters(JobContext& context) const {
+    const auto timed = context.phases.measure("save");
+    const DecoderSource source = open_decoder(model_);
+    if (context.dry_run) return;
+    const std::int64_t tensors = write_peft_adapters(context.run_folder, source);
+    context.result["tensors"] = tensors;
+    log_info("{} tensors of adapters in {}", tensors, context.run_folder.string());
+  }
+
+  Exported load(JobContext& context, const Manifest& manifest) const {
     const auto timed = context.phases.measure("load");
-    const Manifest manifest = load_manifest(model_, kModelKind);
-    const std::string place = model_ + "/" + kManifestFile;
     Exported model;
     model.tokenizer = load_tokenizer(model_, manifest).model();
-    if (manifest.metadata_text("architecture") == "encoder")
-      describe_encoder(manifest, place, model);
-    else
-      describe_decoder(manifest, place, model);
-    model.parameters.grow(model.layout.padded_size());
-    load_parameters(model_, manifest, model.layout, model.parameters.span());
+    if (manifest.metadata_text("architecture") == "encoder") {
+      describe_encoder(manifest, model_ + "/" + kManifestFile, model);
+      model.parameters.grow(model.layout.padded_size());
+      load_parameters(model_, manifest, model.layout, model.parameters.span());
+    } else {
+      const DecoderSource source = open_decoder(model_);
+      describe_decoder(source, model);
+      model.parameters.grow(model.layout.padded_size());
+      load_decoder_parameters(source, model.parameters.span());
+    }
     if (dtype_ == "auto") return model;
     model.record.dtype = dtype_from_name(dtype_);
     model.record.other_dtypes.clear();
@@ -146,6 +165,7 @@ class ExportJob : public Job {
 
   std::string model_, dtype_ = "auto";
   std::int64_t shard_bytes_ = 5'000'000'000;
+  bool merge_ = false;
 };
 
 }  // namespace

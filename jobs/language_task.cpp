@@ -8,8 +8,10 @@
 #include <fmt/format.h>
 
 #include "jobs/decoder_model.h"
+#include "jobs/decoder_source.h"
 #include "jobs/encoder_model.h"
 #include "jobs/hugging_face_model.h"
+#include "jobs/peft_adapters.h"
 #include "kernels/model/decoder.h"
 #include "runtime/base/log.h"
 #include "runtime/data/model_file.h"
@@ -23,21 +25,13 @@ namespace {
 
 constexpr const char* kSeparator = "</s>";
 
-// The model that training starts from.
-struct StartModel {
-  Manifest manifest;
-  DecoderShape shape;
-};
-
-// Nothing where the parameters start at random. Collective.
-std::optional<StartModel> open_start(Comm& comm, const ModelConfig& config,
-                                     const Dataset& dataset) {
-  std::optional<StartModel> start;
+// The model that training starts from; nothing where the parameters start at random. Collective.
+std::optional<DecoderSource> open_start(Comm& comm, const ModelConfig& config,
+                                        const Dataset& dataset) {
+  std::optional<DecoderSource> start;
   comm.attempt([&] {
     if (config.from.empty()) return;
-    start.emplace();
-    start->manifest = load_manifest(config.from, kModelKind);
-    start->shape = decoder_shape_of(start->manifest, config.from);
+    start = open_decoder(config.from);
     require_same_tokenizer(start->manifest, dataset.manifest());
     if (vocabulary_of(dataset) > start->shape.body.vocabulary)
       throw Error(ExitCode::data,
@@ -57,6 +51,21 @@ std::optional<StartModel> open_start(Comm& comm, const ModelConfig& config,
 DecoderShape shape_for(DecoderShape shape, std::int64_t tokens) {
   if (!shape.body.learned_positions) shape.body.max_tokens = tokens;
   return shape;
+}
+
+// Adapters beside the model that training starts from, nothing where it is trained itself.
+// Collective.
+std::optional<AdapterShape> choose_adapters(Comm& comm, const LoraConfig& config,
+                                            const std::optional<DecoderSource>& start) {
+  std::optional<AdapterShape> adapters;
+  comm.attempt([&] {
+    if (config.rank == 0) return;
+    if (start->adapters)
+      throw Error(ExitCode::usage, "the model consists of adapters itself", "model.from",
+                  "export it with export.merge = true, import that, and give its folder");
+    adapters = adapters_for(start->shape, config.rank, config.alpha, config.modules);
+  });
+  return adapters;
 }
 
 // What a dataset of examples says of them; null where it is of documents. See FORMAT.md.
@@ -90,12 +99,14 @@ class LanguageTask : public TrainTask {
         config_(config),
         phases_(phases),
         start_(open_start(comm, config.model, dataset)),
-        decoder_(start_ ? shape_for(start_->shape, config.model.max_tokens)
-                        : config.model.decoder(vocabulary_of(dataset)),
-                 compute),
+        adapters_(choose_adapters(comm, config.lora, start_)),
+        decoder_(make_decoder(start_ ? shape_for(start_->shape, config.model.max_tokens)
+                                     : config.model.decoder(vocabulary_of(dataset)),
+                              compute)),
         optimizer_(comm, decoder_.layout(), config.global_batch / config.leaf(),
                    config.optimizer_options(), phases) {
     comm.attempt([&] {
+      if (adapters_) load_frozen_parameters(*start_, decoder_);
       examples_ = examples_of(dataset);
       separator_ = choose_separator(dataset);
       data_ = open_split(dataset, kTrainSplit);
@@ -114,11 +125,9 @@ class LanguageTask : public TrainTask {
   ShardedOptimizer& optimizer() override { return optimizer_; }
   DType compute() const override { return decoder_.compute(); }
   void initialize() override {
-    if (!start_) return decoder_.initialize(optimizer_.parameters(), std::uint64_t(config_.seed));
-    comm_.attempt([&] {
-      tutti::load_parameters(config_.model.from, start_->manifest, layout(),
-                             optimizer_.parameters());
-    });
+    if (!start_ || adapters_)
+      return decoder_.initialize(optimizer_.parameters(), std::uint64_t(config_.seed));
+    comm_.attempt([&] { load_decoder_parameters(*start_, optimizer_.parameters()); });
   }
   void parameters_changed() override { decoder_.load_parameters(optimizer_.parameters()); }
 
@@ -182,6 +191,7 @@ class LanguageTask : public TrainTask {
         {"separator", separator_}};
     if (!examples_.is_null()) metadata["examples"] = examples_;
     if (!start_) return metadata;
+    if (adapters_) metadata[kAdaptersKey] = adapters_metadata(*adapters_, start_->base);
     metadata["from_digest"] = start_->manifest.digest;
     if (start_->manifest.metadata.contains(kHuggingFaceKey))
       metadata[kHuggingFaceKey] = start_->manifest.metadata[kHuggingFaceKey];
@@ -192,6 +202,10 @@ class LanguageTask : public TrainTask {
   }
 
  private:
+  Decoder make_decoder(const DecoderShape& shape, DType compute) const {
+    return adapters_ ? Decoder(shape, *adapters_, compute) : Decoder(shape, compute);
+  }
+
   std::unique_ptr<LanguageData> open_split(const Dataset& dataset, std::uint8_t split) const {
     const auto seed = std::uint64_t(config_.seed);
     const std::int64_t length = config_.model.max_tokens;
@@ -271,7 +285,8 @@ class LanguageTask : public TrainTask {
   Comm& comm_;
   const TrainConfig& config_;
   PhaseTimer& phases_;
-  std::optional<StartModel> start_;
+  std::optional<DecoderSource> start_;
+  std::optional<AdapterShape> adapters_;
   Decoder decoder_;
   ShardedOptimizer optimizer_;
   std::int32_t separator_ = 0;

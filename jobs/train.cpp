@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "jobs/contrastive_task.h"
+#include "jobs/decoder_source.h"
 #include "jobs/job.h"
 #include "jobs/language_task.h"
 #include "jobs/roofline.h"
@@ -212,6 +213,9 @@ class TrainRun {
     const auto timed = context_.phases.measure("save");
     nlohmann::json metadata = task_->model_metadata();
     metadata.update({{"steps", total_steps_}, {"dataset_digest", dataset_.manifest().digest}});
+    if (metadata.contains(kAdaptersKey))
+      metadata[kAdaptersKey]["base_folder"] =
+          std::filesystem::absolute(config_.model.from).lexically_normal().string();
     const Manifest model =
         save_model(comm_, context_.run_folder, task_->layout(), task_->optimizer().parameters(),
                    dataset_.folder() / kTokenizerFile, metadata);

@@ -75,10 +75,31 @@ DecoderShape ModelConfig::decoder(std::int64_t vocabulary) const {
   return shape;
 }
 
+void LoraConfig::describe(Schema& s) {
+  s.key("lora.rank", &rank, "",
+        "language models of model.from: train low-rank adapters of this rank beside its matrices, "
+        "which stay as they are, in bf16; 0: train the model itself");
+  s.key("lora.alpha", &alpha, "", "what adapters add is multiplied by lora.alpha / lora.rank");
+  s.key("lora.modules", &modules,
+        "the linear modules of each layer that get one, by Hugging Face's names, such as q_proj or "
+        "mlp.c_proj; none: all of them");
+}
+
+void LoraConfig::check(const ModelConfig& model) const {
+  if (rank < 0 || !(alpha > 0)) wrong("expected a positive number", "lora.*", "");
+  if (rank == 0 && !modules.empty())
+    wrong("lora.modules says where adapters go, and lora.rank that there are none", "lora.rank",
+          "give a rank, such as 16");
+  if (rank > 0 && (model.from.empty() || !model.is_decoder()))
+    wrong("adapters stand beside a language model that is there already", "lora.rank",
+          "name its folder in model.from");
+}
+
 void TrainConfig::describe(Schema& s) {
   s.key("dataset", &dataset, "folder of a text dataset, as the shard job leaves it");
   s.require("dataset");
   model.describe(s);
+  lora.describe(s);
   s.key("data.separator", &separator,
         "language models: the tokenizer's piece in front of each document; empty: the one of "
         "model.from, or </s>; examples have their own");
@@ -135,6 +156,7 @@ void TrainConfig::describe(Schema& s) {
 
 void TrainConfig::check() {
   model.check();
+  lora.check(model);
   if (steps < 0) wrong("train.steps is negative", "train.steps", "give 0 or more");
   if (micro_batch < 1 || global_batch < (model.is_decoder() ? 1 : 2))
     wrong("a batch is too small", "batch.*", "use batch.global >= 2");

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "jobs/encoder_model.h"
 #include "jobs/sharded_optimizer.h"
@@ -32,9 +33,21 @@ struct ModelConfig : EncoderConfig {
   bool from_decoder_ = false;
 };
 
+// Low-rank adapters instead of the model's own parameters.
+struct LoraConfig {
+  std::int64_t rank = 0;
+  double alpha = 16;
+  std::vector<std::string> modules;
+
+  void describe(Schema& schema);
+  // Throws Error(usage).
+  void check(const ModelConfig& model) const;
+};
+
 struct TrainConfig {
   std::string dataset, separator;
   ModelConfig model;
+  LoraConfig lora;
   std::int64_t steps = 1000, global_batch = 256, micro_batch = 64, leaf_size = 0, seed = 1;
   double budget_seconds = 0;
   std::string dtype = "auto", schedule = "cosine";

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "kernels/core/parallel.h"
 #include "kernels/core/random.h"
 
 namespace tutti {
@@ -76,6 +77,26 @@ void initialize_adapters(const ArenaLayout& layout, std::span<float> arena, std:
     for (std::size_t i = 0; i < values.size(); ++i)
       values[i] = static_cast<float>(bound * (2 * random_uniform(seed, mine, i) - 1));
   }
+}
+
+void merge_adapters(const Adapters& places, std::span<const float> adapters,
+                    const ArenaLayout& layout, std::span<float> parameters) {
+  const std::int64_t rank = places.shape.rank;
+  const float scale = places.shape.scale();
+  for (std::size_t l = 0; l < places.layers.size(); ++l)
+    for (const AdapterPlaces& adapter : places.layers[l]) {
+      const std::string matrix = adapter.part == Part::qkv ? "qkv" : adapter.name;
+      const std::span<float> weights =
+          view_of(layout.find("layer" + std::to_string(l) + "." + matrix + ".weight"), parameters);
+      parallel_for(adapter.outputs, [&](std::int64_t output) {
+        float* row = weights.data() + (adapter.first_output + output) * adapter.inputs;
+        for (std::int64_t r = 0; r < rank; ++r) {
+          const float* a = adapters.data() + adapter.a.offset + r * adapter.inputs;
+          const float b = scale * adapters[adapter.b.offset + output * rank + r];
+          for (std::int64_t i = 0; i < adapter.inputs; ++i) row[i] += b * a[i];
+        }
+      });
+    }
 }
 
 }  // namespace tutti

@@ -47,4 +47,9 @@ Adapters add_adapters(ArenaLayout& layout, const TransformerShape& shape,
 // Fills an arena: A uniform within 1 / sqrt(inputs), B zero, so that nothing is added at first.
 void initialize_adapters(const ArenaLayout& layout, std::span<float> arena, std::uint64_t seed);
 
+// Adds scale B A of every adapter to the matrix that it stands beside: `adapters` holds the
+// adapters' arena, `parameters` an arena of `layout`, which has the transformer's parameters.
+void merge_adapters(const Adapters& places, std::span<const float> adapters,
+                    const ArenaLayout& layout, std::span<float> parameters);
+
 }  // namespace tutti

@@ -21,6 +21,33 @@ FileRecord write_parameters(const std::filesystem::path& file, const ArenaLayout
   return writer.finish();
 }
 
+class ParameterReader {
+ public:
+  ParameterReader(const std::filesystem::path& folder, const Manifest& manifest)
+      : place_((folder / kModelFile).string()),
+        record_(manifest.find_file(kModelFile)),
+        reader_(folder / kModelFile, record()) {}
+
+  void read(const Parameter& p, std::span<float> values) const {
+    const int column = record_->find(dataset_of(p));
+    if (column < 0) throw Error(ExitCode::data, "parameter " + p.name + " is missing", place_);
+    if (record_->extents[std::size_t(column)].shape != p.shape)
+      throw Error(ExitCode::data, "parameter " + p.name + " has another shape than the model",
+                  place_);
+    reader_.read(std::size_t(column), 0, values);
+  }
+
+ private:
+  const FileRecord& record() const {
+    if (!record_) throw Error(ExitCode::data, "the manifest lists no model file", place_);
+    return *record_;
+  }
+
+  std::string place_;
+  const FileRecord* record_;
+  ExtentReader reader_;
+};
+
 }  // namespace
 
 Manifest save_model(Comm& comm, const std::filesystem::path& folder, const ArenaLayout& layout,
@@ -39,17 +66,18 @@ Manifest save_model(Comm& comm, const std::filesystem::path& folder, const Arena
 
 void load_parameters(const std::filesystem::path& folder, const Manifest& manifest,
                      const ArenaLayout& layout, std::span<float> parameters) {
-  const std::string place = (folder / kModelFile).string();
-  const FileRecord* record = manifest.find_file(kModelFile);
-  if (!record) throw Error(ExitCode::data, "the manifest lists no model file", place);
-  const ExtentReader reader(folder / kModelFile, *record);
+  const ParameterReader reader(folder, manifest);
+  for (const Parameter& p : layout.parameters()) reader.read(p, view_of(p, parameters));
+}
+
+void load_each_parameter(
+    const std::filesystem::path& folder, const Manifest& manifest, const ArenaLayout& layout,
+    const std::function<void(const Parameter& parameter, std::span<const float> values)>& visit) {
+  const ParameterReader reader(folder, manifest);
   for (const Parameter& p : layout.parameters()) {
-    const int column = record->find(dataset_of(p));
-    if (column < 0) throw Error(ExitCode::data, "parameter " + p.name + " is missing", place);
-    if (record->extents[std::size_t(column)].shape != p.shape)
-      throw Error(ExitCode::data, "parameter " + p.name + " has another shape than the model",
-                  place);
-    reader.read(std::size_t(column), 0, view_of(p, parameters));
+    AlignedBuffer<float> values(p.size);
+    reader.read(p, values.span());
+    visit(p, values.span());
   }
 }
 

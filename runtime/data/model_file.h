@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 
@@ -27,6 +28,12 @@ Manifest save_model(Comm& comm, const std::filesystem::path& folder, const Arena
 // missing or has another shape than in `layout`.
 void load_parameters(const std::filesystem::path& folder, const Manifest& manifest,
                      const ArenaLayout& layout, std::span<float> parameters);
+
+// One parameter after another, without memory for all of them: `visit` sees its values, which stay
+// until it returns. Local. Throws as load_parameters() does.
+void load_each_parameter(
+    const std::filesystem::path& folder, const Manifest& manifest, const ArenaLayout& layout,
+    const std::function<void(const Parameter& parameter, std::span<const float> values)>& visit);
 
 // The tokenizer in a model's folder, verified. Local. Throws Error(data) where it is missing or
 // damaged.

@@ -154,6 +154,11 @@ TEST(Adapters, AddTheirProductToTheMatricesAndLearnByTheChainRule) {
     const std::vector<float> adapters = lively_adapters(adapted);
     adapted.load_parameters(adapters);
     const std::vector<float> sum = merged(c, base, adapters);
+    std::vector<float> merged_here = base;
+    ArenaLayout layout;
+    const Adapters places = add_adapters(layout, c.shape.body, c.adapters);
+    merge_adapters(places, adapters, plain.layout(), merged_here);
+    test::expect_near(merged_here, sum, 1e-6);
     plain.load_parameters(sum);
     const Batch batch({9, 70, 1, 64});
     EXPECT_NEAR(adapted.loss(batch.view(), batch.targets) / plain.loss(batch.view(), batch.targets),
