@@ -94,7 +94,7 @@ class LanguageTask : public TrainTask {
                         : config.model.decoder(vocabulary_of(dataset)),
                  compute),
         optimizer_(comm, decoder_.layout(), config.global_batch / config.leaf(),
-                   config.optimizer_options(), phases) {
+                   config.optimizer_options(decoder_.layout()), phases) {
     comm.attempt([&] {
       examples_ = examples_of(dataset);
       separator_ = choose_separator(dataset);

@@ -50,6 +50,7 @@ double ShardedOptimizer::reduce(double scale) {
   const auto timed = phases_.measure("reduce");
   gradient_ = reduction_.finish();
   phases_.add_hidden("reduce", reduction_.hidden_seconds());
+  clear_frozen(layout_, options_.rules, my_slice().begin, gradient_);
   std::vector<double> squares(std::size_t(my_slice().size() / kArenaBlock));
   block_square_sums(gradient_, squares);
   scale_ = scale;
@@ -69,7 +70,8 @@ void ShardedOptimizer::update(std::int64_t step, double learning_rate) {
     // More ranks than arena blocks leave some without any.
     if (slice.size() > 0)
       adamw_update(layout_, adamw, step + 1, scale,
-                   {slice.begin, mine, gradient_, my_part(first_moment_), my_part(second_moment_)});
+                   {slice.begin, mine, gradient_, my_part(first_moment_), my_part(second_moment_)},
+                   options_.rules);
   }
   const auto timed = phases_.measure("reduce");
   std::vector<std::int64_t> bytes;

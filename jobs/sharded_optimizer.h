@@ -18,7 +18,8 @@ namespace tutti {
 
 struct OptimizerOptions {
   AdamWOptions adamw;
-  double clip_norm = 1.0;  // of the whole gradient; 0: no clipping
+  std::vector<ParameterRule> rules;  // one a parameter
+  double clip_norm = 1.0;            // of the whole gradient; 0: no clipping
   ReduceOrder order = ReduceOrder::exact;
 };
 
@@ -48,8 +49,9 @@ class ShardedOptimizer {
   FinalGradients on_final();
   void push_leaf() { reduction_.push_leaf(); }
 
-  // Sums the leaves up and scatters the sum. Returns its norm, times `scale`, which is what the sum
-  // is to be multiplied by (one over the number of samples, where leaves hold sums over samples).
+  // Sums the leaves up and scatters the sum. Returns its norm without frozen parameters, times
+  // `scale`, which is what the sum is to be multiplied by (one over the number of samples, where
+  // leaves hold sums over samples).
   double reduce(double scale = 1);
 
   // AdamW on this rank's slice, with clipping by the norm that reduce() returned; parameters are

@@ -82,7 +82,9 @@ class TrainRun {
         {"batch.micro", c.micro_batch},
         {"optimizer",
          {c.schedule, c.learning_rate, c.final_rate, c.decay_share, double(c.warmup_steps), c.beta1,
-          c.beta2, c.epsilon, c.weight_decay, c.clip_norm}}};
+          c.beta2, c.epsilon, c.weight_decay, c.clip_norm}},
+        {"train.freeze", c.patterns.freeze},
+        {"optimizer.decay", c.patterns.decay}};
     all.update(task_->identity());
     return all;
   }

@@ -97,6 +97,9 @@ void TrainConfig::describe(Schema& s) {
         "language models: share of the target spread over all tokens");
   s.key("train.z_loss", &z_loss, "",
         "language models: weight of the squared logarithm of the softmax's sum");
+  s.key("train.freeze", &patterns.freeze,
+        "patterns of parameters that never change, such as \"token.embedding\" or \"layer0.*\"; "
+        "their gradient is still computed, but counts in no norm");
   s.key("train.give_up_after", &give_up_after, "steps",
         "end with code 65 after so many non-finite steps in a row");
   s.key("evaluate.every", &evaluate_every, "steps",
@@ -126,6 +129,10 @@ void TrainConfig::describe(Schema& s) {
   s.key("optimizer.beta2", &beta2, "", "decay of AdamW's second moment");
   s.key("optimizer.epsilon", &epsilon, "", "AdamW's epsilon");
   s.key("optimizer.weight_decay", &weight_decay, "", "decoupled weight decay of matrices");
+  s.key(
+      "optimizer.decay", &patterns.decay,
+      "weight decay by name, in place of optimizer.weight_decay, such as \"layer*.norm*=0.01\" or "
+      "\"token.embedding=0\"; the last pattern that matches counts");
   s.key("optimizer.clip_norm", &clip_norm, "",
         "largest norm of the whole gradient; 0: no clipping");
   s.duration("checkpoint.every", &checkpoint.every_seconds, "time between checkpoints");
@@ -158,12 +165,12 @@ void TrainConfig::check() {
     wrong("a count is too small", "configuration", "");
 }
 
-OptimizerOptions TrainConfig::optimizer_options() const {
+OptimizerOptions TrainConfig::optimizer_options(const ArenaLayout& layout) const {
   OptimizerOptions o;
   o.adamw.beta1 = float(beta1);
   o.adamw.beta2 = float(beta2);
   o.adamw.epsilon = float(epsilon);
-  o.adamw.weight_decay = float(weight_decay);
+  o.rules = rules_by_name(layout, weight_decay, patterns);
   o.clip_norm = clip_norm;
   o.order = reduce == "fast" ? ReduceOrder::fast : ReduceOrder::exact;
   return o;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "jobs/encoder_model.h"
+#include "jobs/parameter_patterns.h"
 #include "jobs/sharded_optimizer.h"
 #include "kernels/model/decoder.h"
 #include "runtime/base/config.h"
@@ -44,6 +45,7 @@ struct TrainConfig {
   std::int64_t evaluate_every = 0, evaluate_sequences = 64;
   std::string reduce = "exact";
   double beta1 = 0.9, beta2 = 0.98, epsilon = 1e-8, weight_decay = 0.01, clip_norm = 1.0;
+  ParameterPatterns patterns;
   CheckpointOptions checkpoint;
   double log_every = 10;
 
@@ -53,7 +55,8 @@ struct TrainConfig {
 
   // Samples of a piece in which sums are ordered.
   std::int64_t leaf() const { return leaf_size > 0 ? leaf_size : micro_batch; }
-  OptimizerOptions optimizer_options() const;
+  // Throws Error as rules_by_name() does.
+  OptimizerOptions optimizer_options(const ArenaLayout& layout) const;
   // The learning rate of a step, where the run has `steps`: a linear warm-up, then the schedule.
   double learning_rate_at(std::int64_t step, std::int64_t steps) const;
 };
