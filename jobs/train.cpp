@@ -84,7 +84,8 @@ class TrainRun {
          {c.schedule, c.learning_rate, c.final_rate, c.decay_share, double(c.warmup_steps), c.beta1,
           c.beta2, c.epsilon, c.weight_decay, c.clip_norm}},
         {"train.freeze", c.patterns.freeze},
-        {"optimizer.decay", c.patterns.decay}};
+        {"optimizer.decay", c.patterns.decay},
+        {"optimizer.ema", c.average_decay}};
     all.update(task_->identity());
     return all;
   }
@@ -101,6 +102,7 @@ class TrainRun {
                             {{"generation", checkpoints_.generation()}, {"step", step_}});
     } else {
       task_->initialize();
+      task_->optimizer().start_average();
     }
     task_->parameters_changed();
     if (step_ < total_steps_)
@@ -131,8 +133,21 @@ class TrainRun {
       skip(result);
     report(result, seconds_since(start));
     if (config_.evaluate_every > 0 && step_ % config_.evaluate_every == 0 && step_ < total_steps_)
-      evaluate();
+      evaluate_what_is_saved();
     fix_steps();
+  }
+
+  // The moving average takes the parameters' place, or gives it back.
+  void swap_average() {
+    if (config_.average_decay == 0) return;
+    task_->optimizer().swap_average();
+    task_->parameters_changed();
+  }
+
+  void evaluate_what_is_saved() {
+    swap_average();
+    evaluate();
+    swap_average();
   }
 
   // Figures on what is held out, for the record; null where there are none.
@@ -209,11 +224,13 @@ class TrainRun {
       const auto timed = context_.phases.measure("checkpoint");
       checkpoints_.save(snapshot());
     }
+    swap_average();
     if (const nlohmann::json figures = evaluate(); !figures.is_null())
       context_.result.update(figures);
     const auto timed = context_.phases.measure("save");
     nlohmann::json metadata = task_->model_metadata();
     metadata.update({{"steps", total_steps_}, {"dataset_digest", dataset_.manifest().digest}});
+    if (config_.average_decay > 0) metadata["ema"] = config_.average_decay;
     const Manifest model =
         save_model(comm_, context_.run_folder, task_->layout(), task_->optimizer().parameters(),
                    dataset_.folder() / kTokenizerFile, metadata);

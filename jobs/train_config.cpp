@@ -135,6 +135,9 @@ void TrainConfig::describe(Schema& s) {
       "\"token.embedding=0\"; the last pattern that matches counts");
   s.key("optimizer.clip_norm", &clip_norm, "",
         "largest norm of the whole gradient; 0: no clipping");
+  s.key("optimizer.ema", &average_decay, "",
+        "decay of an exponential moving average of the parameters, such as 0.999: the average is "
+        "what is measured and what is saved as the model; 0: none");
   s.duration("checkpoint.every", &checkpoint.every_seconds, "time between checkpoints");
   s.key("checkpoint.keep", &checkpoint.keep, "generations", "newest checkpoints to keep");
   s.duration("log.every", &log_every, "time between progress lines");
@@ -158,6 +161,8 @@ void TrainConfig::check() {
   if (span_share < 0 || span_share > 1) wrong("a share is between 0 and 1", "train.span_share", "");
   if (label_smoothing < 0 || label_smoothing >= 1 || z_loss < 0)
     wrong("expected 0 or more, and a smoothing below 1", "train.label_smoothing, train.z_loss", "");
+  if (average_decay < 0 || average_decay >= 1)
+    wrong("expected 0 or more, and less than 1", "optimizer.ema", "0.999 is usual");
   if (decay_share < 0 || decay_share > 1)
     wrong("a share is between 0 and 1", "optimizer.decay_share", "");
   if (warmup_steps < 0 || evaluate_every < 0 || evaluate_sequences < 0 || give_up_after < 1 ||
@@ -172,6 +177,7 @@ OptimizerOptions TrainConfig::optimizer_options(const ArenaLayout& layout) const
   o.adamw.epsilon = float(epsilon);
   o.rules = rules_by_name(layout, weight_decay, patterns);
   o.clip_norm = clip_norm;
+  o.average_decay = average_decay;
   o.order = reduce == "fast" ? ReduceOrder::fast : ReduceOrder::exact;
   return o;
 }

@@ -45,6 +45,7 @@ struct TrainConfig {
   std::int64_t evaluate_every = 0, evaluate_sequences = 64;
   std::string reduce = "exact";
   double beta1 = 0.9, beta2 = 0.98, epsilon = 1e-8, weight_decay = 0.01, clip_norm = 1.0;
+  double average_decay = 0;
   ParameterPatterns patterns;
   CheckpointOptions checkpoint;
   double log_every = 10;

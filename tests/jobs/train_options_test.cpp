@@ -112,6 +112,32 @@ TEST_F(TrainOptions, WeightDecaysByName) {
             result_of("plain")["model_digest"]);
 }
 
+// Without an average, a run of n steps saves the parameters after n steps.
+TEST_F(TrainOptions, TheMovingAverageIsWhatIsSavedAndMeasured) {
+  const std::string constant = "--set optimizer.schedule=constant ";
+  const std::string average = constant + "--set optimizer.ema=0.75 --set evaluate.every=7 ";
+  const std::string digest = one_digest("average", average);
+  EXPECT_EQ(digest_of(1, "average_unmeasured", constant + "--set optimizer.ema=0.75"), digest)
+      << "measuring on the way changes nothing";
+  digest_of(1, "average_short", average + "--set train.steps=3");
+  digest_of(1, "untrained_for_average", "--set train.steps=0");
+  auto expected = parameters_of("untrained_for_average");
+  for (const int steps : {1, 2, 3}) {
+    const std::string run = "steps" + std::to_string(steps);
+    digest_of(1, run, constant + "--set train.steps=" + std::to_string(steps));
+    for (const auto& [name, values] : parameters_of(run))
+      for (std::size_t i = 0; i < values.size(); ++i)
+        expected[name][i] = 0.75f * expected[name][i] + 0.25f * values[i];
+  }
+  for (const auto& [name, values] : parameters_of("average_short"))
+    for (std::size_t i = 0; i < values.size(); ++i)
+      ASSERT_NEAR(values[i], expected[name][i], 1e-6) << name;
+  EXPECT_NE(result_of("average_short")["heldout_loss"], result_of("steps3")["heldout_loss"]);
+  // Going on, and ending once more, after the end changes nothing either.
+  EXPECT_EQ(digest_of(2, "average", average), digest);
+  expect_refused("--set optimizer.ema=1", "optimizer.ema");
+}
+
 TEST_F(TrainOptions, PatternsThatMeanNothingAreRefused) {
   expect_refused("--set 'train.freeze=[\"layer7.*\"]'", "layer7.*");
   expect_refused("--set 'train.freeze=[\"*\"]'", "train.freeze");
