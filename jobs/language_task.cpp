@@ -95,6 +95,7 @@ class LanguageTask : public TrainTask {
                  compute),
         optimizer_(comm, decoder_.layout(), config.global_batch / config.leaf(),
                    config.optimizer_options(decoder_.layout()), phases) {
+    decoder_.recompute_activations(config.recompute);
     comm.attempt([&] {
       examples_ = examples_of(dataset);
       separator_ = choose_separator(dataset);

@@ -89,6 +89,10 @@ void TrainConfig::describe(Schema& s) {
   s.key("train.seed", &seed, "", "all randomness follows from it");
   s.choice("train.dtype", &dtype, {"auto", "bf16", "f32"},
            "type of the products; auto: bf16 where the processor multiplies it, else f32");
+  s.key(
+      "train.recompute", &recompute,
+      "keep only the layers' inputs, and compute their activations once more in the backward pass: "
+      "less memory, a quarter less speed, the same bytes");
   s.key("train.temperature", &temperature, "", "encoder: divides the similarities in the loss");
   s.key("train.span_share", &span_share, "",
         "encoder: share of pairs whose query is a run of words out of another passage of the "

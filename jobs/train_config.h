@@ -38,6 +38,7 @@ struct TrainConfig {
   ModelConfig model;
   std::int64_t steps = 1000, global_batch = 256, micro_batch = 64, leaf_size = 0, seed = 1;
   double budget_seconds = 0;
+  bool recompute = false;
   std::string dtype = "auto", schedule = "cosine";
   double learning_rate = 1e-3, final_rate = 0.05, decay_share = 0.2;
   double temperature = 0.05, span_share = 0, label_smoothing = 0, z_loss = 0;

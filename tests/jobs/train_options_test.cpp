@@ -138,6 +138,25 @@ TEST_F(TrainOptions, TheMovingAverageIsWhatIsSavedAndMeasured) {
   expect_refused("--set optimizer.ema=1", "optimizer.ema");
 }
 
+TEST_F(TrainOptions, RecomputedActivationsGiveTheSameModelInLessMemory) {
+  for (const char* kind : {"gpt2 --set batch.global=8", "llama --set batch.global=8",
+                           "encoder --set batch.global=16 --set batch.leaf=0"}) {
+    const std::string run = "recompute_" + std::string(kind).substr(0, 4);
+    const std::string more =
+        "--set train.steps=6 --set model.width=128 --set model.layers=6 "
+        "--set model.max_tokens=256 --set batch.micro=8 --set batch.leaf=8 "
+        "--set model.feed_forward=512 --set model.kind=" +
+        std::string(kind) + " ";
+    const std::string kept = digest_of(1, run, more);
+    EXPECT_EQ(digest_of(2, run + "_less", more + "--set train.recompute=true"), kept) << kind;
+    digest_of(1, run + "_least", more + "--set train.recompute=true");
+    EXPECT_LT(result_of(run + "_least")["peak_memory_bytes"], result_of(run)["peak_memory_bytes"])
+        << kind;
+    // It is no part of what a model follows from: a run may go on with it.
+    EXPECT_EQ(digest_of(2, run, more + "--set train.recompute=true"), kept) << kind;
+  }
+}
+
 TEST_F(TrainOptions, PatternsThatMeanNothingAreRefused) {
   expect_refused("--set 'train.freeze=[\"layer7.*\"]'", "layer7.*");
   expect_refused("--set 'train.freeze=[\"*\"]'", "train.freeze");
