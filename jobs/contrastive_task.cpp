@@ -53,9 +53,10 @@ class ContrastiveTask : public TrainTask {
                           config.span_share}),
         encoder_(start_ ? start_->shape : config.model.encoder(vocabulary_of(dataset)), compute),
         optimizer_(comm, encoder_.layout(), config.global_batch / config.micro_batch,
-                   config.optimizer_options(), phases),
+                   config.optimizer_options(encoder_.layout()), phases),
         trainer_(comm, encoder_, optimizer_,
                  {config.global_batch, config.micro_batch, float(config.temperature)}, phases) {
+    encoder_.recompute_activations(config.recompute);
     if (config.steps > 0 && loader_.documents() < config.global_batch)
       throw Error(
           ExitCode::usage,

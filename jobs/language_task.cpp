@@ -104,7 +104,8 @@ class LanguageTask : public TrainTask {
                                      : config.model.decoder(vocabulary_of(dataset)),
                               compute)),
         optimizer_(comm, decoder_.layout(), config.global_batch / config.leaf(),
-                   config.optimizer_options(), phases) {
+                   config.optimizer_options(decoder_.layout()), phases) {
+    decoder_.recompute_activations(config.recompute);
     comm.attempt([&] {
       if (adapters_) load_frozen_parameters(*start_, decoder_);
       examples_ = examples_of(dataset);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/optim/gradient_norm.h"
+#include "kernels/optim/moving_average.h"
 
 namespace tutti {
 namespace {
@@ -30,15 +31,19 @@ ShardedOptimizer::ShardedOptimizer(Comm& comm, const ArenaLayout& layout, std::i
       parameters_(layout.padded_size()),
       first_moment_(std::max<std::int64_t>(my_slice().size(), 1)),
       second_moment_(std::max<std::int64_t>(my_slice().size(), 1)),
+      average_(averages() ? first_moment_.size() : 0),
       reduction_(comm, layout.padded_size(), leaves, slices_, options.order) {}
 
 std::vector<ArraySlice> ShardedOptimizer::slices(Range parameters) {
   const std::int64_t size = layout_.padded_size();
-  return {slice_of("parameters", size, parameters,
-                   parameters_.span().subspan(std::size_t(parameters.begin),
-                                              std::size_t(parameters.size()))),
-          slice_of("first_moment", size, my_slice(), my_part(first_moment_)),
-          slice_of("second_moment", size, my_slice(), my_part(second_moment_))};
+  std::vector<ArraySlice> all = {
+      slice_of("parameters", size, parameters,
+               parameters_.span().subspan(std::size_t(parameters.begin),
+                                          std::size_t(parameters.size()))),
+      slice_of("first_moment", size, my_slice(), my_part(first_moment_)),
+      slice_of("second_moment", size, my_slice(), my_part(second_moment_))};
+  if (averages()) all.push_back(slice_of("average", size, my_slice(), my_part(average_)));
+  return all;
 }
 
 FinalGradients ShardedOptimizer::on_final() {
@@ -50,6 +55,7 @@ double ShardedOptimizer::reduce(double scale) {
   const auto timed = phases_.measure("reduce");
   gradient_ = reduction_.finish();
   phases_.add_hidden("reduce", reduction_.hidden_seconds());
+  clear_frozen(layout_, options_.rules, my_slice().begin, gradient_);
   std::vector<double> squares(std::size_t(my_slice().size() / kArenaBlock));
   block_square_sums(gradient_, squares);
   scale_ = scale;
@@ -59,8 +65,6 @@ double ShardedOptimizer::reduce(double scale) {
 
 void ShardedOptimizer::update(std::int64_t step, double learning_rate) {
   const Range slice = my_slice();
-  const std::span<float> mine =
-      parameters_.span().subspan(std::size_t(slice.begin), std::size_t(slice.size()));
   {
     const auto timed = phases_.measure("optimizer");
     AdamWOptions adamw = options_.adamw;
@@ -69,12 +73,31 @@ void ShardedOptimizer::update(std::int64_t step, double learning_rate) {
     // More ranks than arena blocks leave some without any.
     if (slice.size() > 0)
       adamw_update(layout_, adamw, step + 1, scale,
-                   {slice.begin, mine, gradient_, my_part(first_moment_), my_part(second_moment_)});
+                   {slice.begin, my_parameters(), gradient_, my_part(first_moment_),
+                    my_part(second_moment_)},
+                   options_.rules);
+    if (averages())
+      update_moving_average(float(options_.average_decay), my_parameters(), my_part(average_));
   }
+  gather_parameters();
+}
+
+void ShardedOptimizer::start_average() {
+  if (averages()) std::ranges::copy(my_parameters(), average_.begin());
+}
+
+void ShardedOptimizer::swap_average() {
+  if (!averages()) return;
+  std::ranges::swap_ranges(my_parameters(), my_part(average_));
+  gather_parameters();
+}
+
+void ShardedOptimizer::gather_parameters() {
   const auto timed = phases_.measure("reduce");
   std::vector<std::int64_t> bytes;
   for (const Range& s : slices_) bytes.push_back(s.size() * std::int64_t(sizeof(float)));
-  comm_.all_gather_bytes(std::as_bytes(mine), std::as_writable_bytes(parameters_.span()), bytes);
+  comm_.all_gather_bytes(std::as_bytes(my_parameters()), std::as_writable_bytes(parameters_.span()),
+                         bytes);
 }
 
 }  // namespace tutti

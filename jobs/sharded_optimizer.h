@@ -18,14 +18,17 @@ namespace tutti {
 
 struct OptimizerOptions {
   AdamWOptions adamw;
-  double clip_norm = 1.0;  // of the whole gradient; 0: no clipping
+  std::vector<ParameterRule> rules;  // one a parameter
+  double clip_norm = 1.0;            // of the whole gradient; 0: no clipping
+  double average_decay = 0;          // of the moving average of parameters; 0: there is none
   ReduceOrder order = ReduceOrder::exact;
 };
 
 // Parameters stand whole on every rank, moments in slices of whole arena blocks (ZeRO-1,
 // Rajbhandari et al., 2020). The gradient is a fixed-order sum over leaves, of which each rank has
 // a contiguous range, so that neither it nor its norm depends on the number of ranks. Collective
-// but for what returns a view.
+// but for what returns a view. A moving average of the parameters, where one is kept, is sliced as
+// the moments are.
 class ShardedOptimizer {
  public:
   // `layout` outlives the optimizer. `leaves` are the pieces of the global batch.
@@ -36,7 +39,8 @@ class ShardedOptimizer {
   Range my_leaves() const { return reduction_.my_leaves(); }
   std::span<float> parameters() { return parameters_.span(); }
 
-  // Arrays for a checkpoint: this rank's slice of the moments, and `parameters` of the parameters.
+  // Arrays for a checkpoint: this rank's slice of moments and average, and `parameters` of the
+  // parameters.
   std::vector<ArraySlice> slices(Range parameters);
   std::vector<ArraySlice> my_slices() { return slices(my_slice()); }
   std::vector<ArraySlice> all_slices() { return slices({0, layout_.padded_size()}); }
@@ -48,15 +52,28 @@ class ShardedOptimizer {
   FinalGradients on_final();
   void push_leaf() { reduction_.push_leaf(); }
 
-  // Sums the leaves up and scatters the sum. Returns its norm, times `scale`, which is what the sum
-  // is to be multiplied by (one over the number of samples, where leaves hold sums over samples).
+  // Sums the leaves up and scatters the sum. Returns its norm without frozen parameters, times
+  // `scale`, which is what the sum is to be multiplied by (one over the number of samples, where
+  // leaves hold sums over samples).
   double reduce(double scale = 1);
 
   // AdamW on this rank's slice, with clipping by the norm that reduce() returned; parameters are
   // then whole again on all ranks. `step` counts from 0.
   void update(std::int64_t step, double learning_rate);
 
+  // The moving average starts at what the parameters are now.
+  void start_average();
+  // Parameters and their average change places, on all ranks; a second call undoes the first.
+  // Nothing happens where no average is kept.
+  void swap_average();
+
  private:
+  bool averages() const { return options_.average_decay > 0; }
+  std::span<float> my_parameters() {
+    return parameters_.span().subspan(std::size_t(my_slice().begin),
+                                      std::size_t(my_slice().size()));
+  }
+  void gather_parameters();
   Range my_slice() const { return slices_[std::size_t(comm_.rank())]; }
   std::span<float> my_part(AlignedBuffer<float>& array) {
     return array.span().first(std::size_t(my_slice().size()));
@@ -68,6 +85,7 @@ class ShardedOptimizer {
   PhaseTimer& phases_;
   std::vector<Range> slices_;  // of the arena, one a rank
   AlignedBuffer<float> parameters_, first_moment_, second_moment_;
+  AlignedBuffer<float> average_;  // where one is kept
   GradientReduction reduction_;
   std::span<float> gradient_;  // this rank's slice of the sum
   double scale_ = 1, norm_ = 0;

@@ -83,7 +83,10 @@ class TrainRun {
         {"batch.micro", c.micro_batch},
         {"optimizer",
          {c.schedule, c.learning_rate, c.final_rate, c.decay_share, double(c.warmup_steps), c.beta1,
-          c.beta2, c.epsilon, c.weight_decay, c.clip_norm}}};
+          c.beta2, c.epsilon, c.weight_decay, c.clip_norm}},
+        {"train.freeze", c.patterns.freeze},
+        {"optimizer.decay", c.patterns.decay},
+        {"optimizer.ema", c.average_decay}};
     all.update(task_->identity());
     return all;
   }
@@ -100,6 +103,7 @@ class TrainRun {
                             {{"generation", checkpoints_.generation()}, {"step", step_}});
     } else {
       task_->initialize();
+      task_->optimizer().start_average();
     }
     task_->parameters_changed();
     if (step_ < total_steps_)
@@ -130,8 +134,21 @@ class TrainRun {
       skip(result);
     report(result, seconds_since(start));
     if (config_.evaluate_every > 0 && step_ % config_.evaluate_every == 0 && step_ < total_steps_)
-      evaluate();
+      evaluate_what_is_saved();
     fix_steps();
+  }
+
+  // The moving average takes the parameters' place, or gives it back.
+  void swap_average() {
+    if (config_.average_decay == 0) return;
+    task_->optimizer().swap_average();
+    task_->parameters_changed();
+  }
+
+  void evaluate_what_is_saved() {
+    swap_average();
+    evaluate();
+    swap_average();
   }
 
   // Figures on what is held out, for the record; null where there are none.
@@ -208,6 +225,7 @@ class TrainRun {
       const auto timed = context_.phases.measure("checkpoint");
       checkpoints_.save(snapshot());
     }
+    swap_average();
     if (const nlohmann::json figures = evaluate(); !figures.is_null())
       context_.result.update(figures);
     const auto timed = context_.phases.measure("save");
@@ -216,6 +234,7 @@ class TrainRun {
     if (metadata.contains(kAdaptersKey))
       metadata[kAdaptersKey]["base_folder"] =
           std::filesystem::absolute(config_.model.from).lexically_normal().string();
+    if (config_.average_decay > 0) metadata["ema"] = config_.average_decay;
     const Manifest model =
         save_model(comm_, context_.run_folder, task_->layout(), task_->optimizer().parameters(),
                    dataset_.folder() / kTokenizerFile, metadata);

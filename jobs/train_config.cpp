@@ -110,6 +110,10 @@ void TrainConfig::describe(Schema& s) {
   s.key("train.seed", &seed, "", "all randomness follows from it");
   s.choice("train.dtype", &dtype, {"auto", "bf16", "f32"},
            "type of the products; auto: bf16 where the processor multiplies it, else f32");
+  s.key(
+      "train.recompute", &recompute,
+      "keep only the layers' inputs, and compute their activations once more in the backward pass: "
+      "less memory, a quarter less speed, the same bytes");
   s.key("train.temperature", &temperature, "", "encoder: divides the similarities in the loss");
   s.key("train.span_share", &span_share, "",
         "encoder: share of pairs whose query is a run of words out of another passage of the "
@@ -118,6 +122,9 @@ void TrainConfig::describe(Schema& s) {
         "language models: share of the target spread over all tokens");
   s.key("train.z_loss", &z_loss, "",
         "language models: weight of the squared logarithm of the softmax's sum");
+  s.key("train.freeze", &patterns.freeze,
+        "patterns of parameters that never change, such as \"token.embedding\" or \"layer0.*\"; "
+        "their gradient is still computed, but counts in no norm");
   s.key("train.give_up_after", &give_up_after, "steps",
         "end with code 65 after so many non-finite steps in a row");
   s.key("evaluate.every", &evaluate_every, "steps",
@@ -147,8 +154,15 @@ void TrainConfig::describe(Schema& s) {
   s.key("optimizer.beta2", &beta2, "", "decay of AdamW's second moment");
   s.key("optimizer.epsilon", &epsilon, "", "AdamW's epsilon");
   s.key("optimizer.weight_decay", &weight_decay, "", "decoupled weight decay of matrices");
+  s.key(
+      "optimizer.decay", &patterns.decay,
+      "weight decay by name, in place of optimizer.weight_decay, such as \"layer*.norm*=0.01\" or "
+      "\"token.embedding=0\"; the last pattern that matches counts");
   s.key("optimizer.clip_norm", &clip_norm, "",
         "largest norm of the whole gradient; 0: no clipping");
+  s.key("optimizer.ema", &average_decay, "",
+        "decay of an exponential moving average of the parameters, such as 0.999: the average is "
+        "what is measured and what is saved as the model; 0: none");
   s.duration("checkpoint.every", &checkpoint.every_seconds, "time between checkpoints");
   s.key("checkpoint.keep", &checkpoint.keep, "generations", "newest checkpoints to keep");
   s.duration("log.every", &log_every, "time between progress lines");
@@ -173,6 +187,8 @@ void TrainConfig::check() {
   if (span_share < 0 || span_share > 1) wrong("a share is between 0 and 1", "train.span_share", "");
   if (label_smoothing < 0 || label_smoothing >= 1 || z_loss < 0)
     wrong("expected 0 or more, and a smoothing below 1", "train.label_smoothing, train.z_loss", "");
+  if (average_decay < 0 || average_decay >= 1)
+    wrong("expected 0 or more, and less than 1", "optimizer.ema", "0.999 is usual");
   if (decay_share < 0 || decay_share > 1)
     wrong("a share is between 0 and 1", "optimizer.decay_share", "");
   if (warmup_steps < 0 || evaluate_every < 0 || evaluate_sequences < 0 || give_up_after < 1 ||
@@ -180,13 +196,14 @@ void TrainConfig::check() {
     wrong("a count is too small", "configuration", "");
 }
 
-OptimizerOptions TrainConfig::optimizer_options() const {
+OptimizerOptions TrainConfig::optimizer_options(const ArenaLayout& layout) const {
   OptimizerOptions o;
   o.adamw.beta1 = float(beta1);
   o.adamw.beta2 = float(beta2);
   o.adamw.epsilon = float(epsilon);
-  o.adamw.weight_decay = float(weight_decay);
+  o.rules = rules_by_name(layout, weight_decay, patterns);
   o.clip_norm = clip_norm;
+  o.average_decay = average_decay;
   o.order = reduce == "fast" ? ReduceOrder::fast : ReduceOrder::exact;
   return o;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "jobs/encoder_model.h"
+#include "jobs/parameter_patterns.h"
 #include "jobs/sharded_optimizer.h"
 #include "kernels/model/decoder.h"
 #include "runtime/base/config.h"
@@ -50,6 +51,7 @@ struct TrainConfig {
   LoraConfig lora;
   std::int64_t steps = 1000, global_batch = 256, micro_batch = 64, leaf_size = 0, seed = 1;
   double budget_seconds = 0;
+  bool recompute = false;
   std::string dtype = "auto", schedule = "cosine";
   double learning_rate = 1e-3, final_rate = 0.05, decay_share = 0.2;
   double temperature = 0.05, span_share = 0, label_smoothing = 0, z_loss = 0;
@@ -57,6 +59,8 @@ struct TrainConfig {
   std::int64_t evaluate_every = 0, evaluate_sequences = 64;
   std::string reduce = "exact";
   double beta1 = 0.9, beta2 = 0.98, epsilon = 1e-8, weight_decay = 0.01, clip_norm = 1.0;
+  double average_decay = 0;
+  ParameterPatterns patterns;
   CheckpointOptions checkpoint;
   double log_every = 10;
 
@@ -66,7 +70,8 @@ struct TrainConfig {
 
   // Samples of a piece in which sums are ordered.
   std::int64_t leaf() const { return leaf_size > 0 ? leaf_size : micro_batch; }
-  OptimizerOptions optimizer_options() const;
+  // Throws Error as rules_by_name() does.
+  OptimizerOptions optimizer_options(const ArenaLayout& layout) const;
   // The learning rate of a step, where the run has `steps`: a linear warm-up, then the schedule.
   double learning_rate_at(std::int64_t step, std::int64_t steps) const;
 };

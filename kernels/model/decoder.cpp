@@ -82,6 +82,7 @@ class Decoder::Pass {
   bool frozen() const { return adapters_.has_value(); }
   const Adapters* adapters() const { return frozen() ? &*adapters_ : nullptr; }
 
+  virtual void recompute_activations(bool recompute) = 0;
   virtual void load(std::span<const float> parameters) = 0;
   virtual void load_head(std::span<const bf16> weights) = 0;
   virtual void losses(const TokenBatch& batch, std::span<const std::int32_t> targets,
@@ -131,6 +132,7 @@ class Decoder::TypedPass final : public Decoder::Pass {
         body_(shape_.body, places_, backend, this->adapters()),
         head_pass_(shape_.body.vocabulary, shape_.body.width, body_.panel_rows(), backend) {}
 
+  void recompute_activations(bool recompute) override { body_.recompute_activations(recompute); }
   void load(std::span<const float> parameters) override {
     if (frozen()) {
       body_.load_frozen(matrices_.data(), vectors_.data());
@@ -319,6 +321,11 @@ void Decoder::load_parameters(std::span<const float> parameters) {
   pass_->loaded_ = true;
   pass_->kept_tokens_ = -1;
   pass_->load(parameters);
+}
+
+void Decoder::recompute_activations(bool recompute) {
+  pass_->kept_tokens_ = -1;
+  pass_->recompute_activations(recompute);
 }
 
 double Decoder::loss(const TokenBatch& batch, std::span<const std::int32_t> targets,

@@ -73,6 +73,11 @@ class Decoder {
   // referenced until the next call and must not change meanwhile.
   void load_parameters(std::span<const float> parameters);
 
+  // From the next forward pass on: whether a pass keeps only the layers' inputs for its backward
+  // pass, which then computes each layer's activations once more: less memory for a third more work
+  // in products, and the same bytes.
+  void recompute_activations(bool recompute);
+
   // The sum of the tokens' losses, targets[t] being what follows tokens[t], or negative where
   // nothing is asked. losses[t] is the token's own; the span may be empty.
   double loss(const TokenBatch& batch, std::span<const std::int32_t> targets,

@@ -57,6 +57,7 @@ class Encoder::Pass {
   }
   virtual ~Pass() = default;
 
+  virtual void recompute_activations(bool recompute) = 0;
   virtual void load(std::span<const float> parameters) = 0;
   virtual void forward(const TokenBatch& batch, std::span<float> embeddings, bool keep) = 0;
   virtual void backward(const TokenBatch& batch, std::span<const float> d_embeddings,
@@ -83,6 +84,9 @@ class Encoder::TypedPass final : public Encoder::Pass {
   TypedPass(const EncoderShape& shape, ProductBackend backend)
       : Pass(shape, dtype_of<T>), transformer_(body_, places_, backend) {}
 
+  void recompute_activations(bool recompute) override {
+    transformer_.recompute_activations(recompute);
+  }
   void load(std::span<const float> parameters) override { transformer_.load(parameters.data()); }
 
   void forward(const TokenBatch& batch, std::span<float> embeddings, bool keep) override {
@@ -155,6 +159,11 @@ void Encoder::load_parameters(std::span<const float> parameters) {
   pass_->loaded_ = true;
   pass_->kept_tokens_ = -1;
   pass_->load(parameters);
+}
+
+void Encoder::recompute_activations(bool recompute) {
+  pass_->kept_tokens_ = -1;
+  pass_->recompute_activations(recompute);
 }
 
 void Encoder::embed(const TokenBatch& batch, std::span<float> embeddings) {

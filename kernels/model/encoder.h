@@ -64,6 +64,11 @@ class Encoder {
   // referenced until the next call and must not change meanwhile.
   void load_parameters(std::span<const float> parameters);
 
+  // From the next forward pass on: whether a pass keeps only the layers' inputs for its backward
+  // pass, which then computes each layer's activations once more: less memory for a third more work
+  // in products, and the same bytes.
+  void recompute_activations(bool recompute);
+
   // Embeddings [batch.size(), width], row by row. Keeps no activations: memory for one layer.
   void embed(const TokenBatch& batch, std::span<float> embeddings);
 

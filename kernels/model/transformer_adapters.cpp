@@ -88,7 +88,7 @@ void TransformerPass<T>::pack_for_finish(std::int64_t index) {
 
 template <class T>
 void TransformerPass<T>::embed_frozen_rows(const TokenBatch& batch, std::int64_t panel) {
-  const MatrixView<float> x = panel_of(layer(0).x, panel);
+  const MatrixView<float> x = input_panel(0, panel);
   for (std::int64_t r = 0; r < panel_rows_; ++r) {
     const std::int64_t t = panel * panel_rows_ + r;
     std::fill_n(x.row(r), x.cols, 0.0f);

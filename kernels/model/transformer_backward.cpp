@@ -38,6 +38,7 @@ MatrixView<bf16> TransformerPass<T>::narrow_panel(Residual& residual, std::int64
 
 template <class T>
 void TransformerPass<T>::start_backward(const TokenBatch& batch) {
+  keep_ = true;
   for (Residual* residual : {&d_out_, &d_middle_, &d_in_}) {
     residual->wide.grow(rows_);
     if constexpr (!std::is_same_v<T, float>) residual->narrow.grow(rows_);
@@ -181,7 +182,7 @@ void TransformerPass<T>::back_qkv(std::int64_t index, std::int64_t panel) {
   linear.backward(panel_of(d_qkv_, panel).data, d_h.data, product_scratch(linear));
   add_d_low(index, Part::qkv, panel, panel_of(d_qkv_, panel).data, d_h.data);
   layer_norm_backward({.d_out = d_h,
-                       .x = panel_of(l.x, panel),
+                       .x = input_panel(index, panel),
                        .statistics = l.norm1.at(panel * panel_rows_),
                        .gain = parameter(places_.layers[index].norm1.gain),
                        .d_skip = join(d_h, panel_of(d_middle_.wide, panel)),
@@ -280,6 +281,7 @@ void TransformerPass<T>::backward(const TokenBatch& batch, std::span<float> grad
     final_from(places_.final_norm.gain);
   }
   for (std::int64_t index = shape_.layers - 1; index >= 0; --index) {
+    if (recompute_) recompute(index, batch);
     if (frozen()) pack_frozen(index, kAllParts, Direction::backward);
     parallel_for_dynamic(panels_, [&](std::int64_t panel) { back_middle(index, panel); });
     back_attention(index, batch);

@@ -2,8 +2,6 @@
 
 #include "kernels/core/parallel.h"
 #include "kernels/model/transformer_pass.h"
-#include "kernels/ops/gelu.h"
-#include "kernels/ops/swiglu.h"
 
 namespace tutti {
 namespace {
@@ -140,7 +138,6 @@ MatrixView<float> TransformerPass<T>::float_target(MatrixView<T> target, Slot sl
 
 template <class T>
 void TransformerPass<T>::grow_layer(Layer& layer, bool whole) {
-  layer.x.grow(rows_);
   layer.qkv.grow(rows_ + kAttentionStep);
   layer.context.grow(rows_ + kAttentionStep);
   if (causal()) layer.log_sums.grow(rows_);
@@ -168,7 +165,8 @@ void TransformerPass<T>::place_probabilities(const TokenBatch& batch) {
 
 template <class T>
 void TransformerPass<T>::start(const TokenBatch& batch, bool keep, const AttentionHook<T>* hook) {
-  keep_ = keep;
+  keep_ = keep && !recompute_;
+  keep_inputs_ = keep;
   tokens_ = static_cast<std::int64_t>(batch.tokens.size());
   panels_ = (tokens_ + panel_rows_ - 1) / panel_rows_;
   rows_ = panels_ * panel_rows_;
@@ -179,7 +177,8 @@ void TransformerPass<T>::start(const TokenBatch& batch, bool keep, const Attenti
   if (hook != nullptr && hook->positions() != nullptr)
     std::copy_n(hook->positions(), tokens_, positions_.begin());
   if (!causal()) place_probabilities(batch);
-  for (std::int64_t l = 0; l < (keep ? shape_.layers : 1); ++l) grow_layer(*layers_[l], keep);
+  for (std::int64_t l = 0; l < (keep_inputs_ ? shape_.layers : 1); ++l) layers_[l]->x.grow(rows_);
+  for (std::int64_t l = 0; l < (keep_ ? shape_.layers : 1); ++l) grow_layer(*layers_[l], keep);
   if (norms_after()) normed_.grow(rows_);
   last_x_.grow(rows_);
   last_h_.grow(rows_);
@@ -195,7 +194,7 @@ void TransformerPass<T>::start(const TokenBatch& batch, bool keep, const Attenti
 // they stay finite, and their gradients are zero.
 template <class T>
 void TransformerPass<T>::embed_rows(const TokenBatch& batch, std::int64_t panel) {
-  const MatrixView<float> x = panel_of(layer(0).x, panel);
+  const MatrixView<float> x = input_panel(0, panel);
   if (frozen()) return embed_frozen_rows(batch, panel);
   const float* tokens = parameter(places_.token);
   const float* positions = parameter(places_.position);
@@ -229,19 +228,20 @@ void TransformerPass<T>::sum_and_norm(const Sum& sum, MatrixView<T> h) {
 }
 
 template <class T>
-void TransformerPass<T>::first_norm(std::int64_t panel) {
-  Layer& l = layer(0);
+void TransformerPass<T>::first_norm(std::int64_t index, std::int64_t panel) {
+  Layer& l = layer(index);
+  const MatrixView<float> x = input_panel(index, panel);
   const MatrixView<T> h = kept_or_scratch(l.h1, panel, kH1, shape_.width);
-  const LayerNormWeights weights = norm(places_.layers[0].norm1);
+  const LayerNormWeights weights = norm(places_.layers[index].norm1);
   const LayerNormStatistics statistics = l.norm1.at(panel * panel_rows_);
   if (norms_after()) {
     const MatrixView<float> normed = panel_of(normed_, panel);
-    layer_norm<float>(panel_of(l.x, panel), weights, normed, statistics);
+    layer_norm<float>(x, weights, normed, statistics);
     add_bias<T>(normed, nullptr, h);
   } else {
-    layer_norm<T>(panel_of(l.x, panel), weights, h, statistics);
+    layer_norm<T>(x, weights, h, statistics);
   }
-  project_qkv(0, panel, h);
+  project_qkv(index, panel, h);
 }
 
 template <class T>
@@ -277,90 +277,50 @@ void TransformerPass<T>::attend(std::int64_t index, const TokenBatch& batch,
   });
 }
 
-// gelu(h W1^T + b1) W2^T -> out, over blocks of the inner dimension whose weights and activations
-// stay in cache.
+// From the attention's output to the feed-forward part's input, h2. Returns what goes around it.
 template <class T>
-void TransformerPass<T>::feed_forward(std::int64_t index, std::int64_t panel, MatrixView<const T> h,
-                                      MatrixView<float> out) {
+MatrixView<float> TransformerPass<T>::finish_attention(std::int64_t index, std::int64_t panel,
+                                                       MatrixView<T> h2) {
   Layer& l = layer(index);
-  const Linear &ff1 = packed(index).ff1, &ff2 = packed(index).ff2;
-  const float* bias = parameter(places_.layers[index].ff1.bias);
-  const MatrixView<T> u = kept_or_scratch(l.u, panel, kU, shape_.feed_forward);
-  const MatrixView<T> g = kept_or_scratch(l.g, panel, kG, shape_.feed_forward);
-  const MatrixView<float> before = float_target(u, kWide2);
-  const std::int64_t size = ff1.block_size();
-  find_low(index, Part::ff1, panel, h.data);
-  for (std::int64_t block = 0; block < ff1.blocks(); ++block) {
-    ff1.forward_block(block, h.data, before.data, product_scratch(ff1));
-    add_low_block(index, Part::ff1, panel, block, before.data);
-    bias_gelu<T>(block_of<float>(before, block, size), bias + block * size,
-                 block_of(u, block, size), block_of(g, block, size), shape_.gelu);
-    ff2.forward_block(block, g.data, out.data, product_scratch(ff2));
-  }
-  add_low(index, Part::ff2, panel, g.data, out.data);
-}
-
-// (silu(h W_gate^T) * (h W_up^T)) W2^T -> out, in the same way.
-template <class T>
-void TransformerPass<T>::gated_feed_forward(std::int64_t index, std::int64_t panel,
-                                            MatrixView<const T> h, MatrixView<float> out) {
-  Layer& l = layer(index);
-  const Linear &gate = packed(index).ff1, &up = *packed(index).up, &ff2 = packed(index).ff2;
-  const MatrixView<T> u = kept_or_scratch(l.u, panel, kU, shape_.feed_forward);
-  const MatrixView<T> v = kept_or_scratch(l.v, panel, kV, shape_.feed_forward);
-  const MatrixView<T> g = kept_or_scratch(l.g, panel, kG, shape_.feed_forward);
-  const MatrixView<float> gates = float_target(u, kWide2), ups = float_target(v, kWide3);
-  const std::int64_t size = gate.block_size();
-  for (const Part part : {Part::ff1, Part::up}) find_low(index, part, panel, h.data);
-  for (std::int64_t block = 0; block < gate.blocks(); ++block) {
-    gate.forward_block(block, h.data, gates.data, product_scratch(gate));
-    up.forward_block(block, h.data, ups.data, product_scratch(up));
-    add_low_block(index, Part::ff1, panel, block, gates.data);
-    add_low_block(index, Part::up, panel, block, ups.data);
-    swiglu<T>(block_of(gates, block, size), block_of(ups, block, size), block_of(u, block, size),
-              block_of(v, block, size), block_of(g, block, size));
-    ff2.forward_block(block, g.data, out.data, product_scratch(ff2));
-  }
-  add_low(index, Part::ff2, panel, g.data, out.data);
+  const LayerPlaces& p = places_.layers[index];
+  const Linear& out = packed(index).out;
+  const MatrixView<float> product = scratch_panel<float>(kWide, shape_.width);
+  const T* context = panel_of(l.context, panel).data;
+  out.forward(context, product.data, product_scratch(out));
+  add_low(index, Part::out, panel, context, product.data);
+  const MatrixView<float> x = input_panel(index, panel);
+  const MatrixView<float> middle = keep_inputs_ ? panel_of(l.middle, panel) : x;
+  // What goes around the attention, and around the feed-forward part.
+  const MatrixView<float> before = norms_after() ? panel_of(normed_, panel) : x;
+  const MatrixView<float> between =
+      norms_after() ? scratch_panel<float>(kNorm, shape_.width) : middle;
+  sum_and_norm({before, product, parameter(p.out.bias), norm(p.norm2), middle,
+                l.norm2.at(panel * panel_rows_), between},
+               h2);
+  return between;
 }
 
 // From the attention's output to the next layer's queries, keys and values, all in cache.
 template <class T>
 void TransformerPass<T>::finish_layer(std::int64_t index, std::int64_t panel) {
-  Layer& l = layer(index);
-  const LayerPlaces& p = places_.layers[index];
-  const Linear& out = packed(index).out;
+  const float* bias = parameter(places_.layers[index].ff2.bias);
   const std::int64_t row = panel * panel_rows_;
-
+  const MatrixView<T> h2 = kept_or_scratch(layer(index).h2, panel, kH2, shape_.width);
+  const MatrixView<float> between = finish_attention(index, panel, h2);
   const MatrixView<float> product = scratch_panel<float>(kWide, shape_.width);
-  const T* context = panel_of(l.context, panel).data;
-  out.forward(context, product.data, product_scratch(out));
-  add_low(index, Part::out, panel, context, product.data);
-  const MatrixView<float> x = panel_of(l.x, panel);
-  const MatrixView<float> middle = keep_ ? panel_of(l.middle, panel) : x;
-  const MatrixView<T> h2 = kept_or_scratch(l.h2, panel, kH2, shape_.width);
-  // What goes around the attention, and around the feed-forward part.
-  const MatrixView<float> before = norms_after() ? panel_of(normed_, panel) : x;
-  const MatrixView<float> between =
-      norms_after() ? scratch_panel<float>(kNorm, shape_.width) : middle;
-  sum_and_norm(
-      {before, product, parameter(p.out.bias), norm(p.norm2), middle, l.norm2.at(row), between},
-      h2);
-  if (gated())
-    gated_feed_forward(index, panel, h2, product);
-  else
-    feed_forward(index, panel, h2, product);
+  run_feed_forward(index, panel, h2, product);
 
   if (index + 1 == shape_.layers) {
-    residual_layer_norm<float>(between, product, parameter(p.ff2.bias), norm(norm_after(index)),
+    residual_layer_norm<float>(between, product, bias, norm(norm_after(index)),
                                panel_of(last_x_, panel), panel_of(last_h_, panel),
                                last_norm_.at(row));
     return;
   }
   Layer& next = layer(index + 1);
   const MatrixView<T> h1 = kept_or_scratch(next.h1, panel, kH1, shape_.width);
-  sum_and_norm({between, product, parameter(p.ff2.bias), norm(norm_after(index)),
-                panel_of(next.x, panel), next.norm1.at(row), before},
+  const MatrixView<float> around = norms_after() ? panel_of(normed_, panel) : MatrixView<float>();
+  sum_and_norm({between, product, bias, norm(norm_after(index)), input_panel(index + 1, panel),
+                next.norm1.at(row), around},
                h1);
   project_qkv(index + 1, panel, h1);
 }
@@ -371,7 +331,7 @@ void TransformerPass<T>::forward(const TokenBatch& batch, bool keep, AttentionHo
   if (frozen()) pack_frozen(0, {Part::qkv}, Direction::forward);
   parallel_for_dynamic(panels_, [&](std::int64_t panel) {
     embed_rows(batch, panel);
-    first_norm(panel);
+    first_norm(0, panel);
   });
   for (std::int64_t index = 0; index < shape_.layers; ++index) {
     attend(index, batch, hook);

@@ -106,6 +106,10 @@ class TransformerPass {
   // Packs the adapters of an arena.
   void load_adapters(const float* arena);
 
+  // From the next forward pass on: whether only the layers' inputs are kept, from which the
+  // backward pass computes a layer's activations, the same bytes, before it goes through it.
+  void recompute_activations(bool recompute) { recompute_ = recompute; }
+
   // Keeps what the backward pass needs only where `keep` says so.
   void forward(const TokenBatch& batch, bool keep, AttentionHook<T>* hook = nullptr);
 
@@ -143,7 +147,7 @@ class TransformerPass {
     LayerNormStatistics at(std::int64_t row) { return {mean.data() + row, rstd.data() + row}; }
     void grow(std::int64_t rows) { mean.grow(rows), rstd.grow(rows); }
   };
-  // A layer's activations. The second half is kept for the backward pass only.
+  // A layer's input, `x`, and its activations. The second half is kept for the backward pass only.
   struct Layer {
     explicit Layer(const TransformerShape& s)
         : x(s.width),
@@ -220,7 +224,10 @@ class TransformerPass {
   const NormPlaces& norm_after(std::int64_t layer) const;
   bool frozen() const { return adapters_ != nullptr; }
   PackedLayer& packed(std::int64_t index) { return packed_[frozen() ? 0 : index]; }
-  Layer& layer(std::int64_t index) { return *layers_[keep_ ? index : 0]; }
+  Layer& layer(std::int64_t index) { return *layers_[keep_ && !recompute_ ? index : 0]; }
+  MatrixView<float> input_panel(std::int64_t index, std::int64_t panel) {
+    return panel_of(layers_[keep_inputs_ ? index : 0]->x, panel);
+  }
 
   // Panel `index` of a matrix of activations, and scratch matrices of that size.
   template <class U>
@@ -278,11 +285,15 @@ class TransformerPass {
   void gated_feed_forward(std::int64_t index, std::int64_t panel, MatrixView<const T> h,
                           MatrixView<float> out);
   void project_qkv(std::int64_t index, std::int64_t panel, MatrixView<const T> h);
-  void first_norm(std::int64_t panel);
+  void first_norm(std::int64_t index, std::int64_t panel);
   void attend(std::int64_t index, const TokenBatch& batch, AttentionHook<T>* hook);
+  void run_feed_forward(std::int64_t index, std::int64_t panel, MatrixView<const T> h,
+                        MatrixView<float> out);
+  MatrixView<float> finish_attention(std::int64_t index, std::int64_t panel, MatrixView<T> h2);
   void finish_layer(std::int64_t index, std::int64_t panel);
 
   // Backward.
+  void recompute(std::int64_t index, const TokenBatch& batch);
   void back_final_norm(std::int64_t panel);
   MatrixView<float> back_feed_forward(std::int64_t index, std::int64_t panel);
   MatrixView<float> back_gated_feed_forward(std::int64_t index, std::int64_t panel);
@@ -319,7 +330,9 @@ class TransformerPass {
   RopeTable rope_;
   ThreadScratch scratch_;
 
-  bool keep_ = false;
+  bool recompute_ = false;
+  bool keep_ = false;                    // of a layer what its backward pass needs
+  bool keep_inputs_ = false;             // of all layers
   std::int64_t tokens_ = 0;              // in the batch
   std::int64_t panels_ = 0;              // of panel_rows_ rows that hold them
   std::int64_t rows_ = 0;                // in the panels

@@ -40,8 +40,8 @@ template <class T>
 void layer_norm(MatrixView<const float> x, LayerNormWeights weights, MatrixView<T> out,
                 LayerNormStatistics statistics);
 
-// sum = base + added + added_bias and out = layer_norm(sum), in one pass. `sum` may be `base`;
-// `added_bias` may be null.
+// sum = base + added + added_bias and out = layer_norm(sum), the bytes that layer_norm() gives, row
+// by row. `sum` may be `base`; `added_bias` may be null.
 template <class T>
 void residual_layer_norm(MatrixView<const float> base, MatrixView<const float> added,
                          const float* added_bias, LayerNormWeights weights, MatrixView<float> sum,

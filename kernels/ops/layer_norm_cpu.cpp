@@ -9,40 +9,33 @@
 namespace tutti::cpu {
 namespace {
 
-TUTTI_INLINE float sum_row(const NormRow& row) {
-  const float* __restrict base = row.base;
-  float total = 0;
-  if (row.added == nullptr) {
-#pragma omp simd reduction(+ : total)
-    for (std::int64_t i = 0; i < row.cols; ++i) total += base[i];
-    return total;
-  }
+// The row that is normalised, once it is summed up.
+TUTTI_INLINE const float* sum_up(const NormRow& row) {
+  if (row.added == nullptr) return row.base;
+  const float* base = row.base;
   const float* __restrict added = row.added;
   const float* __restrict bias = row.added_bias;
   float* sum = row.sum;  // may be base itself, at the same index
   if (bias == nullptr) {
-#pragma omp simd reduction(+ : total)
-    for (std::int64_t i = 0; i < row.cols; ++i) {
-      const float x = base[i] + added[i];
-      sum[i] = x;
-      total += x;
-    }
-    return total;
+#pragma omp simd
+    for (std::int64_t i = 0; i < row.cols; ++i) sum[i] = base[i] + added[i];
+  } else {
+#pragma omp simd
+    for (std::int64_t i = 0; i < row.cols; ++i) sum[i] = base[i] + (added[i] + bias[i]);
   }
-#pragma omp simd reduction(+ : total)
-  for (std::int64_t i = 0; i < row.cols; ++i) {
-    const float x = base[i] + (added[i] + bias[i]);
-    sum[i] = x;
-    total += x;
-  }
-  return total;
+  return sum;
 }
 
 template <class T>
 TUTTI_INLINE void normalise(const NormRow& row, T* __restrict out) {
-  const float total = sum_row(row);
-  const float mean = row.centred ? total / static_cast<float>(row.cols) : 0.0f;
-  const float* __restrict x = row.added == nullptr ? row.base : row.sum;
+  const float* __restrict x = sum_up(row);
+  float mean = 0;
+  if (row.centred) {
+    float total = 0;
+#pragma omp simd reduction(+ : total)
+    for (std::int64_t i = 0; i < row.cols; ++i) total += x[i];
+    mean = total / static_cast<float>(row.cols);
+  }
   float squares = 0;
 #pragma omp simd reduction(+ : squares)
   for (std::int64_t i = 0; i < row.cols; ++i) squares += (x[i] - mean) * (x[i] - mean);

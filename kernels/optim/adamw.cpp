@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
+#include <vector>
 
 #include "kernels/core/parallel.h"
 #include "kernels/core/subnormals.h"
@@ -11,7 +12,8 @@
 namespace tutti {
 namespace {
 
-void check(const ArenaLayout& layout, std::int64_t step, const AdamWSlice& s) {
+void check(const ArenaLayout& layout, std::int64_t step, const AdamWSlice& s,
+           std::span<const ParameterRule> rules) {
   const std::size_t size = s.parameters.size();
   if (step < 1) throw std::invalid_argument("adamw: steps count from 1");
   if (s.gradients.size() != size || s.first_moment.size() != size || s.second_moment.size() != size)
@@ -19,6 +21,8 @@ void check(const ArenaLayout& layout, std::int64_t step, const AdamWSlice& s) {
   if (s.begin < 0 || s.begin % kArenaBlock != 0 || size % kArenaBlock != 0 ||
       s.begin + static_cast<std::int64_t>(size) > layout.padded_size())
     throw std::invalid_argument("adamw: the slice is not made of the arena's blocks");
+  if (rules.size() != layout.parameters().size())
+    throw std::invalid_argument("adamw: one rule a parameter is needed");
 }
 
 cpu::AdamWFactors factors_of(const AdamWOptions& o, std::int64_t step, float gradient_scale) {
@@ -29,18 +33,20 @@ cpu::AdamWFactors factors_of(const AdamWOptions& o, std::int64_t step, float gra
           .epsilon = o.epsilon,
           .step_size = static_cast<float>(o.learning_rate / correction1),
           .inverse_v = static_cast<float>(1.0 / correction2),
-          .decay = o.learning_rate * o.weight_decay,
+          .decay = 0,
           .gradient_scale = gradient_scale};
 }
 
 }  // namespace
 
 void adamw_update(const ArenaLayout& layout, const AdamWOptions& options, std::int64_t step,
-                  float gradient_scale, const AdamWSlice& slice) {
-  check(layout, step, slice);
-  const cpu::AdamWFactors decaying = factors_of(options, step, gradient_scale);
-  cpu::AdamWFactors plain = decaying;
-  plain.decay = 0.0f;
+                  float gradient_scale, const AdamWSlice& slice,
+                  std::span<const ParameterRule> given_rules) {
+  std::vector<ParameterRule> defaults;
+  if (given_rules.empty()) defaults = default_rules(layout, options.weight_decay);
+  const std::span<const ParameterRule> rules = given_rules.empty() ? defaults : given_rules;
+  check(layout, step, slice, rules);
+  const cpu::AdamWFactors undecayed = factors_of(options, step, gradient_scale);
   const auto parameters = layout.parameters();
   const std::int64_t blocks = static_cast<std::int64_t>(slice.parameters.size()) / kArenaBlock;
   parallel_for(blocks, [&](std::int64_t block) {
@@ -50,11 +56,15 @@ void adamw_update(const ArenaLayout& layout, const AdamWOptions& options, std::i
         std::partition_point(parameters.begin(), parameters.end(),
                              [&](const Parameter& p) { return p.offset + p.size <= begin; });
     for (; parameter != parameters.end() && parameter->offset < end; ++parameter) {
+      const ParameterRule& rule = rules[parameter - parameters.begin()];
+      if (rule.frozen) continue;
       const std::int64_t from = std::max(begin, parameter->offset);
       const std::int64_t to = std::min(end, parameter->offset + parameter->size);
       const std::int64_t at = from - slice.begin;
-      cpu::adamw_run(parameter->decay ? decaying : plain, to - from, &slice.gradients[at],
-                     &slice.parameters[at], &slice.first_moment[at], &slice.second_moment[at]);
+      cpu::AdamWFactors factors = undecayed;
+      factors.decay = options.learning_rate * rule.weight_decay;
+      cpu::adamw_run(factors, to - from, &slice.gradients[at], &slice.parameters[at],
+                     &slice.first_moment[at], &slice.second_moment[at]);
     }
   });
 }

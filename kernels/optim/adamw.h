@@ -5,6 +5,7 @@
 #include <span>
 
 #include "kernels/core/arena.h"
+#include "kernels/optim/parameter_rules.h"
 
 namespace tutti {
 
@@ -13,7 +14,7 @@ struct AdamWOptions {
   float beta1 = 0.9f;
   float beta2 = 0.999f;
   float epsilon = 1e-8f;
-  float weight_decay = 0.01f;  // of parameters whose layout entry says so
+  float weight_decay = 0.01f;  // of parameters whose layout entry says so, without rules
 };
 
 // The slice [begin, end) of the arenas: spans of end - begin elements each, the first of them
@@ -31,10 +32,14 @@ struct AdamWSlice {
 //   m = beta1 m + (1 - beta1) g          v = beta2 v + (1 - beta2) g^2
 //   p = p - rate (m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + epsilon) + decay p)
 //
-// Parallel over blocks. `begin` and the spans' size are multiples of kArenaBlock; what lies between
-// parameters stays zero. Throws std::invalid_argument where that, or `step`, is not so.
+// `decay` is the parameter's own, of `rules` (one a parameter; none at all: default_rules() with
+// the options' weight_decay). Of a frozen parameter nothing changes, moments included. Parallel
+// over blocks. `begin` and the spans' size are multiples of kArenaBlock; what lies between
+// parameters stays zero. Throws std::invalid_argument where that, `step` or the number of rules is
+// not so.
 void adamw_update(const ArenaLayout& layout, const AdamWOptions& options, std::int64_t step,
-                  float gradient_scale, const AdamWSlice& slice);
+                  float gradient_scale, const AdamWSlice& slice,
+                  std::span<const ParameterRule> rules = {});
 
 namespace reference {
 

@@ -222,5 +222,26 @@ TEST(LayerNorm, RootMeanSquareFormMatchesTheReference) {
   }
 }
 
+// What is computed once more from the sum is what was computed with it.
+TEST(LayerNorm, OfASumHasTheBytesOfTheNormOfItsSum) {
+  for (const std::int64_t cols : {1, 7, 33, 64, 129, 768})
+    for (const NormKind kind : {NormKind::layer, NormKind::root_mean_square})
+      for (const bool biased : {false, true}) {
+        const auto base = random_values(1, 3 * cols), added = random_values(2, 3 * cols),
+                   gain = random_values(3, cols), bias = random_values(4, cols);
+        std::vector<float> sum(3 * cols), fused(3 * cols), again(3 * cols);
+        std::vector<float> mean(3), rstd(3), mean_again(3), rstd_again(3);
+        const LayerNormWeights weights{gain.data(), bias.data(), kind};
+        residual_layer_norm<float>({base.data(), 3, cols}, {added.data(), 3, cols},
+                                   biased ? bias.data() : nullptr, weights, {sum.data(), 3, cols},
+                                   {fused.data(), 3, cols}, {mean.data(), rstd.data()});
+        layer_norm<float>({sum.data(), 3, cols}, weights, {again.data(), 3, cols},
+                          {mean_again.data(), rstd_again.data()});
+        EXPECT_TRUE(test::same_bytes(fused, again)) << cols;
+        EXPECT_TRUE(test::same_bytes(mean, mean_again)) << cols;
+        EXPECT_TRUE(test::same_bytes(rstd, rstd_again)) << cols;
+      }
+}
+
 }  // namespace
 }  // namespace tutti

@@ -1,0 +1,169 @@
+// Options of the train job that say what of a model changes, and how: each gives the same bytes on
+// any number of ranks, killed or not.
+#include <map>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "jobs/decoder_model.h"
+#include "kernels/model/decoder.h"
+#include "runtime/data/model_file.h"
+#include "runtime/data/paths.h"
+#include "tests/support/command.h"
+#include "tests/support/corpus.h"
+#include "tests/support/killed_run.h"
+#include "tests/support/scratch_folder.h"
+
+namespace tutti {
+namespace {
+
+using testing::read_text;
+using testing::run_tutti;
+
+class TrainOptions : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    scratch_ = new testing::ScratchFolder("train_options_test");
+    testing::write_corpus(folder() / "corpus.jsonl", 80);
+    testing::write_text(folder() / "data.toml",
+                        "shards = 3\n[input]\npaths = [\"" + (folder() / "corpus.jsonl").string() +
+                            "\"]\n[tokenizer]\nvocabulary = 300\n[passage]\ntokens = 24\n"
+                            "[split]\nheldout = 0.2\n");
+    const auto sharded = run_tutti(2, "shard " + (folder() / "data.toml").string());
+    ASSERT_EQ(sharded.exit_code, 0) << sharded.output;
+    testing::write_text(
+        folder() / "train.toml",
+        "dataset = \"" + (folder() / "data").string() +
+            "\"\n[model]\nkind = \"gpt2\"\nwidth = 32\nlayers = 2\nheads = 2\nfeed_forward = 64\n"
+            "max_tokens = 40\n[batch]\nglobal = 16\nmicro = 2\nleaf = 4\n[train]\nsteps = 30\n"
+            "[optimizer]\nwarmup_steps = 5\nlearning_rate = 0.005\n"
+            "[checkpoint]\nevery = \"100ms\"\n");
+  }
+  static void TearDownTestSuite() { delete scratch_; }
+
+  static const std::filesystem::path& folder() { return scratch_->path(); }
+  static std::string arguments(const std::string& run, const std::string& more = "") {
+    return "train " + (folder() / "train.toml").string() + " --run " + (folder() / run).string() +
+           " " + more;
+  }
+  static nlohmann::json result_of(const std::string& run) {
+    return nlohmann::json::parse(read_text(folder() / run / kResultFile));
+  }
+  static std::string digest_of(int ranks, const std::string& run, const std::string& more = "") {
+    const auto done = run_tutti(ranks, arguments(run, more));
+    EXPECT_EQ(done.exit_code, 0) << done.output;
+    return done.exit_code == 0 ? result_of(run)["model_digest"].get<std::string>() : "failed";
+  }
+  // Trains with `more` on 1, 2 and 4 ranks and killed on changing ones; returns the one digest.
+  static std::string one_digest(const std::string& run, const std::string& more) {
+    const std::string digest = digest_of(1, run, more);
+    for (const int ranks : {2, 4})
+      EXPECT_EQ(digest_of(ranks, run + std::to_string(ranks), more), digest) << ranks << " ranks";
+    const std::string killed = run + "_killed";
+    const auto done = testing::run_with_kills(
+        arguments(killed, more + " --set checkpoint.every=10ms"), folder() / killed, {2, 4, 1}, 4);
+    EXPECT_EQ(done.exit_code, 0) << done.output;
+    EXPECT_GE(done.restores, 1);
+    EXPECT_EQ(result_of(killed)["model_digest"], digest) << "killed";
+    return digest;
+  }
+  static void expect_refused(const std::string& more, const std::string& said) {
+    const auto refused = run_tutti(2, arguments("refused", more));
+    EXPECT_EQ(refused.exit_code, 64) << more << "\n" << refused.output;
+    EXPECT_NE(refused.output.find(said), std::string::npos) << more << "\n" << refused.output;
+  }
+
+  // A trained decoder's parameters, by their names.
+  static std::map<std::string, std::vector<float>> parameters_of(const std::string& run) {
+    const Manifest manifest = load_manifest(folder() / run, kModelKind);
+    const ArenaLayout layout = decoder_layout(decoder_shape_of(manifest, run));
+    std::vector<float> arena(std::size_t(layout.padded_size()));
+    load_parameters(folder() / run, manifest, layout, arena);
+    std::map<std::string, std::vector<float>> parameters;
+    for (const Parameter& p : layout.parameters()) {
+      const std::span<const float> values = view_of(p, std::span<const float>(arena));
+      parameters[p.name].assign(values.begin(), values.end());
+    }
+    return parameters;
+  }
+
+  static testing::ScratchFolder* scratch_;
+};
+testing::ScratchFolder* TrainOptions::scratch_ = nullptr;
+
+TEST_F(TrainOptions, WhatIsFrozenKeepsItsBytesAndTheRestLearns) {
+  const std::string freeze = "--set 'train.freeze=[\"token.embedding\", \"layer0.*\"]'";
+  one_digest("frozen", freeze);
+  digest_of(1, "untrained", "--set train.steps=0");
+  const auto before = parameters_of("untrained");
+  for (const auto& [name, after] : parameters_of("frozen")) {
+    const bool frozen = name == "token.embedding" || name.starts_with("layer0.");
+    EXPECT_EQ(after == before.at(name), frozen) << name;
+  }
+}
+
+TEST_F(TrainOptions, WeightDecaysByName) {
+  const std::string decay =
+      "--set 'optimizer.decay=[\"layer*=0\", \"layer1.*=0.5\", \"final_norm.gain=1\"]'";
+  const std::string digest = one_digest("decayed", decay);
+  EXPECT_NE(digest, digest_of(1, "plain"));
+  EXPECT_EQ(digest_of(1, "as_default", "--set 'optimizer.decay=[\"layer0.qkv.weight=0.01\"]'"),
+            result_of("plain")["model_digest"]);
+}
+
+// Without an average, a run of n steps saves the parameters after n steps.
+TEST_F(TrainOptions, TheMovingAverageIsWhatIsSavedAndMeasured) {
+  const std::string constant = "--set optimizer.schedule=constant ";
+  const std::string average = constant + "--set optimizer.ema=0.75 --set evaluate.every=7 ";
+  const std::string digest = one_digest("average", average);
+  EXPECT_EQ(digest_of(1, "average_unmeasured", constant + "--set optimizer.ema=0.75"), digest)
+      << "measuring on the way changes nothing";
+  digest_of(1, "average_short", average + "--set train.steps=3");
+  digest_of(1, "untrained_for_average", "--set train.steps=0");
+  auto expected = parameters_of("untrained_for_average");
+  for (const int steps : {1, 2, 3}) {
+    const std::string run = "steps" + std::to_string(steps);
+    digest_of(1, run, constant + "--set train.steps=" + std::to_string(steps));
+    for (const auto& [name, values] : parameters_of(run))
+      for (std::size_t i = 0; i < values.size(); ++i)
+        expected[name][i] = 0.75f * expected[name][i] + 0.25f * values[i];
+  }
+  for (const auto& [name, values] : parameters_of("average_short"))
+    for (std::size_t i = 0; i < values.size(); ++i)
+      ASSERT_NEAR(values[i], expected[name][i], 1e-6) << name;
+  EXPECT_NE(result_of("average_short")["heldout_loss"], result_of("steps3")["heldout_loss"]);
+  // Going on, and ending once more, after the end changes nothing either.
+  EXPECT_EQ(digest_of(2, "average", average), digest);
+  expect_refused("--set optimizer.ema=1", "optimizer.ema");
+}
+
+TEST_F(TrainOptions, RecomputedActivationsGiveTheSameModelInLessMemory) {
+  for (const char* kind : {"gpt2 --set batch.global=8", "llama --set batch.global=8",
+                           "encoder --set batch.global=16 --set batch.leaf=0"}) {
+    const std::string run = "recompute_" + std::string(kind).substr(0, 4);
+    const std::string more =
+        "--set train.steps=6 --set model.width=128 --set model.layers=6 "
+        "--set model.max_tokens=256 --set batch.micro=8 --set batch.leaf=8 "
+        "--set model.feed_forward=512 --set model.kind=" +
+        std::string(kind) + " ";
+    const std::string kept = digest_of(1, run, more);
+    EXPECT_EQ(digest_of(2, run + "_less", more + "--set train.recompute=true"), kept) << kind;
+    digest_of(1, run + "_least", more + "--set train.recompute=true");
+    EXPECT_LT(result_of(run + "_least")["peak_memory_bytes"], result_of(run)["peak_memory_bytes"])
+        << kind;
+    // It is no part of what a model follows from: a run may go on with it.
+    EXPECT_EQ(digest_of(2, run, more + "--set train.recompute=true"), kept) << kind;
+  }
+}
+
+TEST_F(TrainOptions, PatternsThatMeanNothingAreRefused) {
+  expect_refused("--set 'train.freeze=[\"layer7.*\"]'", "layer7.*");
+  expect_refused("--set 'train.freeze=[\"*\"]'", "train.freeze");
+  expect_refused("--set 'optimizer.decay=[\"nothing=0.5\"]'", "nothing");
+  expect_refused("--set 'optimizer.decay=[\"layer*\"]'", "optimizer.decay");
+  expect_refused("--set 'optimizer.decay=[\"layer*=-1\"]'", "optimizer.decay");
+}
+
+}  // namespace
+}  // namespace tutti
