@@ -11,6 +11,7 @@
 #include "jobs/decoder_source.h"
 #include "jobs/job.h"
 #include "jobs/language_task.h"
+#include "jobs/loss_watch.h"
 #include "jobs/roofline.h"
 #include "jobs/train_config.h"
 #include "runtime/base/log.h"
@@ -42,7 +43,8 @@ class TrainRun {
                   ? make_language_task(comm_, config, dataset, compute, context.phases)
                   : make_contrastive_task(comm_, config, dataset, compute, context.phases)),
         checkpoints_(comm_, context.run_folder / kCheckpointFolder, config.checkpoint),
-        total_steps_(config.steps) {
+        total_steps_(config.steps),
+        loss_watch_(config.spike_window, config.spike_deviations) {
     // Ranks without samples must know them, too.
     for (const char* phase :
          {"load", "forward", "backward", "reduce", "optimizer", "checkpoint", "evaluate"})
@@ -97,6 +99,7 @@ class TrainRun {
       step_ = state->at("step");
       total_steps_ = state->at("total_steps");
       steps_fixed_ = state->at("steps_fixed");
+      loss_watch_.restore(state->at("loss_watch"));
       log_info("resumed from checkpoint generation {} at step {} of {}", checkpoints_.generation(),
                step_, total_steps_);
       context_.events.write("restore",
@@ -106,13 +109,15 @@ class TrainRun {
       task_->optimizer().start_average();
     }
     task_->parameters_changed();
-    if (step_ < total_steps_)
-      roofline_ = double(comm_.size()) * measure_product_rate(task_->compute());
+    if (step_ < total_steps_) roofline_ = product_rate_of_all_ranks(comm_, task_->compute());
   }
 
   Snapshot snapshot() {
     return {task_->optimizer().my_slices(),
-            {{"step", step_}, {"total_steps", total_steps_}, {"steps_fixed", steps_fixed_}},
+            {{"step", step_},
+             {"total_steps", total_steps_},
+             {"steps_fixed", steps_fixed_},
+             {"loss_watch", loss_watch_.state()}},
             identity()};
   }
 
@@ -128,10 +133,12 @@ class TrainRun {
     const StepResult result = task_->step(step_, config_.learning_rate_at(step_, total_steps_));
     ++step_;
     ++steps_here_;
-    if (result.applied)
+    if (result.applied) {
       skipped_in_a_row_ = 0;
-    else
+      watch(result.loss);
+    } else {
       skip(result);
+    }
     report(result, seconds_since(start));
     if (config_.evaluate_every > 0 && step_ % config_.evaluate_every == 0 && step_ < total_steps_)
       evaluate_what_is_saved();
@@ -163,6 +170,17 @@ class TrainRun {
     event["step"] = step_;
     context_.events.write("evaluation", event);
     return figures;
+  }
+
+  void watch(double loss) {
+    const auto limit = loss_watch_.limit_exceeded(loss);
+    if (!limit) return;
+    log_info("step {}: loss {:.4f} stands out from those of the last {}, which allow for {:.4f}",
+             step_, loss, config_.spike_window, *limit);
+    context_.events.write("spike", {{"step", step_ - 1},
+                                    {"loss", loss},
+                                    {"limit", *limit},
+                                    {"samples", task_->samples(step_ - 1)}});
   }
 
   void skip(const StepResult& result) {
@@ -242,6 +260,7 @@ class TrainRun {
                             {"steps", total_steps_},
                             {"loss", last_loss_},
                             {"skipped_steps", skipped_},
+                            {"loss_spikes", loss_watch_.spikes()},
                             {"tokens_this_start", tokens_},
                             {"parameters", task_->layout().used_size()},
                             {"compute_dtype", name_of(task_->compute())}});
@@ -256,6 +275,7 @@ class TrainRun {
   std::unique_ptr<TrainTask> task_;
   Checkpointer checkpoints_;
   std::int64_t step_ = 0, total_steps_;
+  LossWatch loss_watch_;
   bool steps_fixed_ = false;
   double roofline_ = 1;  // floating-point operations a second of all ranks' products
   Clock::time_point start_, last_line_, timed_from_;

@@ -127,6 +127,12 @@ void TrainConfig::describe(Schema& s) {
         "their gradient is still computed, but counts in no norm");
   s.key("train.give_up_after", &give_up_after, "steps",
         "end with code 65 after so many non-finite steps in a row");
+  s.key("train.spike_window", &spike_window, "steps",
+        "losses that the next one is compared with; one that stands out is told in the log, and as "
+        "an event with its samples; 0: none is");
+  s.key("train.spike_deviations", &spike_deviations, "",
+        "a loss stands out so many deviations above the median of those before it; a deviation is "
+        "1.4826 times their median distance to it, and at least 0.01 of it");
   s.key("evaluate.every", &evaluate_every, "steps",
         "language models: measure the held-out documents after so many steps; 0: at the end only");
   s.key("evaluate.sequences", &evaluate_sequences, "sequences",
@@ -165,7 +171,12 @@ void TrainConfig::describe(Schema& s) {
         "what is measured and what is saved as the model; 0: none");
   s.duration("checkpoint.every", &checkpoint.every_seconds, "time between checkpoints");
   s.key("checkpoint.keep", &checkpoint.keep, "generations", "newest checkpoints to keep");
-  s.duration("log.every", &log_every, "time between progress lines");
+  s.duration("log.every", &log_every,
+             "time between progress lines, which tell tokens a second and the roofline's share: "
+             "operations of products with weight matrices, 2 a weight and token forward and 4 "
+             "backward (attention and recomputation are not counted, the encoder's second forward "
+             "pass is), a second, over those that this machine's products reach, measured once and "
+             "kept in ~/.cache/tutti");
 }
 
 void TrainConfig::check() {
@@ -191,8 +202,10 @@ void TrainConfig::check() {
     wrong("expected 0 or more, and less than 1", "optimizer.ema", "0.999 is usual");
   if (decay_share < 0 || decay_share > 1)
     wrong("a share is between 0 and 1", "optimizer.decay_share", "");
-  if (warmup_steps < 0 || evaluate_every < 0 || evaluate_sequences < 0 || give_up_after < 1 ||
-      checkpoint.keep < 1)
+  if (spike_deviations <= 0)
+    wrong("expected a positive number", "train.spike_deviations", "6 is usual");
+  if (spike_window < 0 || warmup_steps < 0 || evaluate_every < 0 || evaluate_sequences < 0 ||
+      give_up_after < 1 || checkpoint.keep < 1)
     wrong("a count is too small", "configuration", "");
 }
 

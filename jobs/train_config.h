@@ -56,6 +56,8 @@ struct TrainConfig {
   double learning_rate = 1e-3, final_rate = 0.05, decay_share = 0.2;
   double temperature = 0.05, span_share = 0, label_smoothing = 0, z_loss = 0;
   std::int64_t warmup_steps = 20, give_up_after = 10;
+  std::int64_t spike_window = 100;
+  double spike_deviations = 6;
   std::int64_t evaluate_every = 0, evaluate_sequences = 64;
   std::string reduce = "exact";
   double beta1 = 0.9, beta2 = 0.98, epsilon = 1e-8, weight_decay = 0.01, clip_norm = 1.0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <memory>
 
 #include <hwloc.h>
@@ -68,6 +69,15 @@ Hardware find_hardware() {
     if (const char* name = hwloc_obj_get_info_by_name(package, "CPUModel")) found.processor = name;
   found.vector_units = vector_units();
   return found;
+}
+
+std::string processor_name() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line) && !line.empty();)
+    if (line.starts_with("model name"))
+      if (const std::size_t colon = line.find(": "); colon != std::string::npos)
+        return line.substr(colon + 2);
+  return {};
 }
 
 int threads_for(int cores, int sharing) { return std::max(1, cores / std::max(1, sharing)); }

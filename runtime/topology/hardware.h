@@ -18,6 +18,9 @@ struct Hardware {
 // Looks at the machine. Local.
 Hardware find_hardware();
 
+// The processor's name alone, in no time; empty where the system does not tell. Local.
+std::string processor_name();
+
 // The threads that a rank should use where `sharing` ranks of this machine are bound to the same
 // `cores`.
 int threads_for(int cores, int sharing);

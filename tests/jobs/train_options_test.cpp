@@ -1,6 +1,7 @@
 // Options of the train job that say what of a model changes, and how: each gives the same bytes on
 // any number of ranks, killed or not.
 #include <map>
+#include <sstream>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -72,6 +73,21 @@ class TrainOptions : public ::testing::Test {
     const auto refused = run_tutti(2, arguments("refused", more));
     EXPECT_EQ(refused.exit_code, 64) << more << "\n" << refused.output;
     EXPECT_NE(refused.output.find(said), std::string::npos) << more << "\n" << refused.output;
+  }
+
+  // Events of a kind by their steps; a step that a kill let happen twice must tell the same twice.
+  static std::map<std::int64_t, nlohmann::json> events_of(const std::string& run,
+                                                          const std::string& kind) {
+    std::map<std::int64_t, nlohmann::json> events;
+    std::istringstream lines(read_text(folder() / run / kEventsFile));
+    for (std::string line; std::getline(lines, line);) {
+      nlohmann::json event = nlohmann::json::parse(line, nullptr, false);
+      if (event.is_discarded() || event["event"] != kind) continue;
+      event.erase("time");
+      const auto [before, is_new] = events.emplace(event["step"], event);
+      EXPECT_TRUE(is_new || before->second == event) << event;
+    }
+    return events;
   }
 
   // A trained decoder's parameters, by their names.
@@ -155,6 +171,59 @@ TEST_F(TrainOptions, RecomputedActivationsGiveTheSameModelInLessMemory) {
     // It is no part of what a model follows from: a run may go on with it.
     EXPECT_EQ(digest_of(2, run, more + "--set train.recompute=true"), kept) << kind;
   }
+}
+
+// What stands out follows from the losses alone, whoever was killed in between.
+TEST_F(TrainOptions, LossesThatStandOutAreToldWithTheirSamples) {
+  const std::string watchful =
+      "--set train.spike_window=4 --set train.spike_deviations=0.3 --set "
+      "optimizer.learning_rate=0.5";
+  one_digest("spikes", watchful);
+  const auto spikes = events_of("spikes", "spike");
+  ASSERT_FALSE(spikes.empty());
+  EXPECT_EQ(result_of("spikes")["loss_spikes"], spikes.size());
+  for (const auto& [step, event] : spikes) {
+    EXPECT_GT(event["loss"], event["limit"]);
+    EXPECT_EQ(event["samples"].size(), 16u);
+  }
+  for (const char* other : {"spikes2", "spikes4", "spikes_killed"}) {
+    EXPECT_EQ(events_of(other, "spike"), spikes) << other;
+    EXPECT_EQ(result_of(other)["loss_spikes"], spikes.size()) << other;
+  }
+  digest_of(1, "unwatched", watchful + " --set train.spike_window=0");
+  EXPECT_TRUE(events_of("unwatched", "spike").empty());
+  EXPECT_EQ(result_of("unwatched")["model_digest"], result_of("spikes")["model_digest"]);
+  expect_refused("--set train.spike_deviations=0", "train.spike_deviations");
+}
+
+TEST_F(TrainOptions, TheSpeedOfProductsIsMeasuredOnceAndNoCacheIsNeeded) {
+  int runs = 0;
+  const auto share_with_cache = [&](const std::filesystem::path& cache) {
+    const std::string run = "cached" + std::to_string(runs++);
+    const auto done =
+        testing::run_command("XDG_CACHE_HOME=" + cache.string() + " " +
+                             testing::tutti_command(2, arguments(run, "--set train.steps=2")));
+    EXPECT_EQ(done.exit_code, 0) << done.output;
+    const auto steps = events_of(run, "step");
+    EXPECT_EQ(steps.size(), 2u);
+    return steps.empty() ? -1.0 : steps.begin()->second["roofline_share"].get<double>();
+  };
+  const auto kept = [&] {
+    std::vector<std::filesystem::path> files;
+    for (const auto& entry : std::filesystem::directory_iterator(folder() / "cache" / "tutti"))
+      files.push_back(entry.path());
+    return files;
+  };
+  EXPECT_GE(share_with_cache(folder() / "cache"), 0);
+  ASSERT_EQ(kept().size(), 1u);
+  const auto measured = std::filesystem::last_write_time(kept()[0]);
+  EXPECT_GE(share_with_cache(folder() / "cache"), 0);
+  ASSERT_EQ(kept().size(), 1u);
+  EXPECT_EQ(std::filesystem::last_write_time(kept()[0]), measured);
+  testing::write_text(kept()[0], "nonsense");
+  EXPECT_GE(share_with_cache(folder() / "cache"), 0);
+  EXPECT_NE(read_text(kept()[0]), "nonsense") << "measured once more";
+  EXPECT_GE(share_with_cache(folder() / "train.toml"), 0) << "no folder can be made there";
 }
 
 TEST_F(TrainOptions, PatternsThatMeanNothingAreRefused) {

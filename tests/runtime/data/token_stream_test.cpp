@@ -123,6 +123,60 @@ TEST(TokenStream, AnEpochMeetsEachSequenceOnceInAnOrderOfItsOwn) {
   EXPECT_TRUE(std::equal(part.targets.begin(), part.targets.end(), whole.targets.begin() + 4));
 }
 
+// The ids of a batch are those of its definition, which knows no ranks, and ranks that take their
+// leaves of it load these and no others.
+TEST(TokenStream, RanksAndResumesMeetTheSameSamples) {
+  testing::SharedFolder shared("token_stream_ranks");
+  write_documents(shared.path());
+  const Dataset dataset = Dataset::open(shared.path(), "dataset");
+  const TokenStreamOptions options{7, 4, kSeparator, kTrainSplit};
+  const TokenStream stream(dataset, options);
+  constexpr std::int64_t kLeaf = 2, kBatch = 6, kSteps = 12;
+  const std::int64_t steps_an_epoch = stream.sequences() / kBatch;
+  ASSERT_GT(steps_an_epoch, 1);
+  ASSERT_GT(kSteps, 2 * steps_an_epoch);
+  const Sampler order(stream.sequences(), options.seed);
+  const Range leaves = part_of(kBatch / kLeaf, world().size(), world().rank());
+  for (std::int64_t step = 0; step < kSteps; ++step) {
+    std::vector<std::int64_t> expected;
+    for (std::int64_t i = 0; i < kBatch; ++i)
+      expected.push_back(order.at(step / steps_an_epoch, step % steps_an_epoch * kBatch + i));
+    // A start in the middle of an epoch has seen nothing of what came before.
+    const TokenStream resumed(dataset, options);
+    std::vector<std::int64_t> numbers;
+    std::vector<std::int32_t> tokens;
+    for (std::int64_t leaf = leaves.begin; leaf < leaves.end; ++leaf) {
+      const Range samples{leaf * kLeaf, (leaf + 1) * kLeaf};
+      for (const std::int64_t number : resumed.numbers(step, kBatch, samples))
+        numbers.push_back(number);
+      const LanguageBatch batch = resumed.load(step, kBatch, samples);
+      tokens.insert(tokens.end(), batch.sequences.tokens.begin(), batch.sequences.tokens.end());
+    }
+    EXPECT_EQ(world().all_gather(std::span<const std::int64_t>(numbers)), expected) << step;
+    std::vector<std::int32_t> text;
+    for (const std::int64_t number : expected) {
+      const LanguageBatch one = stream.load_in_order({number, number + 1});
+      text.insert(text.end(), one.sequences.tokens.begin(), one.sequences.tokens.end());
+    }
+    EXPECT_EQ(world().all_gather(std::span<const std::int32_t>(tokens)), text) << step;
+  }
+}
+
+// No step is reached by way of those before it: this one would never be.
+TEST(TokenStream, AnyStepIsFoundAtOnce) {
+  testing::SharedFolder shared("token_stream_far");
+  write_documents(shared.path());
+  const Dataset dataset = Dataset::open(shared.path(), "dataset");
+  const TokenStream stream(dataset, {7, 4, kSeparator, kTrainSplit});
+  const std::int64_t steps = stream.sequences() / 6, epoch = std::int64_t(1) << 50;
+  const std::int64_t step = epoch * steps + 1;
+  const Sampler order(stream.sequences(), 7);
+  std::vector<std::int64_t> expected;
+  for (std::int64_t i = 0; i < 6; ++i) expected.push_back(order.at(epoch, 6 + i));
+  EXPECT_EQ(stream.numbers(step, 6, {0, 6}), expected);
+  EXPECT_EQ(std::ssize(stream.load(step, 6, {0, 6}).targets), 24);
+}
+
 TEST(TokenStream, TooLittleIsRefused) {
   testing::SharedFolder shared("token_stream_little");
   write_documents(shared.path());
