@@ -26,8 +26,9 @@ std::vector<std::int32_t> document_tokens(std::int64_t d) {
   return tokens;
 }
 
-void write_documents(const std::filesystem::path& folder) {
-  const ArtefactPlan plan{"dataset", text_tables(), nlohmann::json::object()};
+void write_documents(const std::filesystem::path& folder,
+                     const nlohmann::json& metadata = nlohmann::json::object()) {
+  const ArtefactPlan plan{"dataset", text_tables(), metadata};
   begin_artefact(world(), folder);
   ArtefactParts parts;
   world().attempt([&] {
@@ -121,6 +122,25 @@ TEST(TokenStream, AnEpochMeetsEachSequenceOnceInAnOrderOfItsOwn) {
   // Parts of a batch are the batch.
   const LanguageBatch whole = stream.load(1, batch, {0, 3}), part = stream.load(1, batch, {1, 3});
   EXPECT_TRUE(std::equal(part.targets.begin(), part.targets.end(), whole.targets.begin() + 4));
+}
+
+TEST(TokenStream, TokensOutsideTheVocabularyAreRefusedWhereTheyStand) {
+  testing::SharedFolder shared("token_stream_vocabulary");
+  write_documents(shared.path(), {{"vocabulary", 225}});
+  const Dataset dataset = Dataset::open(shared.path(), "dataset");
+  const TokenStream stream(dataset, {1, 14, kSeparator, kTrainSplit});
+  EXPECT_NO_THROW(stream.load_in_order({0, 1}));
+  try {
+    stream.load_in_order({0, stream.sequences()});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::data);
+    // Of document 23, behind 21 with one passage and 22 with two.
+    EXPECT_EQ(error.problem(),
+              "token 0 of row 3 is 230; expected one of the vocabulary, from 0 to 224");
+    EXPECT_NE(error.place().find("shard-00002.h5, /passages/tokens"), std::string::npos)
+        << error.place();
+  }
 }
 
 TEST(TokenStream, TooLittleIsRefused) {
