@@ -178,6 +178,12 @@ class BadDataset : public BadInput {
            "batch.micro=2 " +
            more;
   }
+  // What its manifest says of its vocabulary, which no checksum of its files covers.
+  void name_vocabulary(int pieces) const {
+    Manifest manifest = load_manifest(path("data"));
+    manifest.metadata["vocabulary"] = pieces;
+    write_sealed_json(scratch_.path() / "data" / kManifestFile, to_json(manifest));
+  }
   void expect_no_step() const {
     EXPECT_EQ(read_text(scratch_.path() / "run" / "events.jsonl").find("\"step\""),
               std::string::npos);
@@ -188,9 +194,7 @@ class BadDataset : public BadInput {
 // As a dataset has it that was made by hand, or whose tokenizer was exchanged.
 TEST_F(BadDataset, TokensOutsideTheVocabulary) {
   shard("data", "--set tokenizer.vocabulary=300");
-  Manifest manifest = load_manifest(path("data"));
-  manifest.metadata["vocabulary"] = 40;
-  write_sealed_json(scratch_.path() / "data" / kManifestFile, to_json(manifest));
+  name_vocabulary(40);
   for (const char* kind : {"gpt2", "encoder"}) {
     std::filesystem::remove_all(scratch_.path() / "run");
     expect_end(train(std::string("--set model.kind=") + kind), 65,
@@ -219,7 +223,7 @@ TEST_F(BadDataset, OneWithoutText) {
   }
 }
 
-TEST_F(BadDataset, SequencesThatAreLongerThanTheModel) {
+TEST_F(BadDataset, WhatIsLargerThanTheModel) {
   const auto golden = testing::golden_folder("gpt2");
   shard("data", "--set tokenizer.model=" + (golden / "tokenizer.json").string());
   const auto imported =
@@ -227,6 +231,10 @@ TEST_F(BadDataset, SequencesThatAreLongerThanTheModel) {
   ASSERT_EQ(imported.exit_code, 0) << imported.output;
   expect_end(train("--set model.from=" + path("model") + " --set model.max_tokens=65"), 64,
              {"model.max_tokens", "sequences of 65 tokens are longer than the 64 of the model"});
+  expect_no_step();
+  name_vocabulary(97);
+  expect_end(train("--set model.from=" + path("model")), 65,
+             {path("model"), "the dataset's tokenizer has 97 entries, the model embeds 96"});
   expect_no_step();
   // A prompt that is too long is refused for itself: the others are answered.
   write_text(scratch_.path() / "prompts.jsonl",
