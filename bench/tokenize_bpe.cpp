@@ -9,7 +9,6 @@
 
 #include <atomic>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -19,9 +18,9 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <sys/wait.h>
 
 #include "bench/claim.h"
+#include "bench/peer.h"
 #include "runtime/base/error.h"
 #include "runtime/data/tokenizer.h"
 
@@ -40,20 +39,6 @@ struct Result {
   std::int64_t tokens = 0, sum = 0;  // the sum of the ids shows that they are the same
   std::string version;               // of the peer
 };
-
-std::string python() {
-  const char* named = std::getenv("TUTTI_PYTHON");
-  return named ? named : "python3";
-}
-
-// Runs the peer; what it printed, or nothing where it failed.
-std::string run_peer(const std::string& arguments) {
-  std::FILE* pipe = popen((python() + " " + arguments).c_str(), "r");
-  if (!pipe) return "";
-  std::string output;
-  for (int c; (c = std::fgetc(pipe)) != EOF;) output += char(c);
-  return pclose(pipe) == 0 ? output : "";
-}
 
 Result theirs(const fs::path& folder) {
   const std::string output = run_peer("'" TUTTI_BENCH_PEER "' encode '" + folder.string() + "'");
@@ -132,10 +117,8 @@ void run(const fs::path& folder) {
 int main(int argc, char** argv) {
   using namespace tutti::bench;
   try {
-    if (run_peer("-c 'import tokenizers; print(1)' 2>/dev/null").empty()) {
-      print_skipped(
-          kClaim,
-          python() + " has no package tokenizers; install it, or name another by TUTTI_PYTHON");
+    if (!has_package("tokenizers")) {
+      print_skipped(kClaim, lacks_package("tokenizers"));
       return 0;
     }
     run(argc > 1 ? fs::path(argv[1]) : fs::absolute(argv[0]).parent_path() / "tokenize_bpe.cache");

@@ -1,104 +1,28 @@
 // Claim train.gpt2_124m.roofline: a full training step of GPT-2 124M against its matrix products
 // alone.
 //
-// The step is what the train job does: forward and backward over 16 sequences of 1024 tokens, one
-// at a time, their gradients accumulated in two pieces of the fixed-order sum, gradient norm,
-// AdamW, packing of the new weights. The limit is the list of products with weight matrices in that
-// step.
+// The limit is the list of products with weight matrices in that step; gpt2_trainer.h says what
+// else is in it.
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <span>
+#include <cstdio>
 #include <string>
 #include <vector>
 
 #include "bench/claim.h"
+#include "bench/gpt2_trainer.h"
 #include "bench/products.h"
 #include "kernels/core/parallel.h"
-#include "kernels/core/random.h"
-#include "kernels/model/decoder.h"
-#include "kernels/optim/adamw.h"
-#include "kernels/optim/gradient_norm.h"
 
 namespace tutti::bench {
 namespace {
 
-constexpr std::int64_t kLength = 1024, kSequences = 16, kPieces = 2;
 constexpr int kRounds = 5;
 
-class Trainer {
- public:
-  Trainer() : decoder_(gpt2_shape(50257, 768, 12, 12, kLength)) {
-    const std::int64_t size = decoder_.layout().padded_size();
-    for (auto* arena : {&parameters_, &gradients_, &piece_gradients_, &first_, &second_})
-      arena->grow(size);
-    decoder_.initialize(parameters_.span(), 1);
-    decoder_.load_parameters(parameters_.span());
-    norms_.grow(decoder_.layout().block_count());
-    for (std::int64_t i = 0; i <= kLength; ++i)
-      tokens_.push_back(static_cast<std::int32_t>(random_u64(1, 0, i) % 50257));
-  }
-
-  Decoder& decoder() { return decoder_; }
-  double loss() const { return loss_ / double(kLength * kSequences); }
-
-  void step() {
-    clear(gradients_);
-    loss_ = 0;
-    for (std::int64_t piece = 0; piece < kPieces; ++piece) {
-      clear(piece_gradients_);
-      for (std::int64_t s = 0; s < kSequences / kPieces; ++s) sequence();
-      add_piece();
-    }
-    update();
-  }
-
- private:
-  void sequence() {
-    const std::int32_t offsets[2] = {0, kLength};
-    const TokenBatch batch{std::span(tokens_).first(kLength), offsets};
-    decoder_.forward(batch);
-    loss_ += decoder_.backward(batch, std::span(tokens_).last(kLength), piece_gradients_.span());
-  }
-  void clear(AlignedBuffer<float>& arena) {
-    each_block([&](std::int64_t first) { std::fill_n(arena.data() + first, kArenaBlock, 0.0f); });
-  }
-  void add_piece() {
-    each_block([&](std::int64_t first) {
-      for (std::int64_t i = first; i < first + kArenaBlock; ++i)
-        gradients_.data()[i] += piece_gradients_.data()[i];
-    });
-  }
-  template <class Work>
-  void each_block(Work&& work) {
-    parallel_for(decoder_.layout().block_count(),
-                 [&](std::int64_t block) { work(block * kArenaBlock); });
-  }
-  void update() {
-    block_square_sums(gradients_.span(), norms_.span());
-    double squares = 0;
-    for (const double sum : norms_) squares += sum;
-    const double scale = 1.0 / double(kLength * kSequences);
-    adamw_update(decoder_.layout(), {.learning_rate = 3e-4f}, ++steps_,
-                 float(scale * clip_scale(scale * std::sqrt(squares), 1.0)),
-                 {0, parameters_.span(), gradients_.span(), first_.span(), second_.span()});
-    decoder_.load_parameters(parameters_.span());
-  }
-
-  Decoder decoder_;
-  std::int64_t steps_ = 0;
-  double loss_ = 0;
-  std::vector<std::int32_t> tokens_;
-  AlignedBuffer<float> parameters_, gradients_, piece_gradients_, first_, second_;
-  AlignedBuffer<double> norms_;
-};
-
 void run() {
-  Trainer trainer;
+  Gpt2Trainer trainer;
   Products products(trainer.decoder().compute());
-  products.add(trainer.decoder().forward_products(kLength), kSequences);
-  products.add(trainer.decoder().backward_products(kLength), kSequences);
+  products.add(trainer.decoder().forward_products(Gpt2Trainer::kLength), Gpt2Trainer::kSequences);
+  products.add(trainer.decoder().backward_products(Gpt2Trainer::kLength), Gpt2Trainer::kSequences);
   trainer.step();
   products.run();
   std::vector<double> steps, limits;
@@ -107,13 +31,13 @@ void run() {
     steps.push_back(seconds([&] { trainer.step(); }));
   }
   const double step = median(steps), limit = median(limits);
-  const auto tokens = double(kLength * kSequences);
+  const auto tokens = double(Gpt2Trainer::kTokens);
   char detail[256];
   std::snprintf(detail, sizeof(detail),
                 "%s, %.0f tokens/s, %.1f s a step, %.1f s its weight products in oneDNN (%.2f "
                 "TFLOP/s), %d threads, loss %.3f",
                 std::string(name_of(trainer.decoder().compute())).c_str(), tokens / step, step,
-                limit, double(trainer.decoder().product_flops(kLength * kSequences)) / limit / 1e12,
+                limit, double(trainer.decoder().product_flops(Gpt2Trainer::kTokens)) / limit / 1e12,
                 thread_count(), trainer.loss());
   print_claim("train.gpt2_124m.roofline", limit / step, 0.70, detail);
 }

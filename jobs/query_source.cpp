@@ -219,8 +219,7 @@ class DocumentQueries : public TokenQueries {
     dataset.read(dataset.column("documents", "split"), rows.begin, rows.size(), std::span(splits));
     dataset.read(dataset.column("documents", "first_passage"), rows.begin, rows.size(),
                  std::span(firsts));
-    dataset.read_ragged(dataset.column("documents", "query"), rows.begin, rows.size(), offsets,
-                        tokens);
+    read_tokens(dataset, dataset.column("documents", "query"), rows, offsets, tokens);
     firsts.push_back(passages.size());
     for (std::size_t i = 0; i < splits.size(); ++i) {
       const bool wanted = split == "all" || (splits[i] == kHeldoutSplit) == (split == "heldout");

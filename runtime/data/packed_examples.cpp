@@ -120,7 +120,7 @@ void PackedExamples::append(std::int64_t number, LanguageBatch& batch) const {
   std::vector<std::int32_t> tokens, predicted;
   for (std::int64_t i = starts_[std::size_t(number)]; i < starts_[std::size_t(number) + 1]; ++i) {
     const Example& example = examples_[std::size_t(i)];
-    dataset_.read_ragged(tokens_, example.passage, 1, offsets, tokens);
+    read_tokens(dataset_, tokens_, {example.passage, example.passage + 1}, offsets, tokens);
     dataset_.read_ragged(predicted_, example.passage, 1, offsets, predicted);
     batch.sequences.add(tokens, example.tokens);
     const std::size_t begin = batch.targets.size();

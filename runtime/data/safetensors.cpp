@@ -87,7 +87,10 @@ TensorEntry entry_of(const std::string& name, const json& value, std::int64_t da
   if (offsets.size() != 2 || offsets[0] > offsets[1])
     wrong("expected a begin and an end in \"data_offsets\"", place);
   if (offsets[1] > data_bytes)
-    wrong(fmt::format("it ends at byte {} of {}", offsets[1], data_bytes), place);
+    wrong(fmt::format("it ends at byte {} of {} behind the header; expected all of it: the file is "
+                      "cut short, or its header lies",
+                      offsets[1], data_bytes),
+          place);
   if (offsets[1] - offsets[0] != bytes)
     wrong(fmt::format("it has {} bytes; expected {}, from its shape and type",
                       offsets[1] - offsets[0], bytes),
@@ -230,12 +233,18 @@ void SafetensorsFolder::add_indexed_files(const std::filesystem::path& folder) {
   for (const auto& [tensor, file] : map.items()) {
     if (!file.is_string()) wrong("expected the name of a file for " + tensor, place);
     check_file_name(file, place);
+    if (!std::filesystem::exists(folder / file.get<std::string>()))
+      wrong(fmt::format("{} is not there; expected it beside the index, with tensor {}",
+                        file.get<std::string>(), tensor),
+            place);
     names.insert(file);
   }
   for (const std::string& name : names) add_file(folder / name);
   for (const auto& [tensor, file] : map.items())
     if (!find(tensor) || file_of(tensor) != (folder / file.get<std::string>()).string())
-      wrong("tensor " + tensor + " is not in the file that the index names", place);
+      wrong(fmt::format("tensor {} is not in {}; expected it there, as the index says", tensor,
+                        file.get<std::string>()),
+            place);
   for (const auto& [tensor, where] : places_)
     if (!map.contains(tensor))
       wrong("the index does not name it", file_of(tensor) + ", tensor " + tensor);

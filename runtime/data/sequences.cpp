@@ -1,8 +1,38 @@
 #include "runtime/data/sequences.h"
 
 #include <algorithm>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "runtime/base/error.h"
+#include "runtime/data/paths.h"
 
 namespace tutti {
+namespace {
+
+// One above the largest id that the dataset may have.
+std::int64_t end_of_ids(const Manifest& manifest) {
+  const auto named = manifest.metadata.find("vocabulary");
+  const bool is_number = named != manifest.metadata.end() && named->is_number_integer();
+  return is_number ? named->get<std::int64_t>() : std::numeric_limits<std::int64_t>::max();
+}
+
+[[noreturn]] void refuse_token(const Dataset& dataset, const Dataset::Column& column,
+                               std::int64_t row, std::int64_t place, std::int32_t token,
+                               std::int64_t end) {
+  const TableSchema& table = dataset.manifest().tables[column.table].schema;
+  std::int64_t shard = 0;
+  while (dataset.shard_rows(table.name, shard).end <= row) ++shard;
+  throw Error(ExitCode::data,
+              fmt::format("token {} of row {} is {}; expected one of the vocabulary, from 0 to {}",
+                          place, row - dataset.shard_rows(table.name, shard).begin, token, end - 1),
+              fmt::format("{}, {}", (dataset.folder() / shard_file(shard)).string(),
+                          column_dataset(table, table.columns[column.column])),
+              "make the dataset again, with the tokenizer that lies in its folder");
+}
+
+}  // namespace
 
 void Sequences::add(std::span<const std::int32_t> sequence, std::int64_t longest) {
   add(sequence, TextForm{longest, {}});
@@ -16,11 +46,23 @@ void Sequences::add(std::span<const std::int32_t> text, const TextForm& form) {
   offsets.push_back(std::int32_t(tokens.size()));
 }
 
+void read_tokens(const Dataset& dataset, const Dataset::Column& column, Range rows,
+                 std::vector<std::int64_t>& offsets, std::vector<std::int32_t>& tokens) {
+  dataset.read_ragged(column, rows.begin, rows.size(), offsets, tokens);
+  const std::int64_t end = end_of_ids(dataset.manifest());
+  const auto bad = std::find_if(tokens.begin(), tokens.end(),
+                                [&](std::int32_t token) { return token < 0 || token >= end; });
+  if (bad == tokens.end()) return;
+  const auto row = std::upper_bound(offsets.begin(), offsets.end(), bad - tokens.begin()) - 1;
+  refuse_token(dataset, column, rows.begin + (row - offsets.begin()), bad - tokens.begin() - *row,
+               *bad, end);
+}
+
 void append_rows(const Dataset& dataset, const Dataset::Column& column, Range rows,
                  const TextForm& form, Sequences& sequences) {
   std::vector<std::int64_t> offsets;
   std::vector<std::int32_t> tokens;
-  dataset.read_ragged(column, rows.begin, rows.size(), offsets, tokens);
+  read_tokens(dataset, column, rows, offsets, tokens);
   for (std::size_t i = 0; i + 1 < offsets.size(); ++i)
     sequences.add(std::span(tokens).subspan(std::size_t(offsets[i]),
                                             std::size_t(offsets[i + 1] - offsets[i])),

@@ -34,7 +34,12 @@ struct Sequences {
   void add(std::span<const std::int32_t> text, const TextForm& form);
 };
 
-// Appends rows of a ragged column of tokens, each a text. Local; errors as for Dataset.
+// As Dataset::read_ragged, of a column of tokens: throws Error(data), too, where one is outside the
+// vocabulary that the dataset's manifest names.
+void read_tokens(const Dataset& dataset, const Dataset::Column& column, Range rows,
+                 std::vector<std::int64_t>& offsets, std::vector<std::int32_t>& tokens);
+
+// Appends rows of such a column, each a text. Local; errors as for read_tokens.
 void append_rows(const Dataset& dataset, const Dataset::Column& column, Range rows,
                  const TextForm& form, Sequences& sequences);
 

@@ -72,8 +72,7 @@ std::vector<std::int32_t> TokenStream::read(std::int64_t begin, std::int64_t end
       documents.push_back(start - begin);
       tokens.push_back(options_.separator);
     }
-    dataset_.read_ragged(column_, passages_[document].begin, passages_[document].size(), offsets,
-                         values);
+    read_tokens(dataset_, column_, passages_[document], offsets, values);
     const std::int64_t skipped = std::max<std::int64_t>(0, begin - start - 1);
     const std::int64_t wanted =
         std::min<std::int64_t>(std::ssize(values) - skipped, end - begin - std::ssize(tokens));

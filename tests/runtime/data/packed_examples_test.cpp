@@ -169,6 +169,20 @@ TEST(PackedExamples, WhatIsTooLongIsCutOrLeftOut) {
   EXPECT_NO_THROW(PackedExamples(dataset, {1, 7, kHeldoutSplit}));
 }
 
+TEST(PackedExamples, ATokenThatIsNoneIsRefused) {
+  testing::SharedFolder shared("packed_token");
+  write_examples(shared.path(), {{{1, 2, 3}, {1, 3}}, {{4, -1, 5}, {1, 3}}});
+  const Dataset dataset = Dataset::open(shared.path(), "dataset");
+  const PackedExamples packed(dataset, {1, 8, kTrainSplit});
+  try {
+    packed.load_in_order({0, packed.sequences()});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::data);
+    EXPECT_NE(error.problem().find("token 1 of row 0 is -1"), std::string::npos) << error.problem();
+  }
+}
+
 TEST(PackedExamples, RangesThatAreNoneAreRefused) {
   const Ids tokens = {1, 2, 3, 4};
   for (const Ids& predicted :

@@ -26,8 +26,9 @@ std::vector<std::int32_t> document_tokens(std::int64_t d) {
   return tokens;
 }
 
-void write_documents(const std::filesystem::path& folder) {
-  const ArtefactPlan plan{"dataset", text_tables(), nlohmann::json::object()};
+void write_documents(const std::filesystem::path& folder,
+                     const nlohmann::json& metadata = nlohmann::json::object()) {
+  const ArtefactPlan plan{"dataset", text_tables(), metadata};
   begin_artefact(world(), folder);
   ArtefactParts parts;
   world().attempt([&] {
@@ -175,6 +176,25 @@ TEST(TokenStream, AnyStepIsFoundAtOnce) {
   for (std::int64_t i = 0; i < 6; ++i) expected.push_back(order.at(epoch, 6 + i));
   EXPECT_EQ(stream.numbers(step, 6, {0, 6}), expected);
   EXPECT_EQ(std::ssize(stream.load(step, 6, {0, 6}).targets), 24);
+}
+
+TEST(TokenStream, TokensOutsideTheVocabularyAreRefusedWhereTheyStand) {
+  testing::SharedFolder shared("token_stream_vocabulary");
+  write_documents(shared.path(), {{"vocabulary", 225}});
+  const Dataset dataset = Dataset::open(shared.path(), "dataset");
+  const TokenStream stream(dataset, {1, 14, kSeparator, kTrainSplit});
+  EXPECT_NO_THROW(stream.load_in_order({0, 1}));
+  try {
+    stream.load_in_order({0, stream.sequences()});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::data);
+    // Of document 23, behind 21 with one passage and 22 with two.
+    EXPECT_EQ(error.problem(),
+              "token 0 of row 3 is 230; expected one of the vocabulary, from 0 to 224");
+    EXPECT_NE(error.place().find("shard-00002.h5, /passages/tokens"), std::string::npos)
+        << error.place();
+  }
 }
 
 TEST(TokenStream, TooLittleIsRefused) {
