@@ -12,6 +12,7 @@
 #include "jobs/encoder_model.h"
 #include "jobs/hugging_face_model.h"
 #include "jobs/peft_adapters.h"
+#include "kernels/core/random.h"
 #include "kernels/model/decoder.h"
 #include "runtime/base/log.h"
 #include "runtime/data/model_file.h"
@@ -24,6 +25,9 @@ namespace tutti {
 namespace {
 
 constexpr const char* kSeparator = "</s>";
+
+// Keeps the streams of random numbers for dropout, one a step, apart from others.
+constexpr std::uint64_t kDropoutStream = std::uint64_t(1) << 60;
 
 // The model that training starts from; nothing where the parameters start at random. Collective.
 std::optional<DecoderSource> open_start(Comm& comm, const ModelConfig& config,
@@ -182,6 +186,7 @@ class LanguageTask : public TrainTask {
     return {{"data.separator", separator_},
             {"model.max_tokens", config_.model.max_tokens},
             {"batch.leaf", config_.leaf()},
+            {"train.dropout", config_.dropout},
             {"train.label_smoothing", config_.label_smoothing},
             {"train.z_loss", config_.z_loss}};
   }
@@ -265,7 +270,8 @@ class LanguageTask : public TrainTask {
         const TokenBatch tokens{batch.sequences.tokens, batch.sequences.offsets};
         {
           const auto timed = phases_.measure("forward");
-          decoder_.forward(tokens);
+          const std::vector<std::uint64_t> keys = dropout_keys(step, {first, first + m});
+          decoder_.forward(tokens, {float(config_.dropout), keys});
         }
         const auto timed = phases_.measure("backward");
         const bool ends_leaf = first + m == (leaf + 1) * leaf_size;
@@ -276,6 +282,22 @@ class LanguageTask : public TrainTask {
       losses.push_back(sum);
     }
     return losses;
+  }
+
+  // One a token, whatever batch it stands in: of its sample and its place in the sample.
+  std::vector<std::uint64_t> dropout_keys(std::int64_t step, Range samples) const {
+    std::vector<std::uint64_t> keys;
+    if (config_.dropout == 0) return keys;
+    const std::vector<std::int64_t> numbers = data_->numbers(step, config_.global_batch, samples);
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      const std::uint64_t sample =
+          random_u64(std::uint64_t(config_.seed), kDropoutStream + std::uint64_t(step),
+                     std::uint64_t(samples.begin) + i);
+      const std::int64_t tokens = data_->count(std::span(&numbers[i], 1)).tokens;
+      for (std::int64_t t = 0; t < tokens; ++t)
+        keys.push_back(random_u64(sample, 0, std::uint64_t(t)));
+    }
+    return keys;
   }
 
   LanguageBatch load(std::int64_t step, Range samples) {

@@ -122,6 +122,9 @@ void TrainConfig::describe(Schema& s) {
         "language models: share of the target spread over all tokens");
   s.key("train.z_loss", &z_loss, "",
         "language models: weight of the squared logarithm of the softmax's sum");
+  s.key("train.dropout", &dropout, "",
+        "language models: share of the elements of embeddings, attention outputs and feed-forward "
+        "outputs that a step drops; which ones follows from the seed, the step and the sample");
   s.key("train.freeze", &patterns.freeze,
         "patterns of parameters that never change, such as \"token.embedding\" or \"layer0.*\"; "
         "their gradient is still computed, but counts in no norm");
@@ -198,6 +201,9 @@ void TrainConfig::check() {
   if (span_share < 0 || span_share > 1) wrong("a share is between 0 and 1", "train.span_share", "");
   if (label_smoothing < 0 || label_smoothing >= 1 || z_loss < 0)
     wrong("expected 0 or more, and a smoothing below 1", "train.label_smoothing, train.z_loss", "");
+  if (dropout < 0 || dropout >= 1) wrong("a share is below 1", "train.dropout", "0.1 is usual");
+  if (dropout > 0 && !model.is_decoder())
+    wrong("only language models are trained with dropout", "train.dropout", "leave it out");
   if (average_decay < 0 || average_decay >= 1)
     wrong("expected 0 or more, and less than 1", "optimizer.ema", "0.999 is usual");
   if (decay_share < 0 || decay_share > 1)

@@ -54,7 +54,7 @@ struct TrainConfig {
   bool recompute = false;
   std::string dtype = "auto", schedule = "cosine";
   double learning_rate = 1e-3, final_rate = 0.05, decay_share = 0.2;
-  double temperature = 0.05, span_share = 0, label_smoothing = 0, z_loss = 0;
+  double temperature = 0.05, span_share = 0, label_smoothing = 0, z_loss = 0, dropout = 0;
   std::int64_t warmup_steps = 20, give_up_after = 10;
   std::int64_t spike_window = 100;
   double spike_deviations = 6;

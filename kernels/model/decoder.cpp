@@ -87,7 +87,7 @@ class Decoder::Pass {
   virtual void load_head(std::span<const bf16> weights) = 0;
   virtual void losses(const TokenBatch& batch, std::span<const std::int32_t> targets,
                       const CrossEntropyOptions& options, std::span<float> losses) = 0;
-  virtual void forward(const TokenBatch& batch) = 0;
+  virtual void forward(const TokenBatch& batch, const Dropout& mask) = 0;
   virtual void backward(const TokenBatch& batch, std::span<const std::int32_t> targets,
                         const CrossEntropyOptions& options, std::span<float> losses,
                         std::span<float> gradients, const FinalGradients& on_final) = 0;
@@ -152,7 +152,9 @@ class Decoder::TypedPass final : public Decoder::Pass {
     head_pass_.losses(body_, targets, options, losses);
   }
 
-  void forward(const TokenBatch& batch) override { body_.forward(batch, true); }
+  void forward(const TokenBatch& batch, const Dropout& mask) override {
+    body_.forward(batch, true, nullptr, mask);
+  }
 
   void backward(const TokenBatch& batch, std::span<const std::int32_t> targets,
                 const CrossEntropyOptions& options, std::span<float> losses,
@@ -340,9 +342,12 @@ double Decoder::loss(const TokenBatch& batch, std::span<const std::int32_t> targ
   return sum_of(each);
 }
 
-void Decoder::forward(const TokenBatch& batch) {
+void Decoder::forward(const TokenBatch& batch, const Dropout& mask) {
   pass_->check(batch);
-  pass_->forward(batch);
+  require(mask.rate >= 0 && mask.rate < 1, "decoder: a share to drop is from 0 on and below 1");
+  require(mask.rate == 0 || mask.rows.size() == batch.tokens.size(),
+          "decoder: dropout needs a key for each token");
+  pass_->forward(batch, mask);
   pass_->kept_tokens_ = std::ssize(batch.tokens);
 }
 

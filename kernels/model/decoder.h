@@ -20,6 +20,7 @@
 #include "kernels/model/adapters.h"
 #include "kernels/model/transformer.h"
 #include "kernels/ops/cross_entropy.h"
+#include "kernels/ops/dropout.h"
 #include "kernels/ops/product.h"
 
 namespace tutti {
@@ -84,8 +85,10 @@ class Decoder {
               const CrossEntropyOptions& options = {}, std::span<float> losses = {});
 
   // The same in two parts, with the gradient of the sum added to an arena of gradients: the body's
-  // forward pass, which keeps what backward() of the same batch needs and uses up.
-  void forward(const TokenBatch& batch);
+  // forward pass, which keeps what backward() of the same batch needs and uses up. Dropout, by a
+  // key for each token, meets the embeddings and the output of each attention and feed-forward
+  // part.
+  void forward(const TokenBatch& batch, const Dropout& mask = {});
   double backward(const TokenBatch& batch, std::span<const std::int32_t> targets,
                   std::span<float> gradients, const CrossEntropyOptions& options = {},
                   const FinalGradients& on_final = {});

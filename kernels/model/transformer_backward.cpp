@@ -17,6 +17,7 @@ void zero_rows(MatrixView<T> rows) {
 
 template <class T>
 MatrixView<const T> TransformerPass<T>::compute_panel(Residual& residual, std::int64_t panel) {
+  if (drops()) return panel_of(residual.dropped, panel);
   if constexpr (std::is_same_v<T, float>)
     return panel_of(residual.wide, panel);
   else
@@ -41,6 +42,7 @@ void TransformerPass<T>::start_backward(const TokenBatch& batch) {
   keep_ = true;
   for (Residual* residual : {&d_out_, &d_middle_, &d_in_}) {
     residual->wide.grow(rows_);
+    if (drops()) residual->dropped.grow(rows_);
     if constexpr (!std::is_same_v<T, float>) residual->narrow.grow(rows_);
   }
   d_context_.grow(rows_ + kAttentionStep);
@@ -67,6 +69,7 @@ void TransformerPass<T>::back_final_norm(std::int64_t panel) {
                        .d_gain = partial(panel, columns_.norm1_gain),
                        .d_bias = partial(panel, columns_.norm1_bias),
                        .kind = shape_.norm});
+  drop_gradient(d_out_, feed_forward_place(shape_.layers - 1), panel);
 }
 
 // From the gradient of a layer's output, d_out_, to that of the feed-forward part's input, in
@@ -142,9 +145,10 @@ void TransformerPass<T>::back_middle(std::int64_t index, std::int64_t panel) {
                        .d_gain = partial(panel, columns_.norm2_gain),
                        .d_bias = partial(panel, columns_.norm2_bias),
                        .kind = shape_.norm});
+  drop_gradient(d_middle_, attention_place(index), panel);
   if (shape_.linear_bias) {
-    column_sums<float>(panel_of(d_out_.wide, panel), partial(panel, columns_.ff2_bias));
-    column_sums<float>(panel_of(d_middle_.wide, panel), partial(panel, columns_.out_bias));
+    output_bias_sums(d_out_, panel, partial(panel, columns_.ff2_bias));
+    output_bias_sums(d_middle_, panel, partial(panel, columns_.out_bias));
   }
 
   const MatrixView<T> d_context = panel_of(d_context_, panel);
@@ -191,6 +195,10 @@ void TransformerPass<T>::back_qkv(std::int64_t index, std::int64_t panel) {
                        .d_gain = partial(panel, columns_.norm1_gain),
                        .d_bias = partial(panel, columns_.norm1_bias),
                        .kind = shape_.norm});
+  if (index > 0)
+    drop_gradient(d_in_, feed_forward_place(index - 1), panel);
+  else
+    drop_embedding(panel_of(d_in_.wide, panel), panel);
 }
 
 template <class T>

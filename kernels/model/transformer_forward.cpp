@@ -288,27 +288,28 @@ MatrixView<float> TransformerPass<T>::finish_attention(std::int64_t index, std::
   const T* context = panel_of(l.context, panel).data;
   out.forward(context, product.data, product_scratch(out));
   add_low(index, Part::out, panel, context, product.data);
+  const float* bias = drop_output(product, parameter(p.out.bias), attention_place(index), panel);
   const MatrixView<float> x = input_panel(index, panel);
   const MatrixView<float> middle = keep_inputs_ ? panel_of(l.middle, panel) : x;
   // What goes around the attention, and around the feed-forward part.
   const MatrixView<float> before = norms_after() ? panel_of(normed_, panel) : x;
   const MatrixView<float> between =
       norms_after() ? scratch_panel<float>(kNorm, shape_.width) : middle;
-  sum_and_norm({before, product, parameter(p.out.bias), norm(p.norm2), middle,
-                l.norm2.at(panel * panel_rows_), between},
-               h2);
+  sum_and_norm(
+      {before, product, bias, norm(p.norm2), middle, l.norm2.at(panel * panel_rows_), between}, h2);
   return between;
 }
 
 // From the attention's output to the next layer's queries, keys and values, all in cache.
 template <class T>
 void TransformerPass<T>::finish_layer(std::int64_t index, std::int64_t panel) {
-  const float* bias = parameter(places_.layers[index].ff2.bias);
   const std::int64_t row = panel * panel_rows_;
   const MatrixView<T> h2 = kept_or_scratch(layer(index).h2, panel, kH2, shape_.width);
   const MatrixView<float> between = finish_attention(index, panel, h2);
   const MatrixView<float> product = scratch_panel<float>(kWide, shape_.width);
   run_feed_forward(index, panel, h2, product);
+  const float* bias = drop_output(product, parameter(places_.layers[index].ff2.bias),
+                                  feed_forward_place(index), panel);
 
   if (index + 1 == shape_.layers) {
     residual_layer_norm<float>(between, product, bias, norm(norm_after(index)),
@@ -326,11 +327,14 @@ void TransformerPass<T>::finish_layer(std::int64_t index, std::int64_t panel) {
 }
 
 template <class T>
-void TransformerPass<T>::forward(const TokenBatch& batch, bool keep, AttentionHook<T>* hook) {
+void TransformerPass<T>::forward(const TokenBatch& batch, bool keep, AttentionHook<T>* hook,
+                                 const Dropout& mask) {
   start(batch, keep, hook);
+  start_dropout(mask);
   if (frozen()) pack_frozen(0, {Part::qkv}, Direction::forward);
   parallel_for_dynamic(panels_, [&](std::int64_t panel) {
     embed_rows(batch, panel);
+    drop_embedding(input_panel(0, panel), panel);
     first_norm(0, panel);
   });
   for (std::int64_t index = 0; index < shape_.layers; ++index) {

@@ -19,6 +19,7 @@
 #include "kernels/model/transformer_layout.h"
 #include "kernels/ops/attention.h"
 #include "kernels/ops/causal_attention.h"
+#include "kernels/ops/dropout.h"
 #include "kernels/ops/layer_norm.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/low_rank.h"
@@ -110,8 +111,10 @@ class TransformerPass {
   // backward pass computes a layer's activations, the same bytes, before it goes through it.
   void recompute_activations(bool recompute) { recompute_ = recompute; }
 
-  // Keeps what the backward pass needs only where `keep` says so.
-  void forward(const TokenBatch& batch, bool keep, AttentionHook<T>* hook = nullptr);
+  // Keeps what the backward pass needs only where `keep` says so. `mask` has a key for each token;
+  // it is dropped from the embedding and from both parts' outputs, and the backward pass follows.
+  void forward(const TokenBatch& batch, bool keep, AttentionHook<T>* hook = nullptr,
+               const Dropout& mask = {});
 
   // The batch's tokens, rounded up to whole panels of panel_rows().
   std::int64_t panel_rows() const { return panel_rows_; }
@@ -171,9 +174,10 @@ class TransformerPass {
   };
   // A gradient with respect to the residual stream, and its copy in the compute type.
   struct Residual {
-    explicit Residual(std::int64_t width) : wide(width), narrow(width) {}
+    explicit Residual(std::int64_t width) : wide(width), narrow(width), dropped(width) {}
     Activation<float> wide;
     Activation<bf16> narrow;  // unused where T is float
+    Activation<T> dropped;    // with dropout: the gradient of the part's output instead
   };
   // Where a part's output joins the residual stream, and the norm that follows.
   struct Sum {
@@ -274,6 +278,18 @@ class TransformerPass {
                        float* dx);
   void add_adapter_gradients(std::int64_t index, std::span<float> gradients);
 
+  // Dropout.
+  bool drops() const { return dropout_rate_ > 0; }
+  static std::uint64_t attention_place(std::int64_t index) { return 1 + 2 * index; }
+  static std::uint64_t feed_forward_place(std::int64_t index) { return 2 + 2 * index; }
+  Dropout dropout_of(std::int64_t panel) const;
+  void start_dropout(const Dropout& mask);
+  void drop_embedding(MatrixView<float> x, std::int64_t panel);
+  const float* drop_output(MatrixView<float> product, const float* bias, std::uint64_t place,
+                           std::int64_t panel);
+  void drop_gradient(Residual& residual, std::uint64_t place, std::int64_t panel);
+  void output_bias_sums(Residual& residual, std::int64_t panel, float* sums);
+
   // Forward, a panel of rows at a time.
   void start(const TokenBatch& batch, bool keep, const AttentionHook<T>* hook);
   void grow_layer(Layer& layer, bool whole);
@@ -337,6 +353,8 @@ class TransformerPass {
   std::int64_t panels_ = 0;              // of panel_rows_ rows that hold them
   std::int64_t rows_ = 0;                // in the panels
   std::vector<std::int32_t> positions_;  // of all rows, zero behind the last token
+  float dropout_rate_ = 0;
+  std::vector<std::uint64_t> dropout_rows_;  // keys of all rows, where something is dropped
   std::vector<std::int64_t> probability_offsets_;
   std::vector<std::unique_ptr<Layer>> layers_;
   Activation<float> normed_;  // of norms after the sums: what goes around the attention

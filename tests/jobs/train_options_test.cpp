@@ -226,6 +226,16 @@ TEST_F(TrainOptions, TheSpeedOfProductsIsMeasuredOnceAndNoCacheIsNeeded) {
   EXPECT_GE(share_with_cache(folder() / "train.toml"), 0) << "no folder can be made there";
 }
 
+TEST_F(TrainOptions, DropoutFollowsFromTheSampleAlone) {
+  const std::string digest = one_digest("dropout", "--set train.dropout=0.2");
+  EXPECT_NE(digest, digest_of(1, "no_dropout"));
+  EXPECT_EQ(digest_of(1, "dropout_again", "--set train.dropout=0.2 --set train.recompute=true"),
+            digest);
+  expect_refused("--set train.dropout=1", "train.dropout");
+  expect_refused("--set train.dropout=0.1 --set model.kind=encoder --set batch.leaf=0",
+                 "train.dropout");
+}
+
 TEST_F(TrainOptions, PatternsThatMeanNothingAreRefused) {
   expect_refused("--set 'train.freeze=[\"layer7.*\"]'", "layer7.*");
   expect_refused("--set 'train.freeze=[\"*\"]'", "train.freeze");
