@@ -58,6 +58,17 @@ void read_tokens(const Dataset& dataset, const Dataset::Column& column, Range ro
                *bad, end);
 }
 
+void check_separator(const Dataset& dataset, std::int32_t token) {
+  const std::int64_t end = end_of_ids(dataset.manifest());
+  if (token >= 0 && token < end) return;
+  throw Error(ExitCode::data,
+              fmt::format("the token between documents is {}; expected one of the vocabulary, from "
+                          "0 to {}",
+                          token, end - 1),
+              (dataset.folder() / kManifestFile).string(),
+              "make the dataset again, with the tokenizer that lies in its folder");
+}
+
 void append_rows(const Dataset& dataset, const Dataset::Column& column, Range rows,
                  const TextForm& form, Sequences& sequences) {
   std::vector<std::int64_t> offsets;

@@ -39,6 +39,9 @@ struct Sequences {
 void read_tokens(const Dataset& dataset, const Dataset::Column& column, Range rows,
                  std::vector<std::int64_t>& offsets, std::vector<std::int32_t>& tokens);
 
+// Throws Error(data) where a token that stands between texts is none of that vocabulary.
+void check_separator(const Dataset& dataset, std::int32_t token);
+
 // Appends rows of such a column, each a text. Local; errors as for read_tokens.
 void append_rows(const Dataset& dataset, const Dataset::Column& column, Range rows,
                  const TextForm& form, Sequences& sequences);

@@ -14,6 +14,7 @@ TokenStream::TokenStream(const Dataset& dataset, TokenStreamOptions options)
       dataset_(dataset),
       options_(options),
       column_(dataset.column("passages", "tokens")) {
+  check_separator(dataset, options.separator);
   index_documents();
   const std::int64_t sequences = sequences_in(tokens(), options.length);
   if (sequences < 1)

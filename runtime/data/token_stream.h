@@ -24,7 +24,9 @@ struct TokenStreamOptions {
 // at the end is dropped. Keeps 24 bytes a document.
 class TokenStream : public LanguageData {
  public:
-  // The dataset must outlive the stream. Throws Error(data) where it holds less than one sequence.
+  // The dataset must outlive the stream. Throws Error(data) where it holds less than one sequence,
+  // or the separator is none of its tokens; what is loaded, where a token is none of its
+  // vocabulary.
   TokenStream(const Dataset& dataset, TokenStreamOptions options);
 
   std::int64_t documents() const { return std::int64_t(starts_.size()) - 1; }

@@ -201,6 +201,10 @@ TEST_F(BadDataset, TokensOutsideTheVocabulary) {
                {path("data"), "shard-0", "token", "expected one of the vocabulary, from 0 to 39"});
     expect_no_step();
   }
+  name_vocabulary(2);  // and </s> is 2
+  expect_end(train("--set model.kind=gpt2"), 65,
+             {path("data"), "the token between documents is 2; expected one of the vocabulary"});
+  expect_no_step();
 }
 
 TEST_F(BadDataset, OneWithoutText) {

@@ -182,7 +182,8 @@ TEST(TokenStream, TokensOutsideTheVocabularyAreRefusedWhereTheyStand) {
   testing::SharedFolder shared("token_stream_vocabulary");
   write_documents(shared.path(), {{"vocabulary", 225}});
   const Dataset dataset = Dataset::open(shared.path(), "dataset");
-  const TokenStream stream(dataset, {1, 14, kSeparator, kTrainSplit});
+  EXPECT_THROW(TokenStream(dataset, {1, 14, 225, kTrainSplit}), Error);
+  const TokenStream stream(dataset, {1, 14, 224, kTrainSplit});
   EXPECT_NO_THROW(stream.load_in_order({0, 1}));
   try {
     stream.load_in_order({0, stream.sequences()});
