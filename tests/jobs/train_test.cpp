@@ -208,10 +208,12 @@ TEST_F(Train, MistakesEndWithTheirCodeAndSayWhatToDo) {
 TEST_F(Train, AFullDiskEndsWith74AndTheRunGoesOnFromTheCheckpointBefore) {
   const std::string fault =
       "TUTTI_FAULT=posix_fallocate:6:ENOSPC:generation- LD_PRELOAD=" TUTTI_FAULT_IO " ";
-  const auto full = testing::run_command(fault + testing::tutti_command(2, arguments("full")));
+  // Often enough that the fault strikes on a fast machine, too.
+  const std::string full_arguments = arguments("full", "--set checkpoint.every=2ms");
+  const auto full = testing::run_command(fault + testing::tutti_command(2, full_arguments));
   EXPECT_EQ(full.exit_code, 74) << full.output;
   EXPECT_NE(full.output.find("No space left"), std::string::npos) << full.output;
-  const auto done = run_tutti(2, arguments("full"));
+  const auto done = run_tutti(2, full_arguments);
   ASSERT_EQ(done.exit_code, 0) << done.output;
   EXPECT_NE(done.output.find("resumed from checkpoint"), std::string::npos) << done.output;
   EXPECT_EQ(result_of("full")["model_digest"], undisturbed_digest());
