@@ -17,6 +17,8 @@
 namespace tutti {
 namespace {
 
+constexpr std::chrono::milliseconds kLongTime{200}, kShortTime{20};
+
 constexpr const char* kRate = "flops_per_second";
 
 // Empty where the machine has no name to remember it by.
@@ -37,7 +39,7 @@ double kept_rate(const std::string& key) {
 
 }  // namespace
 
-double measure_product_rate(DType type) {
+double measure_product_rate(DType type, std::chrono::milliseconds time) {
   using Clock = std::chrono::steady_clock;
   constexpr std::int64_t kRows = 256, kInner = 512, kOuter = 512, kPanels = 8;
   const auto product = make_packed_product({.rows = kRows,
@@ -65,20 +67,20 @@ double measure_product_rate(DType type) {
     const auto start = Clock::now();
     pass();
     best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
-  } while (Clock::now() - begin < std::chrono::milliseconds(200));
+  } while (Clock::now() - begin < time);
   return 2.0 * kPanels * kRows * kInner * kOuter / best;
 }
 
 double product_rate_of_all_ranks(Comm& comm, DType type) {
   std::string key;
-  double rate = 0;
-  if (comm.is_root()) rate = kept_rate(key = cache_key(comm, type));
+  double kept = 0;
+  if (comm.is_root()) kept = kept_rate(key = cache_key(comm, type));
+  comm.broadcast(std::span(&kept, 1));
+  // All ranks at the same time, as they will train. What was kept may be of a busy machine.
+  double rate = measure_product_rate(type, kept > 0 ? kShortTime : kLongTime);
+  if (!key.empty() && rate > kept) write_user_cache(key, {{kRate, rate}});
+  rate = std::max(rate, kept);
   comm.broadcast(std::span(&rate, 1));
-  if (rate <= 0) {
-    rate = measure_product_rate(type);  // all ranks at the same time, as they will train
-    if (!key.empty()) write_user_cache(key, {{kRate, rate}});
-    comm.broadcast(std::span(&rate, 1));
-  }
   return double(comm.size()) * rate;
 }
 

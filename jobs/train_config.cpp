@@ -174,12 +174,13 @@ void TrainConfig::describe(Schema& s) {
         "what is measured and what is saved as the model; 0: none");
   s.duration("checkpoint.every", &checkpoint.every_seconds, "time between checkpoints");
   s.key("checkpoint.keep", &checkpoint.keep, "generations", "newest checkpoints to keep");
-  s.duration("log.every", &log_every,
-             "time between progress lines, which tell tokens a second and the roofline's share: "
-             "operations of products with weight matrices, 2 a weight and token forward and 4 "
-             "backward (attention and recomputation are not counted, the encoder's second forward "
-             "pass is), a second, over those that this machine's products reach, measured once and "
-             "kept in ~/.cache/tutti");
+  s.duration(
+      "log.every", &log_every,
+      "time between progress lines, which tell tokens a second and the roofline's share: "
+      "operations of products with weight matrices, 2 a weight and token forward and 4 "
+      "backward (attention and recomputation are not counted, the encoder's second forward "
+      "pass is), a second, over the most that was measured of this machine's products, which is "
+      "kept in ~/.cache/tutti");
 }
 
 void TrainConfig::check() {
