@@ -217,7 +217,8 @@ TEST_F(TrainOptions, TheBestSpeedOfProductsIsKeptAndNoCacheIsNeeded) {
   EXPECT_GE(share_with_cache(folder() / "cache"), 0);
   ASSERT_EQ(kept().size(), 1u);
   const auto rate = [&] {
-    for (const auto& [name, value] : nlohmann::json::parse(read_text(kept()[0])).flatten().items())
+    const auto file = nlohmann::json::parse(read_text(kept()[0])).flatten();
+    for (const auto& [name, value] : file.items())
       if (name.ends_with("flops_per_second")) return value.get<double>();
     return 0.0;
   };
