@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <stdexcept>
 
 #include "kernels/core/parallel.h"
@@ -75,7 +76,8 @@ class Decoder::Pass {
     adapters_ = add_adapters(layout_, shape.body, *adapters);
     matrices_.grow(matrices_layout_.padded_size());
     vectors_.grow(vectors_layout_.padded_size());
-    missing_ = std::ssize(decoder_layout(shape).parameters());
+    whole_layout_ = decoder_layout(shape);
+    for (const Parameter& p : whole_layout_.parameters()) missing_.insert(p.name);
   }
   virtual ~Pass() = default;
 
@@ -98,7 +100,7 @@ class Decoder::Pass {
                       std::span<float> logits) = 0;
 
   void check(const TokenBatch& batch) const {
-    require(loaded_ && missing_ == 0, "decoder: no parameters were loaded");
+    require(loaded_ && missing_.empty(), "decoder: no parameters were loaded");
     check_batch(shape_.body, batch);
   }
   void check(const TokenBatch& batch, std::span<const std::int32_t> targets) const {
@@ -115,10 +117,10 @@ class Decoder::Pass {
   ParameterPlace head_;
   // Frozen parameters, but for a head of its own, which is only kept packed.
   std::optional<Adapters> adapters_;
-  ArenaLayout matrices_layout_, vectors_layout_;
+  ArenaLayout whole_layout_, matrices_layout_, vectors_layout_;
   AlignedBuffer<bf16> matrices_;
   AlignedBuffer<float> vectors_;
-  std::int64_t missing_ = 0;
+  std::set<std::string> missing_;  // frozen parameters that were not given yet
   bool loaded_ = false;
   std::int64_t kept_tokens_ = -1;  // of the last forward(), -1 where backward() has nothing
   std::vector<float> losses_;      // of the last batch
@@ -297,7 +299,7 @@ DType Decoder::compute() const { return pass_->compute_; }
 
 void Decoder::load_frozen(const std::string& name, std::span<const float> values) {
   require(pass_->frozen(), "decoder: its parameters are not frozen");
-  const Parameter& parameter = decoder_layout(shape()).find(name);
+  const Parameter& parameter = pass_->whole_layout_.find(name);
   require(std::ssize(values) == parameter.size, "decoder: a frozen parameter has another size");
   const bool is_head = name == kHead || (shape().tied_head && name == kToken);
   for (const Parameter& p : pass_->vectors_layout_.parameters())
@@ -309,7 +311,7 @@ void Decoder::load_frozen(const std::string& name, std::span<const float> values
     if (p.name == name) matrix = pass_->matrices_.span().subspan(p.offset, p.size);
   parallel_for(std::ssize(matrix), [&](std::int64_t i) { matrix[i] = bf16(values[i]); });
   if (is_head) pass_->load_head(matrix);
-  --pass_->missing_;
+  pass_->missing_.erase(name);
 }
 
 void Decoder::initialize(std::span<float> parameters, std::uint64_t seed) const {
@@ -390,7 +392,7 @@ void Decoder::prefill(const TokenBatch& texts, std::int64_t first, std::span<flo
 
 void Decoder::append(std::span<const std::int32_t> tokens, std::span<const std::int64_t> sequences,
                      std::span<float> logits) {
-  require(pass_->loaded_ && pass_->missing_ == 0, "decoder: no parameters were loaded");
+  require(pass_->loaded_ && pass_->missing_.empty(), "decoder: no parameters were loaded");
   require(!tokens.empty() && tokens.size() == sequences.size() &&
               std::ssize(logits) == std::ssize(tokens) * shape().body.vocabulary,
           "decoder: the logits have the wrong size");

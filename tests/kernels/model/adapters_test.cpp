@@ -211,6 +211,11 @@ TEST(Adapters, WhatCannotBeIsRefused) {
   const Batch batch({3});
   EXPECT_THROW(decoder.loss(batch.view(), batch.targets), std::invalid_argument);
   EXPECT_THROW(decoder.load_frozen("nothing", adapters), std::invalid_argument);
+  // As many parameters as there are, but one of them again and again.
+  const std::vector<float> gain(24);
+  const std::size_t count = decoder_layout(gpt2()).parameters().size();
+  for (std::size_t i = 0; i < count; ++i) decoder.load_frozen("final_norm.gain", gain);
+  EXPECT_THROW(decoder.loss(batch.view(), batch.targets), std::invalid_argument);
   EXPECT_THROW(decoder.load_frozen("final_norm.gain", adapters), std::invalid_argument);
 }
 
