@@ -11,7 +11,6 @@
 #include "kernels/vector/kmeans.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
-#include "runtime/base/stop.h"
 #include "runtime/data/paths.h"
 #include "runtime/data/sampler.h"
 
@@ -41,7 +40,7 @@ CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vector
       leaves_(blocks_of(sample_, options.block)),
       mine_(part_of(leaves_, comm_.size(), comm_.rank())),
       tree_(0, mine_, leaves_),
-      checkpoints_(comm_, context.run_folder / kCheckpointFolder, options.checkpoint) {
+      checkpoints_(context, options.checkpoint, "iteration") {
   const std::int64_t bytes =
       mine_.size() * options.block * vectors.dim() * std::int64_t(sizeof(float));
   if (bytes <= options.memory_bytes) kept_.resize(std::size_t(mine_.size()));
@@ -156,37 +155,22 @@ Snapshot CentroidTrainer::snapshot() {
 }
 
 void CentroidTrainer::restore() {
-  const auto timed = context_.phases.measure("load");
   const auto saved = checkpoints_.restore(identity_, slices({0, nlist_ * vectors_.dim()}));
-  if (!saved) {
-    draw_centroids();
+  if (saved) {
+    iteration_ = saved->at("iteration");
     return;
   }
-  iteration_ = saved->at("iteration");
-  log_info("resumed from checkpoint generation {} at k-means iteration {} of {}",
-           checkpoints_.generation(), iteration_, options_.iterations);
-  context_.events.write("restore",
-                        {{"generation", checkpoints_.generation()}, {"iteration", iteration_}});
-}
-
-// Returns whether to stop; a checkpoint is then there.
-bool CentroidTrainer::boundary() {
-  const auto timed = context_.phases.measure("checkpoint");
-  return checkpoints_.boundary(stop_requested(), [&] { return snapshot(); });
+  const auto timed = context_.phases.measure("load");
+  draw_centroids();
 }
 
 ExitCode CentroidTrainer::run() {
-  checkpoints_.on_commit([&](std::int64_t generation, const nlohmann::json& state) {
-    context_.events.write("checkpoint",
-                          {{"generation", generation}, {"iteration", state.at("iteration")}});
-  });
   restore();
   const std::int64_t first = iteration_;
   while (iteration_ < options_.iterations) {
-    if (boundary()) return ExitCode::stopped;
+    if (checkpoints_.boundary([&] { return snapshot(); })) return ExitCode::stopped;
     iterate();
   }
-  const auto timed = context_.phases.measure("checkpoint");
   if (iteration_ > first) checkpoints_.save(snapshot());
   return ExitCode::done;
 }

@@ -7,11 +7,11 @@
 #include <nlohmann/json.hpp>
 
 #include "jobs/job.h"
+#include "jobs/run_checkpoints.h"
 #include "jobs/vector_reader.h"
 #include "kernels/core/arena.h"
 #include "kernels/vector/packed_vectors.h"
 #include "kernels/vector/top_k.h"
-#include "runtime/checkpoint/checkpoint.h"
 #include "runtime/comm/tree_sum.h"
 
 namespace tutti {
@@ -56,7 +56,6 @@ class CentroidTrainer {
   void restore();
   std::vector<ArraySlice> slices(Range elements);
   Snapshot snapshot();
-  bool boundary();
   void iterate();
   double add_leaf(std::int64_t leaf, const PackedVectors& centroids);
 
@@ -78,7 +77,7 @@ class CentroidTrainer {
   std::vector<std::int64_t> counts_;
   std::vector<Neighbor> nearest_;
   TreeSum<double> tree_;
-  Checkpointer checkpoints_;
+  RunCheckpoints checkpoints_;
 };
 
 }  // namespace tutti

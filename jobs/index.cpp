@@ -42,8 +42,7 @@ struct IndexConfig {
              "a vector that holds NaN or infinity, or is all zeros under cosine: end with code 65, "
              "or leave it out");
     s.bytes("memory_limit", &memory, "memory of a rank for vectors");
-    s.duration("checkpoint.every", &kmeans.checkpoint.every_seconds, "time between checkpoints");
-    s.key("checkpoint.keep", &kmeans.checkpoint.keep, "generations", "newest checkpoints to keep");
+    kmeans.checkpoint.describe(s);
   }
 
   // Checks, and fills in what follows from other keys.
@@ -62,8 +61,7 @@ struct IndexConfig {
     if (kmeans.block < 1) wrong("a block is at least one vector", "kmeans.block", "4096 is usual");
     if (memory < std::int64_t(1) << 20)
       wrong("too little memory to work in", "memory_limit", "give at least 1MiB");
-    if (kmeans.checkpoint.keep < 1)
-      wrong("at least one checkpoint must be kept", "checkpoint.keep", "");
+    kmeans.checkpoint.check();
     kmeans.memory_bytes = memory / 2;
     lists.memory_bytes = memory / 2;
     lists.storage = dtype_from_name(storage);

@@ -13,9 +13,9 @@
 #include "jobs/language_task.h"
 #include "jobs/loss_watch.h"
 #include "jobs/roofline.h"
+#include "jobs/run_checkpoints.h"
 #include "jobs/train_config.h"
 #include "runtime/base/log.h"
-#include "runtime/base/stop.h"
 #include "runtime/data/model_file.h"
 #include "runtime/data/paths.h"
 
@@ -42,7 +42,7 @@ class TrainRun {
         task_(config.model.is_decoder()
                   ? make_language_task(comm_, config, dataset, compute, context.phases)
                   : make_contrastive_task(comm_, config, dataset, compute, context.phases)),
-        checkpoints_(comm_, context.run_folder / kCheckpointFolder, config.checkpoint),
+        checkpoints_(context, config.checkpoint, "step"),
         total_steps_(config.steps),
         loss_watch_(config.spike_window, config.spike_deviations) {
     // Ranks without samples must know them, too.
@@ -52,16 +52,12 @@ class TrainRun {
   }
 
   ExitCode run() {
-    checkpoints_.on_commit([&](std::int64_t generation, const nlohmann::json& state) {
-      context_.events.write("checkpoint", {{"generation", generation}, {"step", state.at("step")}});
-    });
     restore();
     start_ = Clock::now();
     context_.result["seconds_to_first_step"] = context_.phases.total_seconds();
     while (step_ < total_steps_) {
-      if (boundary()) {
-        log_info("checkpoint generation {} at step {} of {}", checkpoints_.generation(), step_,
-                 total_steps_);
+      if (checkpoints_.boundary([&] { return snapshot(); })) {
+        checkpoints_.report();
         return ExitCode::stopped;
       }
       one_step();
@@ -94,20 +90,17 @@ class TrainRun {
   }
 
   void restore() {
-    const auto timed = context_.phases.measure("load");
     if (const auto state = checkpoints_.restore(identity(), task_->optimizer().all_slices())) {
       step_ = state->at("step");
       total_steps_ = state->at("total_steps");
       steps_fixed_ = state->at("steps_fixed");
       loss_watch_.restore(state->at("loss_watch"));
-      log_info("resumed from checkpoint generation {} at step {} of {}", checkpoints_.generation(),
-               step_, total_steps_);
-      context_.events.write("restore",
-                            {{"generation", checkpoints_.generation()}, {"step", step_}});
     } else {
+      const auto timed = context_.phases.measure("load");
       task_->initialize();
       task_->optimizer().start_average();
     }
+    const auto timed = context_.phases.measure("load");
     task_->parameters_changed();
     if (step_ < total_steps_) roofline_ = product_rate_of_all_ranks(comm_, task_->compute());
   }
@@ -119,12 +112,6 @@ class TrainRun {
              {"steps_fixed", steps_fixed_},
              {"loss_watch", loss_watch_.state()}},
             identity()};
-  }
-
-  // Returns whether to stop; a checkpoint is then there.
-  bool boundary() {
-    const auto timed = context_.phases.measure("checkpoint");
-    return checkpoints_.boundary(stop_requested(), [&] { return snapshot(); });
   }
 
   void one_step() {
@@ -239,10 +226,8 @@ class TrainRun {
   }
 
   void finish() {
-    if (steps_here_ > 0) {
-      const auto timed = context_.phases.measure("checkpoint");
-      checkpoints_.save(snapshot());
-    }
+    if (steps_here_ > 0) checkpoints_.save(snapshot());
+    checkpoints_.report();
     swap_average();
     if (const nlohmann::json figures = evaluate(); !figures.is_null())
       context_.result.update(figures);
@@ -273,7 +258,7 @@ class TrainRun {
   const TrainConfig& config_;
   const Dataset& dataset_;
   std::unique_ptr<TrainTask> task_;
-  Checkpointer checkpoints_;
+  RunCheckpoints checkpoints_;
   std::int64_t step_ = 0, total_steps_;
   LossWatch loss_watch_;
   bool steps_fixed_ = false;

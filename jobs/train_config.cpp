@@ -172,8 +172,7 @@ void TrainConfig::describe(Schema& s) {
   s.key("optimizer.ema", &average_decay, "",
         "decay of an exponential moving average of the parameters, such as 0.999: the average is "
         "what is measured and what is saved as the model; 0: none");
-  s.duration("checkpoint.every", &checkpoint.every_seconds, "time between checkpoints");
-  s.key("checkpoint.keep", &checkpoint.keep, "generations", "newest checkpoints to keep");
+  checkpoint.describe(s);
   s.duration(
       "log.every", &log_every,
       "time between progress lines, which tell tokens a second and the roofline's share: "
@@ -212,8 +211,9 @@ void TrainConfig::check() {
   if (spike_deviations <= 0)
     wrong("expected a positive number", "train.spike_deviations", "6 is usual");
   if (spike_window < 0 || warmup_steps < 0 || evaluate_every < 0 || evaluate_sequences < 0 ||
-      give_up_after < 1 || checkpoint.keep < 1)
+      give_up_after < 1)
     wrong("a count is too small", "configuration", "");
+  checkpoint.check();
 }
 
 OptimizerOptions TrainConfig::optimizer_options(const ArenaLayout& layout) const {

@@ -247,6 +247,18 @@ void Schema::duration(std::string name, double* seconds, std::string meaning) {
   k.default_text = k.print();
 }
 
+void Schema::duration_or_auto(std::string name, double* seconds, std::string meaning) {
+  Key& k = add(std::move(name), "duration or \"auto\"", std::move(meaning));
+  k.parse = [seconds](const void* n, const std::string& p) {
+    const std::string text = text_of(as_node(n), p);
+    *seconds = text == "auto" ? kAutomaticDuration : parse_duration(text, p);
+  };
+  k.print = [seconds] {
+    return toml_string(*seconds == kAutomaticDuration ? "auto" : fmt::format("{}s", *seconds));
+  };
+  k.default_text = k.print();
+}
+
 void Schema::bytes(std::string name, std::int64_t* value, std::string meaning) {
   Key& k = add(std::move(name), "bytes", std::move(meaning));
   k.parse = [value](const void* n, const std::string& p) {

@@ -10,6 +10,9 @@
 
 namespace tutti {
 
+// What duration_or_auto makes of "auto".
+inline constexpr double kAutomaticDuration = -1;
+
 // A schema binds configuration keys ("section.name") to variables whose present values are the
 // defaults. Values come, later ones winning, from a TOML file, from TUTTI_SECTION_NAME environment
 // variables, and from "section.name=value" settings. Every mistake is an Error with ExitCode::usage
@@ -28,6 +31,8 @@ class Schema {
               std::string meaning);
   // Seconds, written as 90, "90s", "5m", "1.5h" or "H:MM:SS".
   void duration(std::string name, double* seconds, std::string meaning);
+  // The same, or "auto", which sets kAutomaticDuration.
+  void duration_or_auto(std::string name, double* seconds, std::string meaning);
   // Bytes, written as a number or as "512MiB", "4GiB".
   void bytes(std::string name, std::int64_t* bytes, std::string meaning);
   // A key that must be given: parsing ends in an Error when it was not.

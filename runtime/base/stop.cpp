@@ -14,6 +14,10 @@ using Clock = std::chrono::steady_clock;
 volatile sig_atomic_t caught_signal = 0;
 Clock::time_point deadline = Clock::time_point::max();
 
+volatile sig_atomic_t checkpoint_requested = 0;
+
+extern "C" void on_checkpoint_signal(int) { checkpoint_requested = 1; }
+
 extern "C" void on_stop_signal(int signal_number) {
   if (caught_signal == signal_number && (signal_number == SIGINT || signal_number == SIGTERM)) {
     signal(signal_number, SIG_DFL);
@@ -29,7 +33,9 @@ void install_stop_handlers() {
   action.sa_handler = on_stop_signal;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (int s : {SIGTERM, SIGUSR1, SIGUSR2, SIGINT}) sigaction(s, &action, nullptr);
+  for (int s : {SIGTERM, SIGUSR2, SIGINT}) sigaction(s, &action, nullptr);
+  action.sa_handler = on_checkpoint_signal;
+  sigaction(SIGUSR1, &action, nullptr);
 }
 
 void set_time_limit(double seconds) {
@@ -46,8 +52,6 @@ const char* stop_reason() {
       return Clock::now() >= deadline ? "--max-time" : "";
     case SIGTERM:
       return "SIGTERM";
-    case SIGUSR1:
-      return "SIGUSR1";
     case SIGUSR2:
       return "SIGUSR2";
     case SIGINT:
@@ -55,6 +59,12 @@ const char* stop_reason() {
     default:
       return "a signal";
   }
+}
+
+bool take_checkpoint_request() {
+  const bool requested = checkpoint_requested != 0;
+  checkpoint_requested = 0;
+  return requested;
 }
 
 }  // namespace tutti

@@ -1,32 +1,23 @@
 #include "runtime/checkpoint/checkpoint.h"
 
 #include <algorithm>
-#include <atomic>
-#include <cstring>
-#include <exception>
-#include <thread>
 
 #include <fmt/format.h>
 
-#include "kernels/core/arena.h"
-#include "kernels/core/parallel.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
-#include "runtime/io/extent_file.h"
-#include "runtime/io/file.h"
-#include "runtime/io/sealed_json.h"
+#include "runtime/checkpoint/generation_reader.h"
 
 namespace tutti {
 namespace {
 
-// A copy by all threads: one would not fill the memory's bandwidth.
-void copy_bytes(std::span<const std::byte> from, std::byte* to) {
-  constexpr std::int64_t kPiece = 1 << 20;
-  const std::int64_t size = std::int64_t(from.size());
-  parallel_for((size + kPiece - 1) / kPiece, [&](std::int64_t i) {
-    std::memcpy(to + i * kPiece, from.data() + i * kPiece,
-                std::size_t(std::min(kPiece, size - i * kPiece)));
-  });
+using Clock = std::chrono::steady_clock;
+
+// Messages of copies for other nodes, apart from all others between two ranks.
+constexpr int kFirstTag = 1000;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 // Every rank comes to the same conclusion from the same manifest.
@@ -60,251 +51,246 @@ void require_same(const CheckpointManifest& manifest, const nlohmann::json& iden
   }
 }
 
+nlohmann::json to_json(const std::vector<CheckpointArray>& arrays) {
+  nlohmann::json all = nlohmann::json::array();
+  for (const CheckpointArray& array : arrays)
+    all.push_back({{"name", array.name}, {"dtype", name_of(array.dtype)}, {"size", array.size}});
+  return all;
+}
+
 }  // namespace
-
-// This rank's file of one generation, and the thread that fills it from the snapshot.
-class Checkpointer::Writer {
- public:
-  // Lays the file out, and copies the slices where they may change before all is written. Throws
-  // Error(io).
-  Writer(const std::filesystem::path& file, std::span<const ArraySlice> slices, bool copies)
-      : file_(file, columns_of(slices)) {
-    for (const ArraySlice& s : slices) {
-      bytes_.push_back(s.bytes);
-      if (!copies) continue;
-      copies_.emplace_back(std::max<std::int64_t>(std::int64_t(s.bytes.size()), 1));
-      copy_bytes(s.bytes, copies_.back().data());
-      bytes_.back() = copies_.back().span().first(s.bytes.size());
-    }
-  }
-  ~Writer() {
-    if (thread_.joinable()) thread_.join();
-  }
-
-  void start() {
-    writing_ = true;
-    thread_ = std::thread([this] { write(); });
-  }
-  bool writing() const { return writing_.load(std::memory_order_acquire); }
-
-  // Waits for the thread; throws what stopped it.
-  FileRecord finish() {
-    thread_.join();
-    if (failure_) std::rethrow_exception(failure_);
-    return record_;
-  }
-
- private:
-  static std::vector<ColumnSpec> columns_of(std::span<const ArraySlice> slices) {
-    std::vector<ColumnSpec> columns;
-    for (const ArraySlice& s : slices)
-      columns.push_back({checkpoint_dataset(s.name),
-                         s.dtype,
-                         {s.range.size()},
-                         {{"first_element", s.range.begin}}});
-    return columns;
-  }
-
-  void write() {
-    try {
-      for (std::size_t i = 0; i < bytes_.size(); ++i) file_.append(i, bytes_[i]);
-      record_ = file_.finish();
-    } catch (...) {
-      failure_ = std::current_exception();
-    }
-    writing_.store(false, std::memory_order_release);
-  }
-
-  ExtentWriter file_;
-  std::vector<AlignedBuffer<std::byte>> copies_;
-  std::vector<std::span<const std::byte>> bytes_;
-  FileRecord record_;
-  std::exception_ptr failure_;
-  std::atomic<bool> writing_{false};
-  std::thread thread_;
-};
 
 Checkpointer::Checkpointer(Comm& comm, std::filesystem::path folder, CheckpointOptions options)
     : comm_(comm),
-      store_(folder),
-      folder_(std::move(folder)),
-      options_(options),
-      last_begin_(std::chrono::steady_clock::now()) {
-  comm_.attempt([&] {
-    if (!comm_.is_root()) return;
-    create_folders(folder_);
-    next_generation_ = store_.next_generation();
-    store_.remove_unfinished();
-  });
-  comm_.broadcast(std::span(&next_generation_, 1));
+      options_(std::move(options)),
+      levels_(comm, std::move(folder), options_),
+      partners_(partners_of(comm.nodes_of_ranks())),
+      last_begin_(Clock::now()) {
+  if (!levels_.has_local() || !options_.partner) partners_.assign(partners_.size(), -1);
+  next_generation_ = levels_.next_generation();
 }
 
 Checkpointer::~Checkpointer() = default;
 
-bool Checkpointer::local_due() const {
-  const std::chrono::duration<double> since = std::chrono::steady_clock::now() - last_begin_;
-  return since.count() >= options_.every_seconds;
+double Checkpointer::interval() const {
+  if (options_.every_seconds != kAutomaticDuration) return options_.every_seconds;
+  // Nothing is known of the cost before the first checkpoint, and of failures before the first one.
+  constexpr double kFirst = 60, kNoFailure = 86400;
+  if (cost_.checkpoints() == 0) return kFirst;
+  return best_checkpoint_interval(cost_.each(),
+                                  options_.mtbf_seconds > 0 ? options_.mtbf_seconds : kNoFailure);
 }
 
-bool Checkpointer::boundary(bool stop, const std::function<Snapshot()>& take) {
+bool Checkpointer::local_due() const { return seconds_since(last_begin_) >= interval(); }
+
+bool Checkpointer::boundary(BoundaryRequest request, const std::function<Snapshot()>& take) {
   // Ranks' clocks differ: the root's says what is due.
-  std::int64_t flags[3] = {stop, comm_.is_root() && local_due(), writer_ && writer_->writing()};
+  std::int64_t flags[4] = {request.stop, request.checkpoint, comm_.is_root() && local_due(),
+                           pending() && local_writing()};
   comm_.all_reduce_sum(std::span(flags));
-  const bool any_stops = flags[0] > 0, due = flags[1] > 0, writing = flags[2] > 0;
-  if (pending() && !writing) commit();
-  if (any_stops)
+  requested_ |= flags[1] > 0;  // also while another one is being written
+  const bool stops = flags[0] > 0, due = flags[2] > 0, writing = flags[3] > 0;
+  if (stops) {
     save(take());
-  else if (due && !pending())
-    begin(take());
-  return any_stops;
+    return true;
+  }
+  cost_.begin_boundary();
+  if (pending() && !writing) tolerate([&] { commit(); });
+  if ((due || requested_) && !pending()) {
+    tolerate([&] { begin(take()); });
+  } else if (due && !told_of_skip_) {
+    told_of_skip_ = true;
+    log_info("checkpoint skipped: generation {} is still being written", generation_);
+  }
+  cost_.end_boundary(pending());
+  return false;
+}
+
+// Runs a part of a periodic checkpoint, which may fail some times.
+void Checkpointer::tolerate(const std::function<void()>& step) {
+  try {
+    step();
+  } catch (const Error& e) {
+    if (!e.agreed() || e.code() != ExitCode::io || ++failures_ >= options_.give_up_after) throw;
+    if (comm_.is_root())
+      log_warning("checkpoint generation {} could not be written; going on from the one before: {}",
+                  generation_, e.what());
+    on_failure_(generation_, e);
+  }
 }
 
 void Checkpointer::save(const Snapshot& snapshot) {
-  if (pending()) commit();
-  start_writing(snapshot, false);
+  if (pending()) tolerate([&] { commit(); });
+  start_writing(snapshot, false, true);
   commit();
 }
 
-void Checkpointer::begin(const Snapshot& snapshot) { start_writing(snapshot, true); }
+void Checkpointer::begin(const Snapshot& snapshot) {
+  // The root's clock again. Who asks for a checkpoint wants it where the run is.
+  const bool due =
+      requested_ || !last_shared_ || seconds_since(*last_shared_) >= options_.shared_every_seconds;
+  requested_ = false;
+  start_writing(snapshot, true,
+                !levels_.has_local() || comm_.all_reduce_max(std::int64_t(comm_.is_root() && due)));
+}
 
-void Checkpointer::start_writing(const Snapshot& snapshot, bool copies) {
+void Checkpointer::start_writing(const Snapshot& snapshot, bool copies, bool shared) {
   CHECK(!pending());
-  last_begin_ = std::chrono::steady_clock::now();
+  last_begin_ = Clock::now();
+  told_of_skip_ = false;
   generation_ = next_generation_++;
+  shared_ = shared;
   state_ = snapshot.state;
   state_["identity"] = snapshot.identity;
-  my_slices_ = nlohmann::json::array();
-  arrays_ = nlohmann::json::array();
-  for (const ArraySlice& s : snapshot.slices) {
-    CHECK(s.bytes.size() == std::size_t(s.range.size()) * size_of(s.dtype), s.name);
-    my_slices_.push_back({{"array", s.name}, {"begin", s.range.begin}, {"end", s.range.end}});
-    arrays_.push_back({{"name", s.name}, {"dtype", name_of(s.dtype)}, {"size", s.size}});
-  }
-  const std::filesystem::path folder = store_.generation_folder(generation_);
   try {
-    comm_.attempt([&] {
-      if (comm_.is_root()) create_folders(folder);
-    });
-    comm_.attempt([&] {
-      writer_ = std::make_unique<Writer>(folder / CheckpointStore::part_name(comm_.rank()),
-                                         snapshot.slices, copies);
-    });
+    levels_.make_folders(generation_, shared_);
+    lay_out(snapshot);
+    take(snapshot, copies);
   } catch (const Error&) {
     abandon();
     throw;
   }
-  writer_->start();
+  writer_->start(staging_.columns(), {.aside = copies, .verify = options_.verify});
+}
+
+// Reserves the room of this rank's part.
+void Checkpointer::lay_out(const Snapshot& snapshot) {
+  comm_.attempt([&] {
+    arrays_.clear();
+    std::vector<ColumnSpec> columns;
+    for (const ArraySlice& s : snapshot.slices) {
+      CHECK(s.bytes.size() == std::size_t(s.range.size()) * size_of(s.dtype), s.name);
+      arrays_.push_back({s.name, s.dtype, s.size});
+      columns.push_back({checkpoint_dataset(s.name),
+                         s.dtype,
+                         {s.range.size()},
+                         {{"first_element", s.range.begin}}});
+    }
+    writer_ = std::make_unique<PartWriter>(
+        levels_.local_files(generation_, CheckpointStore::part_name(comm_.rank()), shared_),
+        columns);
+  });
+}
+
+CheckpointPart Checkpointer::describe_part(const Snapshot& snapshot) const {
+  CheckpointPart part{writer_->layout(), {}};
+  for (std::size_t i = 0; i < snapshot.slices.size(); ++i) {
+    part.slices.push_back({snapshot.slices[i].name, snapshot.slices[i].range, int(i)});
+    part.file.extents[i].crc32c = staging_.columns()[i].crc32c;
+  }
+  return part;
+}
+
+// Copies the slices, tells all ranks what the parts are, and starts the copies for the next node.
+void Checkpointer::take(const Snapshot& snapshot, bool copies) {
+  const auto start = Clock::now();
+  comm_.attempt([&] { copies ? staging_.copy(snapshot.slices) : staging_.refer(snapshot.slices); });
+  if (copies) cost_.add_checkpoint(seconds_since(start), staging_.bytes());
+  parts_ = comm_.all_gather_strings(to_json(describe_part(snapshot)).dump());
+
+  std::vector<Comm::Transfer> transfers;
+  const auto add = [&](int peer, int source, std::size_t column, std::span<std::byte> bytes) {
+    if (!bytes.empty())
+      transfers.push_back({peer, bytes, source == comm_.rank(), kFirstTag + int(column)});
+  };
+  std::size_t guests = 0;
+  comm_.attempt([&] {
+    for (int r = 0; r < comm_.size(); ++r) {
+      if (partners_[std::size_t(r)] != comm_.rank()) continue;
+      if (guests == guests_.size()) guests_.emplace_back();
+      Guest& guest = guests_[guests++];
+      const CheckpointPart part = checkpoint_part_from_json(
+          nlohmann::json::parse(parts_[std::size_t(r)]), arrays_, "rank " + std::to_string(r));
+      guest.writer = std::make_unique<PartWriter>(
+          levels_.local_files(generation_, part.file.name, false), columns_of(part));
+      std::vector<std::int64_t> bytes;
+      for (const ExtentRecord& extent : part.file.extents) bytes.push_back(extent.bytes);
+      const auto room = guest.staging.make_room(bytes);
+      for (std::size_t c = 0; c < room.size(); ++c) {
+        guest.staging.set_checksums(c, part.file.extents[c].crc32c);
+        add(r, r, c, room[c]);
+      }
+    }
+  });
+  const int partner = partners_[std::size_t(comm_.rank())];
+  for (std::size_t c = 0; partner >= 0 && c < staging_.columns().size(); ++c) {
+    const auto bytes = staging_.columns()[c].bytes;
+    // MPI does not write to what it sends.
+    add(partner, comm_.rank(), c, {const_cast<std::byte*>(bytes.data()), bytes.size()});
+  }
+  transfers_ = comm_.local_start(transfers);
+  guests_started_ = false;
+}
+
+// Once their bytes are here.
+void Checkpointer::start_guests(bool aside) {
+  for (Guest& guest : guests_)
+    if (guest.writer)
+      guest.writer->start(guest.staging.columns(), {.aside = aside, .verify = options_.verify});
+  guests_started_ = true;
+}
+
+bool Checkpointer::local_writing() {
+  if (!guests_started_) {
+    if (!transfers_.local_done()) return true;
+    start_guests(true);
+  }
+  for (const Guest& guest : guests_)
+    if (guest.writer && guest.writer->writing()) return true;
+  return writer_->writing();
+}
+
+void Checkpointer::local_finish() {
+  writer_->finish();
+  for (Guest& guest : guests_)
+    if (guest.writer) guest.writer->finish();
 }
 
 void Checkpointer::commit() {
   CHECK(pending());
+  if (!guests_started_) {
+    comm_.wait(transfers_);
+    start_guests(false);
+  }
   try {
-    FileRecord record;
-    comm_.attempt([&] { record = writer_->finish(); });
-    const nlohmann::json mine = {{"file", to_json(record)}, {"slices", my_slices_}};
-    const std::vector<std::string> parts = comm_.all_gather_strings(mine.dump());
-    comm_.attempt([&] {
-      if (!comm_.is_root()) return;
-      nlohmann::json manifest = {
-          {"kind", kCheckpointKind},   {"format_version", kCheckpointVersion},
-          {"generation", generation_}, {"arrays", arrays_},
-          {"state", state_},           {"parts", nlohmann::json::array()}};
-      for (const std::string& part : parts)
-        manifest["parts"].push_back(nlohmann::json::parse(part));
-      sync_folder(folder_);
-      write_sealed_json(store_.manifest_of(generation_), manifest);
-    });
+    comm_.attempt([&] { local_finish(); });
+    nlohmann::json manifest = {{"kind", kCheckpointKind},   {"format_version", kCheckpointVersion},
+                               {"generation", generation_}, {"arrays", to_json(arrays_)},
+                               {"state", state_},           {"parts", nlohmann::json::array()}};
+    for (const std::string& part : parts_) manifest["parts"].push_back(nlohmann::json::parse(part));
+    levels_.commit(generation_, manifest, shared_);
   } catch (const Error&) {
     abandon();
     throw;
   }
   writer_.reset();
-  comm_.attempt([&] {
-    if (comm_.is_root()) store_.retain(options_.keep);
-  });
+  for (Guest& guest : guests_) guest.writer.reset();
+  failures_ = 0;
+  if (shared_) last_shared_ = Clock::now();
   on_commit_(generation_, state_);
 }
 
 void Checkpointer::abandon() {
   writer_.reset();
-  comm_.barrier();
-  try {
-    if (comm_.is_root()) store_.remove_unfinished();
-  } catch (const Error& e) {
-    log_warning("{}", e.what());  // the next start removes it
-  }
-}
-
-CheckpointManifest Checkpointer::read_manifest(std::int64_t generation) {
-  const std::filesystem::path file = store_.manifest_of(generation);
-  std::string text;
-  comm_.attempt([&] {
-    if (comm_.is_root()) text = read_sealed_json(file).dump();
-  });
-  const nlohmann::json json = nlohmann::json::parse(comm_.broadcast_string(text));
-  try {
-    CheckpointManifest manifest = checkpoint_manifest_from_json(json, file.string());
-    if (manifest.generation != generation)
-      throw Error(ExitCode::data, fmt::format("it is of generation {}", manifest.generation),
-                  file.string());
-    return manifest;
-  } catch (const Error& e) {
-    throw e.as_agreed();  // every rank reads the same text
-  }
-}
-
-void Checkpointer::fill(const CheckpointManifest& manifest,
-                        std::span<const ArraySlice> wanted) const {
-  std::vector<std::int64_t> filled(wanted.size(), 0);
-  for (const CheckpointPart& part : manifest.parts) {
-    const std::filesystem::path file =
-        store_.generation_folder(manifest.generation) / part.file.name;
-    std::optional<ExtentReader> reader;
-    for (const CheckpointSlice& slice : part.slices) {
-      for (std::size_t w = 0; w < wanted.size(); ++w) {
-        const ArraySlice& want = wanted[w];
-        const Range both{std::max(slice.range.begin, want.range.begin),
-                         std::min(slice.range.end, want.range.end)};
-        if (want.name != slice.array || both.size() <= 0) continue;
-        if (!reader) reader.emplace(file, part.file);
-        const std::size_t width = size_of(want.dtype);
-        reader->read(std::size_t(slice.extent), both.begin - slice.range.begin, both.size(),
-                     want.bytes.subspan(std::size_t(both.begin - want.range.begin) * width,
-                                        std::size_t(both.size()) * width));
-        filled[w] += both.size();
-      }
-    }
-  }
-  for (std::size_t w = 0; w < wanted.size(); ++w)
-    if (filled[w] != wanted[w].range.size())
-      throw Error(ExitCode::data, "the parts do not cover array " + wanted[w].name,
-                  store_.manifest_of(manifest.generation).string());
+  for (Guest& guest : guests_) guest.writer.reset();
+  levels_.abandon_unfinished();
 }
 
 std::optional<nlohmann::json> Checkpointer::restore(const nlohmann::json& identity,
                                                     std::span<const ArraySlice> wanted) {
-  std::vector<std::int64_t> generations;
-  comm_.attempt([&] {
-    if (comm_.is_root()) generations = store_.committed();
-  });
-  std::int64_t count = std::int64_t(generations.size());
-  comm_.broadcast(std::span(&count, 1));
-  generations.resize(std::size_t(count));
-  comm_.broadcast(std::span(generations));
-  for (std::int64_t generation : generations) {
+  for (const std::int64_t generation : levels_.committed()) {
     try {
-      const CheckpointManifest manifest = read_manifest(generation);
+      const CheckpointManifest manifest = levels_.read_manifest(generation);
       require_same(manifest, identity, wanted);
-      comm_.attempt([&] { fill(manifest, wanted); });
+      GenerationReader(comm_, levels_, manifest).fill(wanted);
       generation_ = generation;
       return manifest.state;
     } catch (const Error& e) {
       if (e.code() != ExitCode::data) throw;
-      log_warning("checkpoint generation {} is damaged and set aside; taking the one before: {}",
-                  generation, e.what());
-      comm_.attempt([&] {
-        if (comm_.is_root()) store_.set_aside(generation);
-      });
+      if (comm_.is_root())
+        log_warning("checkpoint generation {} is damaged and set aside; taking the one before: {}",
+                    generation, e.what());
+      levels_.set_aside(generation);
     }
   }
   return std::nullopt;

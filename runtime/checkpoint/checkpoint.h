@@ -14,33 +14,16 @@
 
 #include <nlohmann/json.hpp>
 
-#include "kernels/core/dtype.h"
+#include "runtime/checkpoint/array_slice.h"
+#include "runtime/checkpoint/checkpoint_cost.h"
+#include "runtime/checkpoint/checkpoint_options.h"
+#include "runtime/checkpoint/levels.h"
 #include "runtime/checkpoint/manifest.h"
-#include "runtime/checkpoint/store.h"
+#include "runtime/checkpoint/part_writer.h"
+#include "runtime/checkpoint/staging.h"
 #include "runtime/comm/comm.h"
-#include "runtime/comm/partition.h"
 
 namespace tutti {
-
-// The part of a flat array that this rank has to save, or wants to be filled. Does not own its
-// bytes.
-struct ArraySlice {
-  std::string name;  // the array's, the same on all ranks
-  DType dtype = DType::f32;
-  std::int64_t size = 0;  // elements of the whole array
-  Range range;            // the slice's elements
-  std::span<std::byte> bytes;
-};
-
-template <class T>
-ArraySlice slice_of(std::string name, std::int64_t size, Range range, std::span<T> values) {
-  return {std::move(name), dtype_of<T>, size, range, std::as_writable_bytes(values)};
-}
-
-struct CheckpointOptions {
-  double every_seconds = 60;
-  std::int64_t keep = 2;  // committed generations
-};
 
 // What a generation holds: slices, which together with the other ranks' cover each array once; what
 // else the job wants to be remembered; and all that its results follow from, a flat object. Both
@@ -50,31 +33,39 @@ struct Snapshot {
   nlohmann::json state, identity;
 };
 
+// What a job is asked at a boundary; ranks may differ.
+struct BoundaryRequest {
+  bool stop = false;        // leave a checkpoint and end
+  bool checkpoint = false;  // leave a checkpoint and go on
+};
+
 // Saves and restores a job's state. Collective but for local_*. One snapshot is in flight at a
-// time: begin() copies the slices and returns while a thread of this rank writes the copy; commit()
+// time: begin() copies the slices and returns while threads of this rank write the copy; commit()
 // makes it count. Until then, and whatever fails, the generations before it stay as they are.
 class Checkpointer {
  public:
-  // Makes the folder and removes what a killed run left unfinished. Throws Error(io).
+  // Makes the folders and removes what a killed run left unfinished. Throws Error(io).
   Checkpointer(Comm& comm, std::filesystem::path folder, CheckpointOptions options);
   ~Checkpointer();
   Checkpointer(const Checkpointer&) = delete;
   Checkpointer& operator=(const Checkpointer&) = delete;
 
   // Fills `wanted` (any slices of the saved arrays, also whole ones) from the newest generation
-  // that verifies and returns its state; nothing where there is none. A generation that does not
-  // verify is set aside with a warning, and the one before it is taken. Throws Error(usage) where
-  // it was saved with another identity, or its arrays have other names, types or sizes.
+  // that verifies and returns its state; nothing where there is none. A block comes from whichever
+  // storage level has it whole. A generation that has one nowhere is set aside with a warning, and
+  // the one before it is taken. Throws Error(usage) where it was saved with another identity, or
+  // its arrays have other names, types or sizes.
   std::optional<nlohmann::json> restore(const nlohmann::json& identity,
                                         std::span<const ArraySlice> wanted);
 
   // What ranks agree on between two steps: commits a snapshot that is written and begins one that
-  // is due. Where any rank's `stop` is true, leaves a checkpoint of this moment and returns true.
-  // `take` is called, on all ranks, only where a snapshot is taken.
-  bool boundary(bool stop, const std::function<Snapshot()>& take);
+  // is due or asked for. Where any rank is to stop, leaves a checkpoint of this moment and returns
+  // true. `take` is called, on all ranks, only where a snapshot is taken. A periodic checkpoint
+  // that cannot be written is a warning, until options.give_up_after of them failed in a row.
+  bool boundary(BoundaryRequest request, const std::function<Snapshot()>& take);
 
-  // Leaves a checkpoint of this moment: there, and committed, when this returns, without the memory
-  // of a copy. Throws as begin() and commit() do.
+  // Leaves a checkpoint of this moment in the run's folder: there, and committed, when this
+  // returns, without the memory of a copy. Throws as begin() and commit() do.
   void save(const Snapshot& snapshot);
 
   // Whether a snapshot waits for commit(); the same on all ranks.
@@ -87,31 +78,60 @@ class Checkpointer {
   // intact. Needs pending().
   void commit();
 
-  // Called on all ranks after each commit, with the generation and its state.
+  // Called on all ranks after each commit, with the generation and its state, and where a periodic
+  // checkpoint failed.
   using Listener = std::function<void(std::int64_t, const nlohmann::json&)>;
   void on_commit(Listener listener) { on_commit_ = std::move(listener); }
+  using FailureListener = std::function<void(std::int64_t, const Error&)>;
+  void on_failure(FailureListener listener) { on_failure_ = std::move(listener); }
 
   std::int64_t generation() const {
     return generation_;
   }  // the pending or last committed one, -1 before
+  // What checkpoints have cost this rank.
+  const CheckpointCost& cost() const { return cost_; }
 
  private:
-  class Writer;
+  // A rank of the node before, whose part this rank writes to its own node's folder as well.
+  struct Guest {
+    Staging staging;
+    std::unique_ptr<PartWriter> writer;
+  };
+
   bool local_due() const;
-  void start_writing(const Snapshot& snapshot, bool copies);
-  CheckpointManifest read_manifest(std::int64_t generation);
-  void fill(const CheckpointManifest& manifest, std::span<const ArraySlice> wanted) const;
+  double interval() const;
+  void tolerate(const std::function<void()>& step);
+  void start_writing(const Snapshot& snapshot, bool copies, bool shared);
+  void lay_out(const Snapshot& snapshot);
+  CheckpointPart describe_part(const Snapshot& snapshot) const;
+  void take(const Snapshot& snapshot, bool copies);
+  void start_guests(bool aside);
+  bool local_writing();
+  void local_finish();
   void abandon();
 
   Comm& comm_;
-  CheckpointStore store_;
-  std::filesystem::path folder_;
   CheckpointOptions options_;
+  CheckpointLevels levels_;
+  std::vector<int> partners_;
   std::chrono::steady_clock::time_point last_begin_;
+  std::optional<std::chrono::steady_clock::time_point> last_shared_;
   std::int64_t generation_ = -1, next_generation_ = 0;
-  nlohmann::json state_, my_slices_, arrays_;
+  std::int64_t failures_ = 0;  // periodic checkpoints, in a row
+  bool shared_ = true;         // whether the pending one goes to the run's folder
+  bool requested_ = false;     // somebody asked for a checkpoint that is not yet begun
+  bool told_of_skip_ = false;
+  nlohmann::json state_;
+  std::vector<CheckpointArray> arrays_;
+  std::vector<std::string> parts_;  // of the pending generation, one a rank
+  Staging staging_;
+  std::unique_ptr<PartWriter> writer_;
+  std::vector<Guest> guests_;
+  Comm::Pending transfers_;
+  bool guests_started_ = true;
+  CheckpointCost cost_;
   Listener on_commit_ = [](std::int64_t, const nlohmann::json&) {};
-  std::unique_ptr<Writer> writer_;
+  FailureListener on_failure_ = [](std::int64_t, const Error&) {};
 };
 
 }  // namespace tutti

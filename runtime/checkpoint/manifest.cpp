@@ -28,8 +28,7 @@ CheckpointArray array_from_json(const json& value, const std::string& place) {
 }
 
 CheckpointSlice slice_from_json(const json& value, const FileRecord& file,
-                                const std::vector<CheckpointArray>& arrays,
-                                const std::string& place) {
+                                std::span<const CheckpointArray> arrays, const std::string& place) {
   CheckpointSlice slice{value.at("array").get<std::string>(),
                         {integer_of(value.at("begin")), integer_of(value.at("end"))},
                         0};
@@ -78,10 +77,7 @@ CheckpointManifest parse(const json& value, const std::string& place) {
   for (const json& array : value.at("arrays"))
     manifest.arrays.push_back(array_from_json(array, place));
   for (const json& entry : value.at("parts")) {
-    CheckpointPart part{file_record_from_json(entry.at("file"), place), {}};
-    for (const json& slice : entry.at("slices"))
-      part.slices.push_back(slice_from_json(slice, part.file, manifest.arrays, place));
-    manifest.parts.push_back(std::move(part));
+    manifest.parts.push_back(checkpoint_part_from_json(entry, manifest.arrays, place));
   }
   for (const CheckpointArray& array : manifest.arrays) check_covered(manifest, array, place);
   manifest.state = value.at("state");
@@ -92,6 +88,36 @@ CheckpointManifest parse(const json& value, const std::string& place) {
 }  // namespace
 
 std::string checkpoint_dataset(const std::string& array) { return "/" + array; }
+
+json to_json(const CheckpointPart& part) {
+  json slices = json::array();
+  for (const CheckpointSlice& slice : part.slices)
+    slices.push_back(
+        {{"array", slice.array}, {"begin", slice.range.begin}, {"end", slice.range.end}});
+  return {{"file", to_json(part.file)}, {"slices", slices}};
+}
+
+std::vector<ColumnSpec> columns_of(const CheckpointPart& part) {
+  std::vector<ColumnSpec> columns;
+  for (const CheckpointSlice& slice : part.slices) {
+    const ExtentRecord& extent = part.file.extents.at(std::size_t(slice.extent));
+    columns.push_back(
+        {extent.dataset, extent.dtype, extent.shape, {{"first_element", slice.range.begin}}});
+  }
+  return columns;
+}
+
+CheckpointPart checkpoint_part_from_json(const json& value, std::span<const CheckpointArray> arrays,
+                                         const std::string& place) {
+  try {
+    CheckpointPart part{file_record_from_json(value.at("file"), place), {}};
+    for (const json& slice : value.at("slices"))
+      part.slices.push_back(slice_from_json(slice, part.file, arrays, place));
+    return part;
+  } catch (const json::exception& failure) {
+    throw Error(ExitCode::data, std::string("malformed part: ") + failure.what(), place);
+  }
+}
 
 CheckpointManifest checkpoint_manifest_from_json(const json& value, const std::string& place) {
   try {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 
 #include "kernels/core/dtype.h"
 #include "runtime/comm/partition.h"
+#include "runtime/io/extent_file.h"
 #include "runtime/io/file_record.h"
 
 namespace tutti {
@@ -36,6 +38,14 @@ struct CheckpointPart {
   FileRecord file;
   std::vector<CheckpointSlice> slices;
 };
+
+nlohmann::json to_json(const CheckpointPart& part);
+// The datasets of the part's file, as its writer lays them out.
+std::vector<ColumnSpec> columns_of(const CheckpointPart& part);
+// Throws Error(data) naming `place`.
+CheckpointPart checkpoint_part_from_json(const nlohmann::json& json,
+                                         std::span<const CheckpointArray> arrays,
+                                         const std::string& place);
 
 struct CheckpointManifest {
   std::int64_t generation = 0;

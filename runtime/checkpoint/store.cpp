@@ -2,17 +2,22 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <optional>
 
 #include <fmt/format.h>
 
+#include "runtime/base/error.h"
+#include "runtime/checkpoint/manifest.h"
 #include "runtime/io/file.h"
+#include "runtime/io/sealed_json.h"
 
 namespace tutti {
 namespace {
 
 constexpr std::string_view kPrefix = "generation-";
 constexpr const char* kManifest = "manifest.json";
+constexpr const char* kPin = "pinned";
 
 // The number in "generation-00000042" or "generation-00000042.damaged"; `whole` tells the former
 // from the latter.
@@ -93,10 +98,55 @@ void CheckpointStore::remove(std::int64_t generation) const {
   remove_tree(generation_folder(generation));
 }
 
-void CheckpointStore::retain(std::int64_t keep) const {
-  const std::vector<std::int64_t> all = committed();
-  for (std::size_t i = std::size_t(std::max<std::int64_t>(keep, 1)); i < all.size(); ++i)
-    remove(all[i]);
+void CheckpointStore::retain(const Retention& retention) const {
+  std::int64_t whole = 0;
+  for (const std::int64_t generation : committed()) {
+    if (whole < std::max<std::int64_t>(retention.keep, 1)) {
+      whole += looks_whole(generation);
+      continue;
+    }
+    if (retention.keep_every > 0 && generation % retention.keep_every == 0) continue;
+    if (is_young(generation, retention.keep_seconds) || is_pinned(generation)) continue;
+    remove(generation);
+  }
+}
+
+bool CheckpointStore::is_young(std::int64_t generation, double seconds) const {
+  if (seconds <= 0) return false;
+  std::error_code error;
+  const auto written = std::filesystem::last_write_time(manifest_of(generation), error);
+  if (error) return false;
+  const auto age = std::filesystem::file_time_type::clock::now() - written;
+  return std::chrono::duration<double>(age).count() <= seconds;
+}
+
+bool CheckpointStore::is_pinned(std::int64_t generation) const {
+  return std::filesystem::exists(generation_folder(generation) / kPin);
+}
+
+void CheckpointStore::pin(std::int64_t generation) const {
+  atomic_replace(generation_folder(generation) / kPin, "");
+}
+
+void CheckpointStore::unpin(std::int64_t generation) const {
+  remove_file(generation_folder(generation) / kPin);
+  sync_folder(generation_folder(generation));
+}
+
+bool CheckpointStore::looks_whole(std::int64_t generation) const {
+  const std::filesystem::path manifest = manifest_of(generation);
+  try {
+    const CheckpointManifest read =
+        checkpoint_manifest_from_json(read_sealed_json(manifest), manifest.string());
+    for (const CheckpointPart& part : read.parts) {
+      const std::filesystem::path file = generation_folder(generation) / part.file.name;
+      if (!all_parts_ && !std::filesystem::exists(file)) continue;
+      if (File(file, FileMode::read).size() != part.file.bytes) return false;
+    }
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 }  // namespace tutti

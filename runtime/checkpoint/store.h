@@ -7,14 +7,19 @@
 #include <string>
 #include <vector>
 
+#include "runtime/checkpoint/checkpoint_options.h"
+
 namespace tutti {
 
 // Generations are folders "generation-00000042"; one exists when its manifest does. All functions
 // are local, the root's business, and throw Error(io) where the file system fails.
 class CheckpointStore {
  public:
-  explicit CheckpointStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  // `all_parts`: whether a generation's folder holds all of its parts, or those of one node.
+  explicit CheckpointStore(std::filesystem::path folder, bool all_parts = true)
+      : folder_(std::move(folder)), all_parts_(all_parts) {}
 
+  const std::filesystem::path& folder() const { return folder_; }
   std::filesystem::path generation_folder(std::int64_t generation) const;
   std::filesystem::path manifest_of(std::int64_t generation) const;
   static std::string part_name(int rank);  // the file that this rank writes
@@ -32,11 +37,24 @@ class CheckpointStore {
   // Removes a generation, its manifest first, so that a kill in between leaves nothing that passes
   // for whole.
   void remove(std::int64_t generation) const;
-  // Removes all committed generations but the newest `keep`.
-  void retain(std::int64_t keep) const;
+  // Removes all committed generations but those that `retention` names, the pinned ones, and, until
+  // `retention.keep` newer ones look whole, the next older ones.
+  void retain(const Retention& retention) const;
+
+  // A pinned generation stays until it is unpinned.
+  bool is_pinned(std::int64_t generation) const;
+  void pin(std::int64_t generation) const;
+  void unpin(std::int64_t generation) const;
+
+  // Whether the manifest's seal holds and the parts that belong here are there in their sizes.
+  // Reads no data.
+  bool looks_whole(std::int64_t generation) const;
 
  private:
+  bool is_young(std::int64_t generation, double seconds) const;
+
   std::filesystem::path folder_;
+  bool all_parts_;
 };
 
 }  // namespace tutti

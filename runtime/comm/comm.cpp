@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
+#include <map>
 
 #include <mpi.h>
 #include <nlohmann/json.hpp>
@@ -52,17 +53,26 @@ Comm::Comm(int* argc, char*** argv) : state_(std::make_unique<State>()) {
   ok(MPI_Comm_set_errhandler(state_->comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   ok(MPI_Comm_rank(state_->comm, &rank_), "MPI_Comm_rank");
   ok(MPI_Comm_size(state_->comm, &size_), "MPI_Comm_size");
-  MPI_Comm node = MPI_COMM_NULL;
-  ok(MPI_Comm_split_type(state_->comm, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node),
-     "MPI_Comm_split_type");
-  ok(MPI_Comm_rank(node, &local_rank_), "MPI_Comm_rank");
-  ok(MPI_Comm_size(node, &local_size_), "MPI_Comm_size");
-  ok(MPI_Comm_free(&node), "MPI_Comm_free");
+  refuse_wrong_launch(size_);
+  find_nodes();
+}
+
+void Comm::find_nodes() {
   char name[MPI_MAX_PROCESSOR_NAME];
   int length = 0;
   ok(MPI_Get_processor_name(name, &length), "MPI_Get_processor_name");
-  host_.assign(name, std::size_t(length));
-  refuse_wrong_launch(size_);
+  const char* given = std::getenv("TUTTI_NODE");
+  host_ = given && *given ? given : std::string(name, std::size_t(length));
+  std::map<std::string, int> nodes;
+  const std::vector<std::string> hosts = all_gather_strings(host_);
+  for (int r = 0; r < size_; ++r) {
+    nodes_of_ranks_.push_back(
+        nodes.emplace(hosts[std::size_t(r)], int(nodes.size())).first->second);
+    if (hosts[std::size_t(r)] != host_) continue;
+    ++local_size_;
+    if (r < rank_) ++local_rank_;
+  }
+  node_count_ = int(nodes.size());
 }
 
 Comm::~Comm() {

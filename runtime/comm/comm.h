@@ -33,9 +33,16 @@ class Comm {
   int rank() const { return rank_; }
   int size() const { return size_; }
   bool is_root() const { return rank_ == 0; }
+  const std::string& host() const { return host_; }
+  // Nodes, numbered by their lowest ranks: ranks of one host name. The environment variable
+  // TUTTI_NODE, where it is set, takes the host name's place, so that a machine can pass for
+  // several.
+  int node() const { return nodes_of_ranks_[std::size_t(rank_)]; }
+  int node_count() const { return node_count_; }
+  std::span<const int> nodes_of_ranks() const { return nodes_of_ranks_; }
   int local_rank() const { return local_rank_; }  // among the ranks of this node
   int local_size() const { return local_size_; }
-  const std::string& host() const { return host_; }
+  bool is_node_root() const { return local_rank_ == 0; }
 
   void barrier();
 
@@ -133,10 +140,12 @@ class Comm {
 
  private:
   std::vector<std::int64_t> gather_counts(std::int64_t mine);
+  void find_nodes();
 
   struct State;
   std::unique_ptr<State> state_;
-  int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
+  int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 0, node_count_ = 0;
+  std::vector<int> nodes_of_ranks_;
   std::string host_;
   bool may_delegate_ = false;
 };

@@ -24,6 +24,8 @@ inline constexpr const char* kLogFile = "log.txt";
 inline constexpr const char* kResultFile = "result.json";
 inline constexpr const char* kLockFile = "run.lock";
 inline constexpr const char* kCheckpointFolder = "checkpoints";
+// Put there by a person who wants a checkpoint now; the job takes it away.
+inline constexpr const char* kCheckpointNowFile = "checkpoint.now";
 
 // Numbers of shards that five digits can tell apart, so that file names sort as their numbers do.
 inline constexpr std::int64_t kMaxShards = 100000;

@@ -66,6 +66,13 @@ class ExtentWriter {
   void append(std::size_t column, std::span<const std::byte> data);
   // All of a column at once, its blocks spread over the threads.
   void write_all(std::size_t column, std::span<const std::byte> data);
+  // The same on the calling thread alone, where the blocks' checksums are known: page-aligned data
+  // goes to the disk as it is, and nothing but the disk is waited for.
+  void write_checked(std::size_t column, std::span<const std::byte> data,
+                     std::span<const std::uint32_t> crc32c);
+
+  // The file as it was laid out; checksums of blocks that are not yet written are 0.
+  const FileRecord& layout() const;
 
   // CHECKs that all columns are full, makes the file and its name durable, and describes it. Once.
   FileRecord finish();

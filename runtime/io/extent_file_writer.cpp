@@ -161,6 +161,22 @@ void ExtentWriter::write_all(std::size_t column, std::span<const std::byte> data
   state.written = extent.bytes;
 }
 
+void ExtentWriter::write_checked(std::size_t column, std::span<const std::byte> data,
+                                 std::span<const std::uint32_t> crc32c) {
+  ExtentRecord& extent = state_->record.extents.at(column);
+  State::Column& state = state_->columns[column];
+  CHECK(state.written == 0 && std::int64_t(data.size()) == extent.bytes);
+  CHECK(crc32c.size() == extent.crc32c.size());
+  std::ranges::copy(crc32c, extent.crc32c.begin());
+  for (std::int64_t begin = 0; begin < extent.bytes; begin += kBlockBytes)
+    state_->write(
+        data.subspan(std::size_t(begin), std::size_t(std::min(kBlockBytes, extent.bytes - begin))),
+        extent.offset + begin);
+  state.written = extent.bytes;
+}
+
+const FileRecord& ExtentWriter::layout() const { return state_->record; }
+
 FileRecord ExtentWriter::finish() {
   CHECK(!state_->finished);
   for (std::size_t i = 0; i < state_->columns.size(); ++i)

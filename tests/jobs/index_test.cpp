@@ -162,7 +162,7 @@ TEST_F(Index, ASignalEndsWithACheckpointAndCode75) {
                                   std::string::npos;
        ++i)
     usleep(10000);
-  job.signal_ranks(SIGUSR1);
+  job.signal_ranks(SIGUSR2);
   EXPECT_EQ(job.wait(), 75) << read_text(folder() / "signal.log");
   const auto again = run_tutti(3, arguments("signal", more + " --max-time 0.1s"));
   EXPECT_EQ(again.exit_code, 75) << again.output;

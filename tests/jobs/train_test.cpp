@@ -84,7 +84,7 @@ TEST_F(Train, KilledTenTimesAtRandomMomentsOnChangingRanks) {
 }
 
 TEST_F(Train, ASignalEndsWithACheckpointAndCode75) {
-  for (int signal_number : {SIGTERM, SIGUSR1, SIGUSR2}) {
+  for (int signal_number : {SIGTERM, SIGUSR2}) {
     const std::string run = "signal" + std::to_string(signal_number);
     testing::Process job(testing::tutti_command(2, arguments(run, "--set train.steps=100000")),
                          (folder() / (run + ".log")).string());
@@ -97,6 +97,66 @@ TEST_F(Train, ASignalEndsWithACheckpointAndCode75) {
     EXPECT_NE(read_text(folder() / (run + ".log")).find("checkpoint generation"),
               std::string::npos);
   }
+}
+
+// By a signal, and by a file, which is taken away.
+TEST_F(Train, ACheckpointIsLeftOnRequestAndTheRunGoesOn) {
+  const auto run = folder() / "request";
+  const auto has = [&](const char* event, int times) {
+    for (int i = 0; i < 3000; ++i, usleep(10000)) {
+      const std::string events = read_text(run / "events.jsonl");
+      int found = 0;
+      for (std::size_t at = 0; (at = events.find(event, at)) != std::string::npos; ++at) ++found;
+      if (found >= times) return true;
+    }
+    return false;
+  };
+  testing::Process job(
+      testing::tutti_command(
+          2, arguments("request", "--set train.steps=100000 --set checkpoint.every=1h")),
+      run.string() + ".log");
+  ASSERT_TRUE(has("\"step\"", 2));
+  job.signal_ranks(SIGUSR1);
+  EXPECT_TRUE(has("\"checkpoint\"", 1));
+  testing::write_text(run / "checkpoint.now", "");
+  EXPECT_TRUE(has("\"checkpoint\"", 2));
+  EXPECT_FALSE(std::filesystem::exists(run / "checkpoint.now"));
+  EXPECT_FALSE(job.ended());
+}
+
+// Two nodes, played by one machine, with a folder each; one of them loses its own.
+TEST_F(Train, NodeLocalCheckpointsOutliveANode) {
+  const std::string local = (folder() / "local-{host}").string();
+  const std::string train = arguments("levels",
+                                      "--set checkpoint.every=0s --set checkpoint.shared_every=1h "
+                                      "--set checkpoint.local=" +
+                                          local);
+  const auto on_nodes = [&](const std::string& more) {
+    const std::string each = std::string(" ") + TUTTI_BINARY + " " + train + " " + more;
+    return testing::run_command(std::string(TUTTI_MPIEXEC) +
+                                " --oversubscribe --bind-to none -n 1 -x TUTTI_NODE=a" + each +
+                                " : -n 1 -x TUTTI_NODE=b" + each);
+  };
+  auto stopped = on_nodes("--max-time 1s");
+  for (int i = 0; i < 3 && stopped.exit_code == 0; ++i) {  // it was done before
+    std::filesystem::remove_all(folder() / "levels");
+    stopped = on_nodes("--max-time 0.3s");
+  }
+  ASSERT_EQ(stopped.exit_code, 75) << stopped.output;
+  std::filesystem::remove_all(folder() / "local-a");
+  // What the stop left in the run's folder, too: node b alone has the newest.
+  std::filesystem::path newest;
+  for (const auto& entry : std::filesystem::directory_iterator(folder() / "levels/checkpoints"))
+    if (entry.is_directory() && entry.path() > newest) newest = entry.path();
+  std::filesystem::remove_all(newest);
+  const auto done = on_nodes("");
+  ASSERT_EQ(done.exit_code, 0) << done.output;
+  const std::string number = newest.filename().string().substr(std::string("generation-").size());
+  EXPECT_NE(done.output.find("resumed from checkpoint generation " +
+                             std::to_string(std::stol(number)) + " "),
+            std::string::npos)
+      << done.output;
+  EXPECT_EQ(result_of("levels")["model_digest"], undisturbed_digest());
 }
 
 TEST_F(Train, MaxTimeStopsAndTheSameCommandGoesOn) {
@@ -205,12 +265,19 @@ TEST_F(Train, MistakesEndWithTheirCodeAndSayWhatToDo) {
   expect("--set device=cuda", 69, "built without CUDA");
 }
 
-TEST_F(Train, AFullDiskEndsWith74AndTheRunGoesOnFromTheCheckpointBefore) {
+TEST_F(Train, AFullDiskIsToldOfAndEndsWith74WhereTheRunIsToGiveUp) {
   const std::string fault =
       "TUTTI_FAULT=posix_fallocate:6:ENOSPC:generation- LD_PRELOAD=" TUTTI_FAULT_IO " ";
   // Often enough that the fault strikes on a fast machine, too.
   const std::string full_arguments = arguments("full", "--set checkpoint.every=2ms");
-  const auto full = testing::run_command(fault + testing::tutti_command(2, full_arguments));
+  const auto passing = testing::run_command(fault + testing::tutti_command(2, full_arguments));
+  EXPECT_EQ(passing.exit_code, 0) << passing.output;
+  EXPECT_NE(passing.output.find("No space left"), std::string::npos) << passing.output;
+  EXPECT_EQ(result_of("full")["model_digest"], undisturbed_digest());
+
+  std::filesystem::remove_all(folder() / "full");
+  const auto full = testing::run_command(
+      fault + testing::tutti_command(2, full_arguments + " --set checkpoint.give_up_after=1"));
   EXPECT_EQ(full.exit_code, 74) << full.output;
   EXPECT_NE(full.output.find("No space left"), std::string::npos) << full.output;
   const auto done = run_tutti(2, full_arguments);

@@ -5,31 +5,13 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/mpi_main.h"
-#include "tests/support/scratch_folder.h"
+#include "tests/support/shared_folder.h"
 
 namespace tutti {
 namespace {
 
+using testing::SharedFolder;
 using testing::world;
-
-// A folder that all ranks see, made and removed by the root.
-class SharedFolder {
- public:
-  explicit SharedFolder(const std::string& name) {
-    std::string path;
-    if (world().is_root()) {
-      own_.emplace(name);
-      path = own_->path().string();
-    }
-    path_ = world().broadcast_string(path);
-  }
-  ~SharedFolder() { world().barrier(); }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::optional<testing::ScratchFolder> own_;
-  std::filesystem::path path_;
-};
 
 constexpr std::int64_t kSize = 100003;
 const nlohmann::json kIdentity = {{"seed", 7}, {"model", {{"width", 8}}}};
@@ -208,8 +190,8 @@ TEST(Checkpoint, ABoundaryTakesASnapshotThatIsDueAndOneBeforeAStop) {
     return Snapshot{
         {slice_of("numbers", kSize, my_part(), std::span(mine))}, {{"step", step}}, kIdentity};
   };
-  for (; step < 5; ++step) EXPECT_FALSE(checkpoints.boundary(false, take));
-  EXPECT_TRUE(checkpoints.boundary(world().rank() == world().size() - 1,
+  for (; step < 5; ++step) EXPECT_FALSE(checkpoints.boundary({}, take));
+  EXPECT_TRUE(checkpoints.boundary({.stop = world().rank() == world().size() - 1},
                                    take));  // one rank was asked to stop
   EXPECT_FALSE(checkpoints.pending());
   ASSERT_FALSE(committed.empty());

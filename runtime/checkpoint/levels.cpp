@@ -1,0 +1,203 @@
+#include "runtime/checkpoint/levels.h"
+
+#include <algorithm>
+#include <random>
+
+#include <fmt/format.h>
+
+#include "runtime/base/log.h"
+#include "runtime/io/digest.h"
+#include "runtime/io/file.h"
+#include "runtime/io/sealed_json.h"
+
+namespace tutti {
+namespace {
+
+constexpr const char* kRunIdFile = "run.id";
+// A node's folder only has to outlive the next checkpoint.
+constexpr Retention kLocalRetention{.keep = 2};
+
+std::filesystem::path local_folder(std::string pattern, const std::string& host,
+                                   const std::string& run_key) {
+  constexpr std::string_view kHost = "{host}";
+  for (std::size_t at; (at = pattern.find(kHost)) != std::string::npos;)
+    pattern.replace(at, kHost.size(), host);
+  return std::filesystem::path(pattern) / ("tutti-" + run_key);
+}
+
+CheckpointManifest parse_manifest(const nlohmann::json& json, std::int64_t generation,
+                                  const std::filesystem::path& file) {
+  CheckpointManifest manifest = checkpoint_manifest_from_json(json, file.string());
+  if (manifest.generation != generation)
+    throw Error(ExitCode::data, fmt::format("it is of generation {}", manifest.generation),
+                file.string());
+  return manifest;
+}
+
+}  // namespace
+
+std::vector<int> partners_of(std::span<const int> nodes_of_ranks) {
+  std::vector<std::vector<int>> ranks_of_node;
+  for (std::size_t r = 0; r < nodes_of_ranks.size(); ++r) {
+    const std::size_t node = std::size_t(nodes_of_ranks[r]);
+    if (node >= ranks_of_node.size()) ranks_of_node.resize(node + 1);
+    ranks_of_node[node].push_back(int(r));
+  }
+  std::vector<int> partners(nodes_of_ranks.size(), -1);
+  if (ranks_of_node.size() < 2) return partners;
+  for (std::size_t n = 0; n < ranks_of_node.size(); ++n) {
+    const std::vector<int>& next = ranks_of_node[(n + 1) % ranks_of_node.size()];
+    for (std::size_t i = 0; i < ranks_of_node[n].size(); ++i)
+      partners[std::size_t(ranks_of_node[n][i])] = next[i % next.size()];
+  }
+  return partners;
+}
+
+CheckpointLevels::CheckpointLevels(Comm& comm, std::filesystem::path shared,
+                                   const CheckpointOptions& options)
+    : comm_(comm), shared_(std::move(shared)), retention_(options.retention) {
+  comm_.attempt([&] {
+    if (comm_.is_root()) create_folders(shared_.folder());
+  });
+  if (!options.local.empty())
+    local_.emplace(local_folder(options.local, comm_.host(), run_key()), false);
+  comm_.attempt([&] {
+    if (local_ && comm_.is_node_root()) create_folders(local_->folder());
+    for (const CheckpointStore& store : my_stores()) {
+      next_generation_ = std::max(next_generation_, store.next_generation());
+      store.remove_unfinished();
+    }
+  });
+  next_generation_ = comm_.all_reduce_max(next_generation_);
+}
+
+// What tells this run's folders on the nodes from other runs': an identity of its own, so that a
+// later run in the same place does not find them, and the place, so that a copy of the run does not
+// either.
+std::string CheckpointLevels::run_key() {
+  std::string key;
+  comm_.attempt([&] {
+    if (!comm_.is_root()) return;
+    const std::filesystem::path file = shared_.folder() / kRunIdFile;
+    if (!std::filesystem::exists(file)) {
+      std::random_device random;
+      atomic_replace(file, fmt::format("{:08x}{:08x}\n", random(), random()));
+    }
+    key = digest_of(read_file(file) + std::filesystem::canonical(shared_.folder()).string());
+  });
+  return comm_.broadcast_string(key).substr(0, 16);
+}
+
+// The stores that are this rank's business: the node's on one rank of it, the shared one's on the
+// root.
+std::vector<CheckpointStore> CheckpointLevels::my_stores() const {
+  std::vector<CheckpointStore> stores;
+  if (local_ && comm_.is_node_root()) stores.push_back(*local_);
+  if (comm_.is_root()) stores.push_back(shared_);
+  return stores;
+}
+
+std::vector<std::int64_t> CheckpointLevels::committed() {
+  std::vector<std::int64_t> mine;
+  comm_.attempt([&] {
+    for (const CheckpointStore& store : my_stores())
+      for (const std::int64_t generation : store.committed()) mine.push_back(generation);
+  });
+  std::vector<std::int64_t> all = comm_.all_gather(std::span<const std::int64_t>(mine));
+  std::sort(all.rbegin(), all.rend());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return all;
+}
+
+void CheckpointLevels::make_folders(std::int64_t generation, bool shared) {
+  comm_.attempt([&] {
+    if (local_ && comm_.is_node_root()) create_folders(local_->generation_folder(generation));
+    if (shared && comm_.is_root()) create_folders(shared_.generation_folder(generation));
+  });
+}
+
+std::vector<std::filesystem::path> CheckpointLevels::local_files(std::int64_t generation,
+                                                                 const std::string& part,
+                                                                 bool shared) const {
+  std::vector<std::filesystem::path> files;
+  if (local_) files.push_back(local_->generation_folder(generation) / part);
+  if (shared) files.push_back(shared_.generation_folder(generation) / part);
+  return files;
+}
+
+void CheckpointLevels::commit(std::int64_t generation, const nlohmann::json& manifest,
+                              bool shared) {
+  const auto put_down = [&](const CheckpointStore& store) {
+    sync_folder(store.folder());
+    write_sealed_json(store.manifest_of(generation), manifest);
+  };
+  comm_.attempt([&] {
+    if (local_ && comm_.is_node_root()) put_down(*local_);
+    if (shared && comm_.is_root()) put_down(shared_);
+  });
+  comm_.attempt([&] {
+    if (local_ && comm_.is_node_root()) local_->retain(kLocalRetention);
+    if (shared && comm_.is_root()) shared_.retain(retention_);
+  });
+}
+
+void CheckpointLevels::abandon_unfinished() {
+  comm_.barrier();
+  try {
+    for (const CheckpointStore& store : my_stores()) store.remove_unfinished();
+  } catch (const Error& e) {
+    log_warning("{}", e.what());
+  }
+}
+
+CheckpointManifest CheckpointLevels::read_manifest(std::int64_t generation) {
+  std::string text;
+  std::optional<Error> failure;
+  std::vector<CheckpointStore> stores = my_stores();
+  std::reverse(stores.begin(), stores.end());  // the shared one first: it is the root's to hand out
+  for (const CheckpointStore& store : stores) {
+    const std::filesystem::path file = store.manifest_of(generation);
+    if (!text.empty() || !std::filesystem::exists(file)) continue;
+    try {
+      const nlohmann::json json = read_sealed_json(file);
+      (void)parse_manifest(json, generation, file);
+      text = json.dump();
+    } catch (const Error& e) {
+      failure = e;
+    }
+  }
+  const std::int64_t reader = comm_.all_reduce_min(text.empty() ? comm_.size() : comm_.rank());
+  if (reader == comm_.size()) {
+    comm_.all_ok(failure);
+    throw Error(ExitCode::data, "the manifest is gone", shared_.manifest_of(generation).string())
+        .as_agreed();
+  }
+  if (failure) log_warning("checkpoint generation {}: {}", generation, failure->what());
+  return parse_manifest(nlohmann::json::parse(comm_.broadcast_string(text, int(reader))),
+                        generation, shared_.manifest_of(generation));
+}
+
+void CheckpointLevels::set_aside(std::int64_t generation) {
+  comm_.attempt([&] {
+    for (const CheckpointStore& store : my_stores())
+      if (std::filesystem::exists(store.generation_folder(generation))) store.set_aside(generation);
+  });
+}
+
+std::optional<std::filesystem::path> CheckpointLevels::local_file(std::int64_t generation,
+                                                                  const std::string& part) const {
+  if (!local_) return std::nullopt;
+  const std::filesystem::path file = local_->generation_folder(generation) / part;
+  return std::filesystem::exists(file) ? std::optional(file) : std::nullopt;
+}
+
+std::vector<std::filesystem::path> CheckpointLevels::local_sources(std::int64_t generation,
+                                                                   const std::string& part) const {
+  std::vector<std::filesystem::path> files;
+  if (const auto file = local_file(generation, part)) files.push_back(*file);
+  const std::filesystem::path shared = shared_.generation_folder(generation) / part;
+  if (!local_ || std::filesystem::exists(shared)) files.push_back(shared);
+  return files;
+}
+
+}  // namespace tutti
