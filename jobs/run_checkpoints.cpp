@@ -7,6 +7,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/stop.h"
 #include "runtime/data/paths.h"
+#include "runtime/telemetry/ledger.h"
 
 namespace tutti {
 namespace {
@@ -15,13 +16,27 @@ using Clock = std::chrono::steady_clock;
 
 double milliseconds(double seconds) { return std::round(seconds * 1e3) / 1e3; }
 
+// Without a mean time between failures, what the run's own record says; the root's business, whose
+// clock counts. None is known before the first failure.
+CheckpointOptions with_failure_rate(CheckpointOptions options, const JobContext& context) {
+  if (options.every_seconds != kAutomaticDuration || options.mtbf_seconds > 0 ||
+      !context.comm.is_root())
+    return options;
+  const RunRecord record = read_run_record(context.run_folder / kEventsFile);
+  options.mtbf_seconds = failure_rate_of(record.events).mean_seconds_between().value_or(0);
+  if (options.mtbf_seconds > 0)
+    log_info("{:.0f} s between failures of this run so far", options.mtbf_seconds);
+  return options;
+}
+
 }  // namespace
 
 RunCheckpoints::RunCheckpoints(JobContext& context, const CheckpointOptions& options,
                                std::string progress)
     : context_(context),
       progress_(std::move(progress)),
-      checkpoints_(context.comm, context.run_folder / kCheckpointFolder, options) {
+      checkpoints_(context.comm, context.run_folder / kCheckpointFolder,
+                   with_failure_rate(options, context)) {
   checkpoints_.on_commit([this](std::int64_t generation, const nlohmann::json& state) {
     context_.events.write("checkpoint",
                           {{"generation", generation}, {progress_, state.at(progress_)}});
