@@ -25,12 +25,9 @@ inline CommandResult run_command(const std::string& command) {
   return result;
 }
 
-// `mpirun -n RANKS tutti ARGUMENTS`; TUTTI_BINARY and TUTTI_MPIEXEC come from the build. Where a
-// rank ends the job, mpirun would wait a second before it kills the others: too long for tests of
-// all that can be wrong.
+// `mpirun -n RANKS tutti ARGUMENTS`; TUTTI_BINARY and TUTTI_MPIEXEC come from the build.
 inline std::string tutti_command(int ranks, const std::string& arguments) {
-  return std::string(TUTTI_MPIEXEC) +
-         " --oversubscribe --bind-to none --mca odls_base_sigkill_timeout 0 -n " +
+  return std::string(TUTTI_MPIEXEC) + " --oversubscribe --bind-to none -n " +
          std::to_string(ranks) + " " + TUTTI_BINARY + " " + arguments;
 }
 
