@@ -33,14 +33,9 @@ Documents documents_by_part(const Dataset& dataset) {
   return all;
 }
 
-// In a keyed order.
-std::vector<DocumentPlace> shuffled(const std::vector<DocumentPlace>& documents,
-                                    std::uint64_t seed) {
-  std::vector<DocumentPlace> mixed;
-  const Sampler order(std::max<std::int64_t>(1, std::ssize(documents)), seed);
-  for (std::int64_t i = 0; i < std::ssize(documents); ++i)
-    mixed.push_back(documents[std::size_t(order.at(0, i))]);
-  return mixed;
+// The order in which documents are chosen.
+Sampler order_of(const std::vector<DocumentPlace>& documents, std::uint64_t seed) {
+  return Sampler(std::max<std::int64_t>(1, std::ssize(documents)), seed);
 }
 
 }  // namespace
@@ -49,29 +44,31 @@ RetrievalPool::RetrievalPool(Comm& comm, const Dataset& dataset, const RecallOpt
     : comm_(comm), dataset_(dataset), options_(options) {
   Documents all;
   comm.attempt([&] { all = documents_by_part(dataset); });
-  std::vector<DocumentPlace> asked = shuffled(all.asked_for, options.seed);
-  if (options.queries > 0 && std::ssize(asked) > options.queries) {
-    const auto rest = asked.begin() + options.queries;
-    all.heldout.insert(all.heldout.end(), rest, asked.end());
-    asked.erase(rest, asked.end());
+  const Sampler order = order_of(all.asked_for, options.seed);
+  std::vector<DocumentPlace> asked;
+  for (std::int64_t i = 0; i < std::ssize(all.asked_for); ++i) {
+    const DocumentPlace& document = all.asked_for[std::size_t(order.at(0, i))];
+    (options.queries == 0 || i < options.queries ? asked : all.heldout).push_back(document);
   }
-  take(asked);
-  fill(shuffled(all.heldout, options.seed));
-  fill(shuffled(all.training, options.seed));
+  for (const DocumentPlace& document : asked) take(document);
+  fill(all.heldout);
+  fill(all.training);
   finish(asked);
 }
 
-void RetrievalPool::take(const std::vector<DocumentPlace>& documents) {
-  for (const DocumentPlace& document : documents) {
-    pool_.push_back(document);
-    taken_ += document.passages.size();
-  }
+void RetrievalPool::take(const DocumentPlace& document) {
+  pool_.push_back(document);
+  taken_ += document.passages.size();
 }
 
+// In a keyed order, up to where there is no room for any.
 void RetrievalPool::fill(const std::vector<DocumentPlace>& documents) {
-  for (const DocumentPlace& document : documents)
-    if (options_.passages == 0 || taken_ + document.passages.size() <= options_.passages)
-      take({document});
+  const Sampler order = order_of(documents, options_.seed);
+  const std::int64_t all = options_.passages == 0 ? INT64_MAX : options_.passages;
+  for (std::int64_t i = 0; i < std::ssize(documents) && taken_ < all; ++i) {
+    const DocumentPlace& document = documents[std::size_t(order.at(0, i))];
+    if (document.passages.size() <= all - taken_) take(document);
+  }
 }
 
 void RetrievalPool::finish(const std::vector<DocumentPlace>& asked) {

@@ -51,7 +51,7 @@ class RetrievalPool {
   double recall_by_words() const;
 
  private:
-  void take(const std::vector<DocumentPlace>& documents);
+  void take(const DocumentPlace& document);
   void fill(const std::vector<DocumentPlace>& documents);
   void finish(const std::vector<DocumentPlace>& asked);
   Range my_blocks(std::int64_t rows) const;
