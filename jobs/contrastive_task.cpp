@@ -5,7 +5,11 @@
 #include <fmt/format.h>
 
 #include "jobs/hugging_face_model.h"
+#include "jobs/retrieval_recall.h"
+#include "jobs/sentence_similarity.h"
+#include "runtime/base/log.h"
 #include "runtime/data/model_file.h"
+#include "runtime/data/paths.h"
 
 namespace tutti {
 namespace {
@@ -64,6 +68,8 @@ class ContrastiveTask : public TrainTask {
                       config.global_batch, loader_.documents()),
           "batch.global", "lower batch.global, or shard more documents")
           .as_agreed();
+    if (config.recall_k > 0) open_heldout();
+    if (!config.sts.empty()) open_pairs();
   }
 
   const ArenaLayout& layout() const override { return encoder_.layout(); }
@@ -93,6 +99,17 @@ class ContrastiveTask : public TrainTask {
     return trainer_.step(micro_batches, step, learning_rate);
   }
 
+  // As the evaluate job measures the model that is saved.
+  nlohmann::json evaluate() override {
+    if (!heldout_ && !similarity_) return {};
+    const auto timed = phases_.measure("evaluate");
+    const TextForm form = saved_form();
+    nlohmann::json figures;
+    if (heldout_) figures["heldout_recall"] = heldout_->recall(heldout_->embed(encoder_, form));
+    if (similarity_) figures["sts_spearman"] = similarity_->correlation(comm_, encoder_);
+    return figures;
+  }
+
   std::vector<std::int64_t> samples(std::int64_t step) const override {
     return loader_.document_rows(step, config_.global_batch, {0, config_.global_batch});
   }
@@ -119,6 +136,31 @@ class ContrastiveTask : public TrainTask {
   }
 
  private:
+  // How those who use the model will give it texts, however short the ones that it is trained on.
+  TextForm saved_form() const {
+    return start_ ? start_->form : TextForm{config_.model.max_tokens, {}};
+  }
+
+  // Nothing is measured where no held-out document has a query.
+  void open_heldout() {
+    heldout_.emplace(
+        comm_, dataset_,
+        RecallOptions{config_.recall_k, config_.recall_queries, config_.recall_passages,
+                      config_.micro_batch, std::uint64_t(config_.seed)});
+    if (heldout_->queries() == 0) return heldout_.reset();
+    log_info(
+        "recall is measured by {} queries of held-out documents, in {} documents of {} passages",
+        heldout_->queries(), heldout_->documents(), heldout_->passages());
+  }
+
+  void open_pairs() {
+    comm_.attempt([&] {
+      similarity_.emplace(read_sentence_pairs(config_.sts),
+                          Tokenizer::from_file(dataset_.folder() / kTokenizerFile), saved_form(),
+                          config_.micro_batch);
+    });
+  }
+
   Comm& comm_;
   const TrainConfig& config_;
   const Dataset& dataset_;
@@ -128,6 +170,8 @@ class ContrastiveTask : public TrainTask {
   Encoder encoder_;
   ShardedOptimizer optimizer_;
   ContrastiveTrainer trainer_;
+  std::optional<RetrievalPool> heldout_;
+  std::optional<SentenceSimilarity> similarity_;
 };
 
 }  // namespace

@@ -51,6 +51,18 @@ std::optional<HuggingFaceRecord> imported_record(const Manifest& manifest,
   return hugging_face_record_of(manifest.metadata[kHuggingFaceKey], place);
 }
 
+// A model that was fine-tuned ends its answers by a token of their template, which the one that it
+// began as may not have ended texts by: transformers would let it talk on.
+void name_end_of_answers(const Manifest& manifest, const DecoderShape& shape,
+                         HuggingFaceRecord& record) {
+  const nlohmann::json end =
+      manifest.metadata.value(nlohmann::json::json_pointer("/examples/end"), nlohmann::json());
+  if (!end.is_number_integer() || end < 0 || end >= shape.body.vocabulary) return;
+  record.config = with_end_token(record.config, end);
+  const auto settings = record.files.find("generation_config.json");
+  if (settings != record.files.end()) settings->second = with_end_token(settings->second, end);
+}
+
 void describe_encoder(const Manifest& manifest, const std::string& place, Exported& model) {
   const EncoderShape shape = encoder_shape_of(manifest, place);
   const auto record = imported_record(manifest, place);
@@ -66,6 +78,7 @@ void describe_decoder(const DecoderSource& source, Exported& model) {
   const DecoderShape& shape = source.shape;
   const auto record = imported_record(source.manifest, (source.folder / kManifestFile).string());
   model.record = record ? *record : new_record(source.manifest, shape, model.tokenizer);
+  name_end_of_answers(source.manifest, shape, model.record);
   model.layout = decoder_layout(shape);
   model.places = hugging_face_places(shape, model.record.prefix, model.record.stored_head);
 }

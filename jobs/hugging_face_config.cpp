@@ -316,6 +316,18 @@ std::string with_tensor_type(const std::string& config, DType dtype) {
   return json.dump(2) + "\n";
 }
 
+std::string with_end_token(const std::string& config, std::int32_t token) {
+  auto json = nlohmann::ordered_json::parse(config, nullptr, false);
+  if (!json.is_object()) return config;
+  auto& named = json["eos_token_id"];
+  auto tokens = named.is_array() ? named : nlohmann::ordered_json::array();
+  if (named.is_number()) tokens.push_back(named);
+  if (std::find(tokens.begin(), tokens.end(), token) != tokens.end()) return config;
+  tokens.push_back(token);
+  named = tokens.size() == 1 ? tokens[0] : tokens;
+  return json.dump(2) + "\n";
+}
+
 const char* torch_name_of(DType dtype) {
   CHECK(dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16);
   return dtype == DType::f32 ? "float32" : dtype == DType::bf16 ? "bfloat16" : "float16";

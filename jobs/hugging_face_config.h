@@ -35,6 +35,10 @@ std::string hugging_face_config_of(const DecoderShape& shape, std::int32_t separ
 // The text of a config.json that says so of the type of the tensors.
 std::string with_tensor_type(const std::string& config, DType dtype);
 
+// The text of a config.json or generation_config.json with `token` among those that end a text,
+// behind the others; the same text where it is among them, or where there is no JSON object.
+std::string with_end_token(const std::string& config, std::int32_t token);
+
 // What transformers calls a type: "float32", "bfloat16", "float16".
 const char* torch_name_of(DType dtype);
 

@@ -12,6 +12,7 @@
 #include "runtime/base/stop.h"
 #include "runtime/comm/partition.h"
 #include "runtime/data/paths.h"
+#include "runtime/data/sequences.h"
 #include "runtime/data/shard_record.h"
 #include "runtime/data/text_sharder.h"
 #include "runtime/data/tokenizer_training.h"
@@ -205,15 +206,19 @@ class ShardRun {
   // Over all ranks: what is done, with or without what an earlier run did.
   ShardCounts total(bool with_kept) {
     std::array<std::int64_t, ShardCounts::kSize> sum = {};
+    std::int64_t largest = -1;
     const auto add = [&](const ShardCounts& counts) {
       const auto values = counts.values();
       for (std::size_t i = 0; i < values.size(); ++i) sum[i] += values[i];
+      largest = std::max(largest, counts.largest_token);
     };
     for (std::size_t i = with_kept ? 0 : std::size_t(kept_); i < finished_.size(); ++i)
       add(finished_[i].counts);
     if (sharder_) add(sharder_->counts());
     comm_.all_reduce_sum(std::span(sum));
-    return ShardCounts::from(sum);
+    ShardCounts counts = ShardCounts::from(sum);
+    counts.largest_token = comm_.all_reduce_max(largest);
+    return counts;
   }
 
   void report_progress() {
@@ -259,6 +264,7 @@ class ShardRun {
                      {"heldout_documents", all.heldout},
                      {"passages", all.passages},
                      {"tokens", all.tokens},
+                     {kLargestTokenKey, all.largest_token},
                      {"skipped_records", all.skipped},
                      {"vocabulary", tokenizer_->vocabulary()},
                      {"tokenizer_digest", tokenizer_->digest()},

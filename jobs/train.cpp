@@ -18,6 +18,7 @@
 #include "runtime/base/log.h"
 #include "runtime/data/model_file.h"
 #include "runtime/data/paths.h"
+#include "runtime/data/sequences.h"
 
 namespace tutti {
 namespace {
@@ -278,6 +279,7 @@ class TrainJob : public Job {
     context.comm.attempt([&] { config_.check(); });
     std::optional<Dataset> dataset;
     context.comm.attempt([&] { dataset.emplace(Dataset::open(config_.dataset, kDatasetKind)); });
+    check_tokens(context.comm, *dataset);
     const DType compute = compute_type(context.comm, config_.dtype);
     if (context.dry_run) {
       log_info("{} documents; {} steps of {} samples in {}", dataset->rows("documents"),

@@ -137,9 +137,19 @@ void TrainConfig::describe(Schema& s) {
         "a loss stands out so many deviations above the median of those before it; a deviation is "
         "1.4826 times their median distance to it, and at least 0.01 of it");
   s.key("evaluate.every", &evaluate_every, "steps",
-        "language models: measure the held-out documents after so many steps; 0: at the end only");
+        "measure the model on the held-out documents after so many steps; 0: at the end only");
   s.key("evaluate.sequences", &evaluate_sequences, "sequences",
         "language models: held-out sequences that are measured, at most; 0: none");
+  s.key("evaluate.k", &recall_k, "passages",
+        "encoder: a held-out document's query finds it where one of so many best passages is the "
+        "document's; 0: that is not measured");
+  s.key("evaluate.queries", &recall_queries, "queries",
+        "encoder: at most so many held-out documents' queries; 0: all");
+  s.key("evaluate.passages", &recall_passages, "passages",
+        "encoder: search in about so many, as the evaluate job does; 0: in all");
+  s.key("sts.file", &sts,
+        "encoder: pairs of sentences with a score each, as the evaluate job takes them: measure "
+        "Spearman's correlation of scores and cosines, too; \"\": no");
   s.key("batch.global", &global_batch, "samples",
         "pairs or sequences of an update; to a pair, every other passage of them is a negative");
   s.key("batch.micro", &micro_batch, "samples", "samples that run at a time");
@@ -204,6 +214,8 @@ void TrainConfig::check() {
   if (dropout < 0 || dropout >= 1) wrong("a share is below 1", "train.dropout", "0.1 is usual");
   if (dropout > 0 && !model.is_decoder())
     wrong("only language models are trained with dropout", "train.dropout", "leave it out");
+  if (!sts.empty() && model.is_decoder())
+    wrong("only encoders order pairs of sentences", "sts.file", "leave it out");
   if (average_decay < 0 || average_decay >= 1)
     wrong("expected 0 or more, and less than 1", "optimizer.ema", "0.999 is usual");
   if (decay_share < 0 || decay_share > 1)
@@ -211,7 +223,7 @@ void TrainConfig::check() {
   if (spike_deviations <= 0)
     wrong("expected a positive number", "train.spike_deviations", "6 is usual");
   if (spike_window < 0 || warmup_steps < 0 || evaluate_every < 0 || evaluate_sequences < 0 ||
-      give_up_after < 1)
+      recall_k < 0 || recall_queries < 0 || recall_passages < 0 || give_up_after < 1)
     wrong("a count is too small", "configuration", "");
   checkpoint.check();
 }

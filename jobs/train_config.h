@@ -59,6 +59,8 @@ struct TrainConfig {
   std::int64_t spike_window = 100;
   double spike_deviations = 6;
   std::int64_t evaluate_every = 0, evaluate_sequences = 64;
+  std::int64_t recall_k = 10, recall_queries = 1000, recall_passages = 2000;
+  std::string sts;
   std::string reduce = "exact";
   double beta1 = 0.9, beta2 = 0.98, epsilon = 1e-8, weight_decay = 0.01, clip_norm = 1.0;
   double average_decay = 0;

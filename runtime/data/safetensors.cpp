@@ -206,13 +206,15 @@ void SafetensorsFile::read(const TensorEntry& tensor, std::span<float> values) c
 }
 
 SafetensorsFolder::SafetensorsFolder(const std::filesystem::path& folder) {
-  if (std::filesystem::exists(folder / kTensorsIndexFile))
-    add_indexed_files(folder);
-  else if (std::filesystem::exists(folder / kTensorsFile))
-    add_file(folder / kTensorsFile);
-  else
+  const bool has_index = std::filesystem::exists(folder / kTensorsIndexFile);
+  if (!has_index && !std::filesystem::exists(folder / kTensorsFile))
     wrong(fmt::format("there is neither {} nor {}", kTensorsFile, kTensorsIndexFile),
           folder.string(), "give the folder of a model in the safetensors format");
+  listed_in_ = (folder / (has_index ? kTensorsIndexFile : kTensorsFile)).string();
+  if (has_index)
+    add_indexed_files(folder);
+  else
+    add_file(folder / kTensorsFile);
 }
 
 void SafetensorsFolder::add_file(const std::filesystem::path& path) {

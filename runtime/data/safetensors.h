@@ -56,6 +56,8 @@ class SafetensorsFolder {
   // By name.
   std::vector<const TensorEntry*> tensors() const;
   const TensorEntry* find(const std::string& name) const;  // nullptr where there is none
+  // The file that says which tensors there are: the index, or the only one.
+  const std::string& listed_in() const { return listed_in_; }
   // The file of a tensor that is there.
   std::string file_of(const std::string& name) const;
   // As SafetensorsFile::read, of a tensor that is there.
@@ -68,6 +70,7 @@ class SafetensorsFolder {
   struct Place {
     std::size_t file, tensor;
   };
+  std::string listed_in_;
   std::vector<SafetensorsFile> files_;
   std::map<std::string, Place> places_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -11,12 +12,19 @@
 namespace tutti {
 namespace {
 
-// One above the largest id that the dataset may have.
-std::int64_t end_of_ids(const Manifest& manifest) {
-  const auto named = manifest.metadata.find("vocabulary");
+constexpr std::int64_t kRowsAtOnce = 4096;
+constexpr std::pair<const char*, const char*> kTokenColumns[] = {
+    {"documents", "query"}, {"documents", "title_tokens"}, {"passages", "tokens"}};
+
+// A number of the metadata; the largest of all where they name none.
+std::int64_t number_of(const Manifest& manifest, const char* key) {
+  const auto named = manifest.metadata.find(key);
   const bool is_number = named != manifest.metadata.end() && named->is_number_integer();
   return is_number ? named->get<std::int64_t>() : std::numeric_limits<std::int64_t>::max();
 }
+
+// One above the largest id that the dataset may have.
+std::int64_t end_of_ids(const Manifest& manifest) { return number_of(manifest, "vocabulary"); }
 
 [[noreturn]] void refuse_token(const Dataset& dataset, const Dataset::Column& column,
                                std::int64_t row, std::int64_t place, std::int32_t token,
@@ -56,6 +64,20 @@ void read_tokens(const Dataset& dataset, const Dataset::Column& column, Range ro
   const auto row = std::upper_bound(offsets.begin(), offsets.end(), bad - tokens.begin()) - 1;
   refuse_token(dataset, column, rows.begin + (row - offsets.begin()), bad - tokens.begin() - *row,
                *bad, end);
+}
+
+void check_tokens(Comm& comm, const Dataset& dataset) {
+  if (number_of(dataset.manifest(), kLargestTokenKey) < end_of_ids(dataset.manifest())) return;
+  comm.attempt([&] {
+    std::vector<std::int64_t> offsets;
+    std::vector<std::int32_t> tokens;
+    for (const auto& [table, name] : kTokenColumns) {
+      const auto column = dataset.column(table, name);
+      const Range mine = part_of(column.rows, comm.size(), comm.rank());
+      for (std::int64_t row = mine.begin; row < mine.end; row += kRowsAtOnce)
+        read_tokens(dataset, column, {row, std::min(mine.end, row + kRowsAtOnce)}, offsets, tokens);
+    }
+  });
 }
 
 void check_separator(const Dataset& dataset, std::int32_t token) {

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "runtime/comm/comm.h"
 #include "runtime/comm/partition.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/tokenizer.h"
@@ -38,6 +39,13 @@ struct Sequences {
 // vocabulary that the dataset's manifest names.
 void read_tokens(const Dataset& dataset, const Dataset::Column& column, Range rows,
                  std::vector<std::int64_t>& offsets, std::vector<std::int32_t>& tokens);
+
+// Refuses a dataset with tokens that its vocabulary lacks before any is used. What the metadata
+// name as the largest is believed, as the shard job saw every one of them; only where they name
+// none, or one too large, all are read, each rank's share of them. Collective; throws Error on all
+// ranks.
+inline constexpr const char* kLargestTokenKey = "largest_token";
+void check_tokens(Comm& comm, const Dataset& dataset);
 
 // Throws Error(data) where a token that stands between texts is none of that vocabulary.
 void check_separator(const Dataset& dataset, std::int32_t token);

@@ -13,6 +13,7 @@ void save_shard_record(const std::filesystem::path& folder, const FinishedShard&
                     {{"key", key},
                      {"rows", shard.record.rows},
                      {"counts", shard.counts.values()},
+                     {"largest_token", shard.counts.largest_token},
                      {"file", to_json(shard.record.file)}});
 }
 
@@ -29,6 +30,7 @@ std::optional<FinishedShard> load_shard_record(const std::filesystem::path& fold
     shard.record.file = file_record_from_json(saved.at("file"), path.string());
     shard.counts =
         ShardCounts::from(saved.at("counts").get<std::array<std::int64_t, ShardCounts::kSize>>());
+    shard.counts.largest_token = integer_of(saved.at("largest_token"));
     ExtentReader(folder / shard_file(index), shard.record.file).verify_all();
     return shard;
   } catch (const Error&) {  // damaged: made again

@@ -9,21 +9,22 @@
 
 namespace tutti {
 
-// What has been made, in counts that add up over shards and ranks.
+// What has been made: counts that add up over shards and ranks, and a maximum.
 struct ShardCounts {
   std::int64_t records = 0;  // documents, or vectors
   std::int64_t heldout = 0;  // of them, documents that are not to train on
   std::int64_t passages = 0;
-  std::int64_t tokens = 0;   // of passages
-  std::int64_t skipped = 0;  // bad records left out
-  std::int64_t bytes = 0;    // of the input
+  std::int64_t tokens = 0;          // of passages
+  std::int64_t skipped = 0;         // bad records left out
+  std::int64_t bytes = 0;           // of the input
+  std::int64_t largest_token = -1;  // of all columns; the maximum, which is none of values()
 
   static constexpr std::size_t kSize = 6;
   std::array<std::int64_t, kSize> values() const {
     return {records, heldout, passages, tokens, skipped, bytes};
   }
   static ShardCounts from(const std::array<std::int64_t, kSize>& v) {
-    return {v[0], v[1], v[2], v[3], v[4], v[5]};
+    return {v[0], v[1], v[2], v[3], v[4], v[5], -1};
   }
 };
 

@@ -44,7 +44,7 @@ std::span<T> part_of_arena(const TensorPlace& place, const ArenaLayout& layout,
 
 void check_tensor(const SafetensorsFolder& folder, const TensorPlace& place) {
   const TensorEntry* tensor = folder.find(place.name);
-  if (!tensor) wrong("tensor " + place.name + " is missing", "the model's tensors");
+  if (!tensor) wrong("tensor " + place.name + " is missing", folder.listed_in());
   const std::string where = folder.file_of(place.name) + ", tensor " + place.name;
   if (tensor->shape != place.shape)
     wrong(fmt::format("its shape is [{}]; expected [{}]", fmt::join(tensor->shape, ", "),

@@ -1,5 +1,6 @@
 #include "runtime/data/text_sharder.h"
 
+#include <algorithm>
 #include <span>
 #include <string_view>
 
@@ -106,14 +107,20 @@ void TextSharder::write() {
   for (const Work& work : batch_) write_document(work);
 }
 
+void TextSharder::write_tokens(std::size_t column, std::span<const std::int32_t> tokens) {
+  for (const std::int32_t token : tokens)
+    counts_.largest_token = std::max<std::int64_t>(counts_.largest_token, token);
+  writer_.append_ragged(column, tokens);
+}
+
 void TextSharder::write_document(const Work& work) {
   const Record& document = work.document;
   const std::uint8_t split = split_of(document.id, options_.heldout, options_.split_seed);
   append_text(writer_, columns_.id, document.id);
   append_text(writer_, columns_.title, document.title);
   append_text(writer_, columns_.query_text, document.query);
-  writer_.append_ragged<std::int32_t>(columns_.query, work.query);
-  writer_.append_ragged<std::int32_t>(columns_.title_tokens, work.title);
+  write_tokens(columns_.query, work.query);
+  write_tokens(columns_.title_tokens, work.title);
   append_one<std::uint8_t>(writer_, columns_.split, split);
   append_one<std::int64_t>(writer_, columns_.first_passage, counts_.passages);
   append_one<std::int32_t>(writer_, columns_.passages, std::int32_t(work.passages.size()));
@@ -122,7 +129,7 @@ void TextSharder::write_document(const Work& work) {
     append_text(writer_, columns_.text,
                 std::string_view(document.text)
                     .substr(std::size_t(passage.begin), std::size_t(passage.end - passage.begin)));
-    writer_.append_ragged<std::int32_t>(columns_.tokens, passage.tokens);
+    write_tokens(columns_.tokens, passage.tokens);
     if (options_.examples) writer_.append_ragged<std::int32_t>(columns_.predicted, work.predicted);
     counts_.tokens += std::int64_t(passage.tokens.size());
   }

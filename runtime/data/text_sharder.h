@@ -58,6 +58,7 @@ class TextSharder : public Sharder {
   void encode_document(Work& work) const;
   void encode_example(Work& work) const;
   void write_document(const Work& work);
+  void write_tokens(std::size_t column, std::span<const std::int32_t> tokens);
 
   const Tokenizer& tokenizer_;
   const TextShardOptions& options_;

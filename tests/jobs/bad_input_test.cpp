@@ -8,6 +8,7 @@
 
 #include "runtime/data/manifest.h"
 #include "runtime/data/paths.h"
+#include "runtime/data/sequences.h"
 #include "runtime/io/sealed_json.h"
 #include "tests/jobs/golden.h"
 #include "tests/support/command.h"
@@ -107,7 +108,7 @@ TEST_F(BadModel, TensorsThatAreMissingOrExtra) {
     });
   };
   expect_refused("gpt2", [&] { rename(kBias, "transformer.h.0.attn.bias"); },
-                 {kBias, "is missing"});
+                 {kTensors, kBias, "is missing"});
   expect_refused(
       "gpt2",
       [&] {
@@ -178,10 +179,10 @@ class BadDataset : public BadInput {
            "batch.micro=2 " +
            more;
   }
-  // What its manifest says of its vocabulary, which no checksum of its files covers.
-  void name_vocabulary(int pieces) const {
+  // Changes what its manifest says of its tokens, which no checksum of its files covers.
+  void say(const char* key, const json& value) const {
     Manifest manifest = load_manifest(path("data"));
-    manifest.metadata["vocabulary"] = pieces;
+    manifest.metadata[key] = value;
     write_sealed_json(scratch_.path() / "data" / kManifestFile, to_json(manifest));
   }
   void expect_no_step() const {
@@ -194,14 +195,27 @@ class BadDataset : public BadInput {
 // As a dataset has it that was made by hand, or whose tokenizer was exchanged.
 TEST_F(BadDataset, TokensOutsideTheVocabulary) {
   shard("data", "--set tokenizer.vocabulary=300");
-  name_vocabulary(40);
+  say("vocabulary", 40);
   for (const char* kind : {"gpt2", "encoder"}) {
     std::filesystem::remove_all(scratch_.path() / "run");
     expect_end(train(std::string("--set model.kind=") + kind), 65,
                {path("data"), "shard-0", "token", "expected one of the vocabulary, from 0 to 39"});
     expect_no_step();
   }
-  name_vocabulary(2);  // and </s> is 2
+  say("vocabulary", 300);
+  const std::int64_t largest = load_manifest(path("data")).metadata.at(kLargestTokenKey);
+  EXPECT_LT(largest, 300);
+  EXPECT_GT(largest, 200);
+  // One that stands in few places, which the steps need not come to.
+  say("vocabulary", largest);
+  for (const char* kind : {"gpt2", "encoder"}) {
+    expect_end(train(std::string("--set model.kind=") + kind), 65,
+               {"shard-0", "is " + std::to_string(largest) + "; expected one of the vocabulary"});
+    expect_no_step();
+    say(kLargestTokenKey, nullptr);  // as where it was made by hand
+  }
+  say("vocabulary", 2);  // and </s> is 2
+  say(kLargestTokenKey, 1);
   expect_end(train("--set model.kind=gpt2"), 65,
              {path("data"), "the token between documents is 2; expected one of the vocabulary"});
   expect_no_step();
@@ -236,7 +250,7 @@ TEST_F(BadDataset, WhatIsLargerThanTheModel) {
   expect_end(train("--set model.from=" + path("model") + " --set model.max_tokens=65"), 64,
              {"model.max_tokens", "sequences of 65 tokens are longer than the 64 of the model"});
   expect_no_step();
-  name_vocabulary(97);
+  say("vocabulary", 97);
   expect_end(train("--set model.from=" + path("model")), 65,
              {path("model"), "the dataset's tokenizer has 97 entries, the model embeds 96"});
   expect_no_step();

@@ -1,5 +1,7 @@
 // An encoder of BERT's family as a user has it: import, embed, train further, evaluate, search and
 // export.
+#include <fstream>
+
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -41,6 +43,19 @@ class Bert : public ::testing::Test {
   }
   static nlohmann::json result_of(const std::string& run) {
     return nlohmann::json::parse(read_text(folder() / run / "result.json"));
+  }
+  // Without what a clock tells.
+  static std::vector<nlohmann::json> evaluations_of(const std::string& run) {
+    std::vector<nlohmann::json> all;
+    std::ifstream events(folder() / run / "events.jsonl");
+    for (std::string line; std::getline(events, line);) {
+      const auto event = nlohmann::json::parse(line);
+      if (event["event"] != "evaluation") continue;
+      all.push_back({{"step", event["step"]},
+                     {"heldout_recall", event["heldout_recall"]},
+                     {"sts_spearman", event.value("sts_spearman", nlohmann::json())}});
+    }
+    return all;
   }
   static std::string sentence(int seed, int words) {
     static const char* const kWords[] = {"katomi", "ren sul", "bo", "tavin", "el", "dro", "palu"};
@@ -154,6 +169,43 @@ TEST_F(Bert, EvaluatesRetrievalAndSimilarityTheSameOnAnyNumberOfRanks) {
   EXPECT_FALSE(result_of("similar").contains("trained_recall"));
 }
 
+TEST_F(Bert, TrainingMeasuresAsTheEvaluateJobDoesOnAnyNumberOfRanks) {
+  const std::string measured =
+      " --set evaluate.k=2 --set evaluate.queries=9 --set evaluate.passages=200"
+      " --set sts.file=" +
+      path("pairs.jsonl");
+  for (const int ranks : {1, 2, 4})
+    expect_done(train("measured" + std::to_string(ranks), measured + " --set evaluate.every=2"),
+                ranks);
+  const auto one = evaluations_of("measured1");
+  ASSERT_EQ(one.size(), 2);
+  EXPECT_EQ(one[0]["step"], 2);
+  EXPECT_NE(one[0]["sts_spearman"], one[1]["sts_spearman"]);
+  EXPECT_EQ(evaluations_of("measured2"), one);
+  EXPECT_EQ(evaluations_of("measured4"), one);
+  const auto last = result_of("measured1");
+  EXPECT_EQ(last["heldout_recall"], one[1]["heldout_recall"]);
+  EXPECT_EQ(last["sts_spearman"], one[1]["sts_spearman"]);
+  expect_done("evaluate --run " + path("measured_later") + " --set model=" + path("measured2") +
+              " --set dataset=" + path("data") + measured +
+              " --set embed.block=3 --set evaluate.dtype=f32 --set evaluate.bm25=false");
+  const auto later = result_of("measured_later");
+  EXPECT_EQ(later["trained_recall"], last["heldout_recall"]);
+  EXPECT_EQ(later["sts_spearman"], last["sts_spearman"]);
+  EXPECT_GT(last["heldout_recall"], 0);
+  EXPECT_LT(last["heldout_recall"], 1);
+  EXPECT_LE(later["passages"], 200);
+}
+
+TEST_F(Bert, TrainingMeasuresNothingWhereNothingIsHeldOut) {
+  expect_done("shard --run " + path("all") + " --set input.paths='[\"" + path("corpus.jsonl") +
+              "\"]' --set shards=2 --set passage.tokens=80 --set split.heldout=0" +
+              " --set tokenizer.model=" + (golden_folder("bert") / "tokenizer.json").string());
+  expect_done(train("unmeasured", " --set evaluate.every=2 --set dataset=" + path("all")));
+  EXPECT_TRUE(evaluations_of("unmeasured").empty());
+  EXPECT_FALSE(result_of("unmeasured").contains("heldout_recall"));
+}
+
 TEST_F(Bert, MistakesEndWithTheirCode) {
   const auto expect = [](const testing::CommandResult& done, int code, const std::string& text) {
     EXPECT_EQ(done.exit_code, code) << done.output;
@@ -168,6 +220,9 @@ TEST_F(Bert, MistakesEndWithTheirCode) {
   expect(run_tutti(2, evaluate + " --set sts.file=" + path("same.tsv")), 65, "the same");
   testing::write_text(folder() / "empty.tsv", "bo\tel\t1\n\tel\t2\n");
   expect(run_tutti(1, evaluate + " --set sts.file=" + path("empty.tsv")), 65, "empty.tsv:2");
+  expect(run_tutti(2, train("unstarted", " --set sts.file=" + path("empty.tsv"))), 65,
+         "empty.tsv:2");
+  EXPECT_FALSE(std::filesystem::exists(folder() / "unstarted" / "model.h5"));
   expect_done("train --run " + path("own") + " --set dataset=" + path("data") +
               " --set train.steps=0 --set model.width=16 --set model.layers=1 --set model.heads=2");
   expect(run_tutti(1, "export --run " + path("bad") + " --set export.model=" + path("own")), 65,

@@ -244,6 +244,32 @@ TEST_F(FineTuneChats, AreLearnedAndAnsweredInTheirTemplate) {
   }
 }
 
+TEST_F(FineTuneChats, TransformersIsToldWhatEndsAnAnswer) {
+  write_chats();
+  expect_done(2, shard_chats("end_chats"));
+  const std::string data = " --set dataset=" + path("end_chats"), from = " --set export.model=";
+  expect_done(1, arguments("train", "talker", "--set train.steps=0" + data));
+  expect_done(1, "export --run " + path("theirs") + from + path("talker"));
+  const auto config = folder() / "theirs" / "config.json";
+  json ended_by_five = json::parse(read_text(config));
+  EXPECT_EQ(ended_by_five["eos_token_id"], 130);
+  ended_by_five["eos_token_id"] = 5;
+  write_text(config, ended_by_five.dump());
+  write_text(folder() / "theirs" / "generation_config.json", R"({"eos_token_id": [5, 4]})");
+  expect_done(1, "import --run " + path("base") + " --set import.from=" + path("theirs"));
+  expect_done(1, "export --run " + path("untouched") + from + path("base"));
+  EXPECT_EQ(read_text(folder() / "untouched" / "config.json"), read_text(config));
+  expect_done(2, "train --run " + path("chat_tuned") + " --set model.from=" + path("base") + data +
+                     " --set model.max_tokens=64 --set train.steps=1 --set batch.global=4"
+                     " --set batch.micro=1");
+  expect_done(1, "export --run " + path("chat_out") + from + path("chat_tuned"));
+  const auto ends = [](const char* file) {
+    return json::parse(read_text(folder() / "chat_out" / file))["eos_token_id"];
+  };
+  EXPECT_EQ(ends("config.json"), json({5, 130}));
+  EXPECT_EQ(ends("generation_config.json"), json({5, 4, 130}));
+}
+
 TEST_F(FineTuneChats, AModelWithoutATemplateAnswersNoConversation) {
   write_chats();
   undisturbed_digest();

@@ -194,5 +194,17 @@ TEST(HuggingFaceConfig, TheTypeOfTensorsIsChangedWhereItStands) {
   EXPECT_EQ(json::parse(with_tensor_type("{}", DType::f16))["torch_dtype"], "float16");
 }
 
+TEST(HuggingFaceConfig, AnEndTokenStandsBehindTheOthers) {
+  const auto ends = [](const char* text) {
+    return json::parse(with_end_token(text, 7))["eos_token_id"];
+  };
+  EXPECT_EQ(ends("{}"), 7);
+  EXPECT_EQ(ends(R"({"eos_token_id": null})"), 7);
+  EXPECT_EQ(ends(R"({"eos_token_id": 2})"), json({2, 7}));
+  EXPECT_EQ(ends(R"({"eos_token_id": [2, 3]})"), json({2, 3, 7}));
+  for (const char* text : {R"({"eos_token_id":7 })", R"({"eos_token_id":[2,  7]})", "[", "[]"})
+    EXPECT_EQ(with_end_token(text, 7), text);
+}
+
 }  // namespace
 }  // namespace tutti
