@@ -181,6 +181,7 @@ ExitCode CentroidTrainer::run() {
                           {{"generation", generation}, {"iteration", state.at("iteration")}});
   });
   restore();
+  context_.events.write("ready", {{"from", iteration_}, {"of", options_.iterations}});
   const std::int64_t first = iteration_;
   while (iteration_ < options_.iterations) {
     if (boundary()) return ExitCode::stopped;
@@ -216,8 +217,10 @@ void CentroidTrainer::iterate() {
   ++iteration_;
   log_info("k-means {}/{}  mean distance {:.6g}  {} empty lists filled", iteration_,
            options_.iterations, mean, repaired);
-  context_.events.write(
-      "kmeans", {{"iteration", iteration_}, {"mean_distance", mean}, {"empty_lists", repaired}});
+  context_.events.write("kmeans", {{"iteration", iteration_},
+                                   {"iterations", options_.iterations},
+                                   {"mean_distance", mean},
+                                   {"empty_lists", repaired}});
 }
 
 // Adds a leaf's vectors to the tree and the counts; returns the sum of their distances.

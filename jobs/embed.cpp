@@ -140,6 +140,7 @@ class EmbedJob : public Job {
     LoadedEncoder model = load_encoder(context.comm, config_.model, config_.dtype);
     check_tokenizer(context.comm, model.manifest, dataset->manifest());
     if (context.dry_run) return ExitCode::done;
+    context.events.write("ready");
     EmbedRun(context, config_, *dataset, std::move(model)).run();
     return ExitCode::done;
   }

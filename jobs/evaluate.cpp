@@ -325,6 +325,7 @@ class EvaluateJob : public Job {
     });
     if (context.dry_run) return ExitCode::done;
     LoadedEncoder model = load_encoder(context.comm, config_.model, config_.dtype);
+    context.events.write("ready");
     if (!pairs.empty()) measure_similarity(context, model, pairs);
     if (dataset) EvaluateRun(context, config_, *dataset).run(model);
     return ExitCode::done;

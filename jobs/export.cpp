@@ -87,6 +87,7 @@ class ExportJob : public Job {
   }
 
   ExitCode run(JobContext& context) override {
+    context.events.write("ready");
     context.comm.attempt([&] {
       if (!context.comm.is_root()) return;
       check(context.run_folder);

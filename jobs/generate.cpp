@@ -84,6 +84,7 @@ class GenerateRun {
   ExitCode run() {
     open();
     if (context_.dry_run) return ExitCode::done;
+    context_.events.write("ready");
     if (!config_.text.empty()) return answer();
     make_room();
     if (make_batches() == ExitCode::stopped) return ExitCode::stopped;

@@ -25,6 +25,7 @@ class ImportJob : public Job {
   ExitCode run(JobContext& context) override {
     std::optional<HuggingFaceModel> model;
     AlignedBuffer<float> parameters;
+    context.events.write("ready");
     context.comm.attempt([&] {
       if (!context.comm.is_root()) return;
       const auto timed = context.phases.measure("load");

@@ -1,4 +1,5 @@
 // The command line, the command table, and the one place where errors end.
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -6,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "jobs/goodput.h"
 #include "jobs/inspect.h"
 #include "jobs/job.h"
 #include "jobs/version.h"
@@ -36,12 +38,31 @@ constexpr JobEntry kJobs[] = {
      "prompt.text", "a prompt; prints its completion"},
 };
 
+// A sub-command that is no job: it looks at a folder, takes no configuration and leaves no run.
+struct ToolEntry {
+  const char* name;
+  const char* summary;
+  const char* path_meaning;
+  ExitCode (*run)(Comm& comm, const std::filesystem::path& path, bool json);  // collective
+};
+
+constexpr ToolEntry kTools[] = {
+    {"inspect", "say what an artefact is and verify every checksum",
+     "a dataset, vectors, index, model or run folder", inspect_artefact},
+    {"goodput", "say where a run's time went, over all its starts", "a run's folder",
+     print_goodput},
+};
+
 struct CommandLine {
-  const JobEntry* job = nullptr;  // null: inspect
-  std::string config_file, run_folder, inspect_path, max_time;
+  const JobEntry* job = nullptr;    // either this
+  const ToolEntry* tool = nullptr;  // or that
+  std::string config_file, run_folder, tool_path, max_time;
   std::vector<std::string> settings, texts;
   bool dry_run = false, json = false;
 };
+
+// Within about this time a job's death is known.
+constexpr std::chrono::seconds kHeartbeat{10};
 
 // Keys that every job has.
 struct CommonConfig {
@@ -88,17 +109,20 @@ void add_job(CLI::App& app, const JobEntry& entry, CommandLine& line) {
   sub->footer("Configuration keys [default; unit]:\n" + schema.help());
 }
 
+void add_tool(CLI::App& app, const ToolEntry& entry, CommandLine& line) {
+  CLI::App* sub = app.add_subcommand(entry.name, entry.summary);
+  sub->add_option("path", line.tool_path, entry.path_meaning)->required();
+  sub->add_flag("--json", line.json, "print as JSON");
+  sub->callback([&line, &entry] { line.tool = &entry; });
+}
+
 // Fills `line`, or returns the exit code of a command line that is already answered.
 std::optional<int> parse(int argc, char** argv, CommandLine& line) {
   CLI::App app{"Tutti: batch jobs for AI on clusters. Start with mpirun or srun --mpi=pmix."};
   app.set_version_flag("--version", version_text);
   app.require_subcommand(1);
   for (const JobEntry& entry : kJobs) add_job(app, entry, line);
-  CLI::App* inspect =
-      app.add_subcommand("inspect", "say what an artefact is and verify every checksum");
-  inspect->add_option("path", line.inspect_path, "a dataset, vectors, index, model or run folder")
-      ->required();
-  inspect->add_flag("--json", line.json, "print as JSON");
+  for (const ToolEntry& entry : kTools) add_tool(app, entry, line);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -193,7 +217,10 @@ ExitCode run_job(Comm& comm, const CommandLine& line, PhaseTimer& phases,
   report_hardware(comm, hardware, threads);
   EventLog no_events;
   std::optional<EventLog> events;
-  if (records) events.emplace(folder / kEventsFile);
+  if (records) {
+    events.emplace(folder / kEventsFile, phases);
+    events->beat_every(kHeartbeat);
+  }
   JobContext context{comm,      folder, events ? *events : no_events, phases, line.dry_run,
                      line.json, {}};
   context.events.write("start", {{"job", line.job->name},
@@ -218,12 +245,13 @@ ExitCode run_job(Comm& comm, const CommandLine& line, PhaseTimer& phases,
 
 // For who looks into the run's folder later. Any rank's business: the root may not know of
 // another's error.
-void local_record(const Comm& comm, const std::filesystem::path& folder, const Error& e) {
+void local_record(const Comm& comm, const std::filesystem::path& folder, const PhaseTimer& phases,
+                  const Error& e) {
   try {
     append_to_log(folder / kLogFile,
                   fmt::format("error: {}\n  on rank {}, host {}, exit code {}", e.what(),
                               comm.rank(), comm.host(), int(e.code())));
-    EventLog(folder / kEventsFile)
+    EventLog(folder / kEventsFile, phases)
         .write("error", {{"code", int(e.code())},
                          {"what", e.problem()},
                          {"where", e.place()},
@@ -234,11 +262,12 @@ void local_record(const Comm& comm, const std::filesystem::path& folder, const E
   }
 }
 
-int report(const Comm& comm, const std::filesystem::path& record_folder, const Error& e) {
+int report(const Comm& comm, const std::filesystem::path& record_folder, const PhaseTimer& phases,
+           const Error& e) {
   std::fprintf(stderr, "tutti: error: %s\n  on rank %d, host %s, exit code %d\n", e.what(),
                comm.rank(), comm.host().c_str(), int(e.code()));
   std::fflush(stderr);
-  if (!record_folder.empty()) local_record(comm, record_folder, e);
+  if (!record_folder.empty()) local_record(comm, record_folder, phases, e);
   return int(e.code());
 }
 
@@ -247,18 +276,18 @@ int report(const Comm& comm, const std::filesystem::path& record_folder, const E
 int run(Comm& comm, const CommandLine& line, PhaseTimer& phases) {
   std::filesystem::path record_folder;
   try {
-    if (!line.job) return int(inspect_artefact(comm, line.inspect_path, line.json));
+    if (line.tool) return int(line.tool->run(comm, line.tool_path, line.json));
     return int(run_job(comm, line, phases, record_folder));
   } catch (const Error& e) {
-    if (e.agreed()) return comm.is_root() ? report(comm, record_folder, e) : int(e.code());
-    report(comm, record_folder, e);
+    if (e.agreed()) return comm.is_root() ? report(comm, record_folder, phases, e) : int(e.code());
+    report(comm, record_folder, phases, e);
     comm.local_abort(e.code());
   } catch (const std::bad_alloc&) {
-    report(comm, record_folder,
+    report(comm, record_folder, phases,
            Error(ExitCode::io, "out of memory", "", "use more nodes or smaller batches"));
     comm.local_abort(ExitCode::io);
   } catch (const std::exception& e) {
-    report(comm, record_folder,
+    report(comm, record_folder, phases,
            Error(ExitCode::bug, e.what(), "",
                  "this is a bug in Tutti: please report it with this message"));
     comm.local_abort(ExitCode::bug);

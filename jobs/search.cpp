@@ -300,6 +300,7 @@ class SearchJob : public Job {
                index->vectors, index->dim, index->nlist, name_of(index->metric));
       return ExitCode::done;
     }
+    context.events.write("ready");
     return SearchRun(context, config_, *index, *queries).run();
   }
 

@@ -42,6 +42,7 @@ class ShardRun {
 
   ExitCode run() {
     find();
+    context_.events.write("ready");  // learning a tokenizer is work
     open();
     if (context_.dry_run) return ExitCode::done;
     make_room();

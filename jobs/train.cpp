@@ -56,6 +56,7 @@ class TrainRun {
       context_.events.write("checkpoint", {{"generation", generation}, {"step", state.at("step")}});
     });
     restore();
+    context_.events.write("ready", {{"from", step_}, {"of", total_steps_}});
     start_ = Clock::now();
     context_.result["seconds_to_first_step"] = context_.phases.total_seconds();
     while (step_ < total_steps_) {
@@ -256,6 +257,7 @@ class TrainRun {
     const Manifest model =
         save_model(comm_, context_.run_folder, task_->layout(), task_->optimizer().parameters(),
                    dataset_.folder() / kTokenizerFile, metadata);
+    context_.events.write("saved", {{"model_digest", model.digest}});
     context_.result.update({{"model_digest", model.digest},
                             {"steps", total_steps_},
                             {"loss", last_loss_},
