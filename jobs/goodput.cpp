@@ -22,7 +22,7 @@ std::string meaning_of(TimeUse use) {
     case TimeUse::lost:
       return "work that a kill or failure took back";
     case TimeUse::waiting:
-      return "between a start's end and the next start";
+      return "in the queue, and between two starts";
     case TimeUse::startup:
       return "from a process's start to its first step";
     case TimeUse::other:

@@ -159,6 +159,16 @@ double time_limit(const CommandLine& line) {
   return limit;
 }
 
+// What a `start` tells of this process. Where a batch script knows when it was submitted, it says
+// so in TUTTI_SUBMITTED, in seconds since 1970.
+nlohmann::json start_event(const Comm& comm, const JobEntry& job, int threads) {
+  nlohmann::json event = {
+      {"job", job.name}, {"ranks", comm.size()}, {"threads", threads}, {"version", kVersion}};
+  const char* submitted = std::getenv("TUTTI_SUBMITTED");
+  if (const double time = submitted ? std::atof(submitted) : 0; time > 0) event["submitted"] = time;
+  return event;
+}
+
 void report_hardware(Comm& comm, const Hardware& hardware, int threads) {
   log_info("{} on {} rank{} x {} thread{}: {} ({}), {} of {} cores, {:.0f} GiB", "tutti",
            comm.size(), comm.size() == 1 ? "" : "s", threads, threads == 1 ? "" : "s",
@@ -223,10 +233,7 @@ ExitCode run_job(Comm& comm, const CommandLine& line, PhaseTimer& phases,
   }
   JobContext context{comm,      folder, events ? *events : no_events, phases, line.dry_run,
                      line.json, {}};
-  context.events.write("start", {{"job", line.job->name},
-                                 {"ranks", comm.size()},
-                                 {"threads", threads},
-                                 {"version", kVersion}});
+  context.events.write("start", start_event(comm, *line.job, threads));
   const ExitCode code = job->run(context);
   const std::string table = phases.table(comm);
   const std::int64_t peak = comm.all_reduce_max(peak_memory_bytes());

@@ -31,6 +31,12 @@ seconds_left() {
     }'
 }
 
+# When this job was submitted, in seconds since 1970; nothing where Slurm does not tell.
+submitted() {
+  local at
+  at=$(squeue -h -j "$SLURM_JOB_ID" -o %V 2>/dev/null) && [[ $at == *T* ]] && date -d "$at" +%s
+}
+
 as_time() { printf '%d:%02d:%02d' $(($1 / 3600)) $(($1 / 60 % 60)) $(($1 % 60)); }
 
 launcher() {
@@ -75,6 +81,9 @@ run_job() {
   if [[ -n $left && " $* " != *" --max-time"* ]]; then
     command+=(--max-time "$(as_time $((left > 240 ? left - 60 : left * 3 / 4)))")
   fi
+
+  TUTTI_SUBMITTED=$(submitted || true) # for `tutti goodput`: the wait in the queue
+  export TUTTI_SUBMITTED
 
   trap 'stopped=1; [[ -z ${child:-} ]] || kill -s USR2 "$child" 2>/dev/null || true' USR1 USR2 TERM
   say "job $SLURM_JOB_ID, attempt $((${SLURM_RESTART_COUNT:-0} + 1)): ${command[*]}"

@@ -80,12 +80,15 @@ class Bookkeeper {
   std::int64_t position_ = 0, last_position_ = 0;
 };
 
-// The time between two starts. A start's own time comes from the steady clock, so that only here
-// does the wall clock decide.
+// The time between two starts, or before the first where it is known when that was submitted. A
+// start's own time comes from the steady clock, so that only here does the wall clock decide.
 void Bookkeeper::wait_until(const RunEvent& first) {
-  const double gap = first.time - std::max(0.0, first.uptime) - last_time_;
+  const bool again = ledger_.starts > 0;
+  if (!again && first.submitted < 0) return;
+  const double since = again ? last_time_ : first.submitted,
+               gap = first.time - std::max(0.0, first.uptime) - since;
   if (gap < -kClockNoise) ledger_.clock_back_seconds -= gap;
-  if (outcome_ == Outcome::done) {  // nobody waits for a run that is done
+  if (again && outcome_ == Outcome::done) {  // nobody waits for a run that is done
     ledger_.idle_seconds += std::max(0.0, gap);
     return;
   }
@@ -111,10 +114,8 @@ double Bookkeeper::cut() {
 }
 
 void Bookkeeper::add_start(std::span<const RunEvent> events) {
-  if (ledger_.starts > 0) {
-    if (outcome_ == Outcome::none) ++ledger_.killed;
-    wait_until(events.front());
-  }
+  ledger_.killed += ledger_.starts > 0 && outcome_ == Outcome::none;
+  wait_until(events.front());
   if (events.front().job != job_) settle();  // another job in the same folder
   job_ = events.front().job;
   ++ledger_.starts;

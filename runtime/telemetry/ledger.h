@@ -24,6 +24,7 @@ struct RunEvent {
   std::int64_t last_position = 0;  // steps or iterations that there will be; 0 where not told
   int code = 0;                    // the exit code that an `end` or `error` names
   std::string job;                 // of a `start`
+  double submitted = -1;           // wall clock, of a `start`; negative where not told
 };
 
 struct RunRecord {

@@ -50,6 +50,7 @@ std::optional<RunEvent> parse_event(const std::string& text) {
       std::int64_t(number_of(line, {"steps", "iterations", "of"}, kMostSteps).value_or(0));
   event.code = int(number_of(line, {"exit_code", "code"}, 255).value_or(0));
   event.job = text_of(line, "job");
+  event.submitted = number_of(line, {"submitted"}, kMostSeconds).value_or(-1);
   return event;
 }
 

@@ -1,6 +1,7 @@
 // tutti goodput on runs that were killed, and on folders that are none.
 #include <chrono>
 #include <cmath>
+#include <ctime>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -23,15 +24,17 @@ class Goodput : public ::testing::Test {
   static void SetUpTestSuite() {
     scratch_ = new testing::ScratchFolder("goodput_test");
     testing::write_corpus(folder() / "corpus.jsonl", 60);
-    const auto sharded =
-        run_tutti(2, "shard --run " + path("data") + " --set input.paths=" + path("corpus.jsonl") +
-                         " --set shards=3 --set tokenizer.vocabulary=300 --set passage.tokens=24");
+    const auto sharded = run_tutti(2, shard("data"));
     ASSERT_EQ(sharded.exit_code, 0) << sharded.output;
   }
   static void TearDownTestSuite() { delete scratch_; }
 
   static const std::filesystem::path& folder() { return scratch_->path(); }
   static std::string path(const std::string& name) { return (folder() / name).string(); }
+  static std::string shard(const std::string& run) {
+    return "shard --run " + path(run) + " --set input.paths=" + path("corpus.jsonl") +
+           " --set shards=3 --set tokenizer.vocabulary=300 --set passage.tokens=24";
+  }
   static std::string train(const std::string& run, const std::string& more) {
     return "train --run " + path(run) + " --set dataset=" + path("data") +
            " --set model.width=16 --set model.layers=1 --set model.heads=2 --set "
@@ -140,6 +143,16 @@ TEST_F(Goodput, OfAJobWithoutSteps) {
   EXPECT_GT(told.at("productive_seconds"), 0);
   EXPECT_GT(told.at("startup_seconds"), 0);
   EXPECT_EQ(told.at("done"), 1);
+}
+
+TEST_F(Goodput, TheWaitInTheQueueCountsWhereTheBatchScriptTellsOfIt) {
+  const std::string submitted = std::to_string(std::time(nullptr) - 100);
+  const auto sharded = testing::run_command("TUTTI_SUBMITTED=" + submitted + " " +
+                                            testing::tutti_command(1, shard("queued")));
+  ASSERT_EQ(sharded.exit_code, 0) << sharded.output;
+  const json told = goodput("queued");
+  EXPECT_NEAR(told.at("waiting_seconds"), 110, 10) << told;
+  EXPECT_NEAR(sum_of_parts(told), told.at("whole_seconds"), 1e-6);
 }
 
 TEST_F(Goodput, AFolderThatIsNoRunIsAnError) {

@@ -214,6 +214,27 @@ TEST(Ledger, AClockThatJumpsWithinAStartChangesNothingInIt) {
   EXPECT_DOUBLE_EQ(run.ledger().clock_back_seconds, 1002 - 5);
 }
 
+TEST(Ledger, TheFirstStartWaitsFromItsSubmission) {
+  const auto submitted = [](int time) {
+    Told run;
+    run.line(
+        R"({"time": 1002, "event": "start", "uptime_seconds": 2, "job": "train", "submitted": )" +
+        std::to_string(time) + "}");
+    run.line(R"({"time": 1003, "event": "ready", "uptime_seconds": 3, "from": 0, "of": 10})");
+    run.line(R"({"time": 1004, "event": "step", "uptime_seconds": 4, "step": 1, "steps": 10})");
+    run.line(R"({"time": 1004, "event": "checkpoint", "uptime_seconds": 4, "step": 1})");
+    // Submitted with the first one: its wait began when that one ended.
+    run.line(
+        R"({"time": 1102, "event": "start", "uptime_seconds": 2, "job": "train", "submitted": )" +
+        std::to_string(time) + "}");
+    run.line(R"({"time": 1103, "event": "ready", "uptime_seconds": 3, "from": 1, "of": 10})");
+    return run.ledger();
+  };
+  expect_uses(submitted(400), {1, 0, 0, 600 + 96, 3 + 3, 0});
+  expect_uses(submitted(2000), {1, 0, 0, 96, 3 + 3, 0});
+  EXPECT_EQ(submitted(400).idle_seconds, 0);
+}
+
 TEST(Ledger, ARunThatIsDoneWaitsForNobodyAndKeepsItsWork) {
   const Ledger ledger = Told()
                             .start(0)
