@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -37,6 +38,14 @@ class Gpt2Trainer {
   Decoder& decoder() { return decoder_; }
   // The mean over the tokens of the last step, before its update.
   double loss() const { return loss_ / double(kTokens); }
+
+  // What a checkpoint holds: the parameters and both moments.
+  std::array<std::span<float>, 3> state() {
+    return {parameters_.span(), first_.span(), second_.span()};
+  }
+
+  // One sequence's forward and backward pass; nothing is updated.
+  void accumulate() { sequence(); }
 
   void step() {
     clear(gradients_);

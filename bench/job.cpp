@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <sys/wait.h>
 
 #include "kernels/core/random.h"
 #include "runtime/data/byte_level.h"
@@ -37,11 +38,12 @@ double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-void run_job(int ranks, int threads, const std::string& command) {
+void run_job(int ranks, int threads, const std::string& command, int code) {
   const std::string line =
       fmt::format("mpirun --bind-to none -n {} " TUTTI_BINARY " {} --set threads={} >>log.txt 2>&1",
                   ranks, command, threads);
-  if (std::system(line.c_str()) == 0) return;
+  const int status = std::system(line.c_str());
+  if (WIFEXITED(status) && WEXITSTATUS(status) == code) return;
   std::fprintf(stderr, "failed, see log.txt: %s\n", line.c_str());
   std::exit(1);
 }
@@ -102,6 +104,7 @@ JobRecord::JobRecord(const fs::path& run, double tokens_of_a_step) {
   peak_bytes = nlohmann::json::parse(result).at("peak_memory_bytes");
   for (std::string line; std::getline(events, line);) {
     const auto event = nlohmann::json::parse(line);
+    if (event.at("event") == "ready") ready = event.at("time");
     if (event.at("event") != "step") continue;
     const double rate = event.at("tokens_per_second");
     if (event.at("step") > 1)

@@ -26,8 +26,8 @@ void write_tokenizer(const std::filesystem::path& path, int vocabulary);
 void write_documents(const std::filesystem::path& path);
 
 // Runs `tutti COMMAND` on `ranks` ranks of `threads` threads each; its output goes to log.txt. Ends
-// this program where it fails.
-void run_job(int ranks, int threads, const std::string& command);
+// this program where the job ends with another exit code than `code`.
+void run_job(int ranks, int threads, const std::string& command, int code = 0);
 
 // Of a run of train.
 struct JobRecord {
@@ -35,6 +35,7 @@ struct JobRecord {
 
   double peak_bytes = 0;      // of the largest rank
   double first_step = 0;      // when it began, in seconds of the system's clock
+  double ready = 0;           // when the last start was ready for it
   std::vector<double> rates;  // tokens a second of the steps after the first
 };
 

@@ -6,6 +6,7 @@
 //   train.gpt2_124m.memory          4 GiB against the peak of 1 rank
 //   train.gpt2_124m.memory_at_two   65 % of the peak of 1 rank against that of each of 2
 //   train.gpt2_124m.start           3 s against the time from mpirun to the first step
+//   checkpoint.restart              5 s against that time where the job goes on from a checkpoint
 //
 //   bench_train_gpt2_job [FOLDER]   (FOLDER, default here, takes the runs: 4 GiB for a while)
 
@@ -66,6 +67,16 @@ std::string detail_of(const Way& way) {
                      way.peak / kGiB);
 }
 
+// Seconds from mpirun until a stopped job goes on with its first step.
+double restart() {
+  fs::remove_all("run");
+  const std::string train = "train train.toml --run run --max-time ";
+  run_job(1, 2, train + "10s", 75);
+  const double launched = now();
+  run_job(1, 2, train + "1s", 75);
+  return JobRecord("run", kTokens).ready - launched;
+}
+
 void report(const Way& one, const Way& two, const Way& fast) {
   const std::string sizes = detail_of(one) + "; " + detail_of(two);
   print_claim("train.gpt2_124m.two_ranks", median(two.rates) / median(one.rates), 0.95, sizes);
@@ -86,6 +97,11 @@ void measure(const fs::path& folder) {
   for (int round = 0; round < kRounds; ++round)
     for (Way* way : {&one, &two, &fast}) train(*way);
   report(one, two, fast);
+  std::vector<double> restarts;
+  for (int round = 0; round < kRounds; ++round) restarts.push_back(restart());
+  print_claim("checkpoint.restart", 5 / median(restarts), 1,
+              fmt::format("{:.2f} s from mpirun to the first step, 1.5 GB restored and verified",
+                          median(restarts)));
 }
 
 }  // namespace

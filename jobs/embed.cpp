@@ -1,16 +1,26 @@
 // embed: every passage of a dataset as a vector.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <optional>
+
 #include <fmt/format.h>
 
 #include "jobs/encoder_model.h"
+#include "jobs/finished_shards.h"
 #include "jobs/job.h"
 #include "runtime/base/log.h"
 #include "runtime/base/stop.h"
 #include "runtime/data/commit.h"
 #include "runtime/data/sequences.h"
 #include "runtime/data/shard_writer.h"
+#include "runtime/io/digest.h"
 
 namespace tutti {
 namespace {
+
+// Ranks meet after so many seconds: a failure or a wish to stop on one reaches all.
+constexpr double kRoundSeconds = 3;
 
 struct EmbedConfig {
   std::string dataset, model, dtype = "auto";
@@ -39,16 +49,32 @@ class EmbedRun {
         tokens_(dataset.column("passages", "tokens")),
         table_{"vectors",
                {ColumnSchema::vector("vector", DType::f32, model_.encoder->shape().width),
-                ColumnSchema::scalar("id", DType::i64)}} {}
+                ColumnSchema::scalar("id", DType::i64)}},
+        finished_(comm_, context.run_folder,
+                  part_of(dataset.manifest().shards(), comm_.size(), comm_.rank()), key()) {
+    for (const char* phase : {"load", "forward", "write", "commit"})
+      (void)context.phases.measure(phase);  // ranks without shards must know them, too
+  }
 
-  void run() {
-    begin_artefact(comm_, context_.run_folder);
-    const Range mine = part_of(dataset_.manifest().shards(), comm_.size(), comm_.rank());
+  ExitCode run() {
+    if (finished_.kept_by_all() > 0)
+      log_info("{} of {} shards are finished already", finished_.kept_by_all(),
+               dataset_.manifest().shards());
+    while (true) {
+      comm_.attempt([&] { work_for(kRoundSeconds); });
+      std::array<std::int64_t, 2> open = {writer_ || finished_.local_next() >= 0, stop_requested()};
+      comm_.all_reduce_sum(std::span(open));
+      if (!open[0]) break;
+      if (open[1]) return ExitCode::stopped;
+    }
+    commit();
+    return ExitCode::done;
+  }
+
+ private:
+  void commit() {
     ArtefactParts parts;
-    comm_.attempt([&] {
-      for (std::int64_t shard = mine.begin; shard < mine.end; ++shard)
-        parts.shards.push_back(embed_shard(shard));
-    });
+    parts.shards = finished_.records();
     const double seconds = context_.phases.total_seconds();
     const nlohmann::json metadata = {
         {"metric", "cosine"},
@@ -59,6 +85,7 @@ class EmbedRun {
     const auto timed = context_.phases.measure("commit");
     const Manifest vectors =
         commit_artefact(comm_, context_.run_folder, {kVectorsKind, {table_}, metadata}, parts);
+    finished_.forget();
     const std::int64_t tokens = comm_.all_reduce_sum(embedded_tokens_);
     context_.result.update({{"vectors", dataset_.rows("passages")},
                             {"tokens", tokens},
@@ -69,21 +96,48 @@ class EmbedRun {
              model_.encoder->shape().width, double(tokens) / seconds, vectors.digest);
   }
 
- private:
-  // Blocks start anew in every shard: a vector's bytes follow from its shard alone, never from who
-  // embeds it.
-  ShardRecord embed_shard(std::int64_t shard) {
-    const Range rows = dataset_.shard_rows("passages", shard);
-    ShardWriter writer(context_.run_folder, shard, {table_}, {rows.size()});
-    const std::size_t vector = writer.column("vectors", "vector"),
-                      id = writer.column("vectors", "id");
-    for (std::int64_t row = rows.begin; row < rows.end; row += config_.block)
-      embed_block({row, std::min(rows.end, row + config_.block)}, writer, vector, id);
-    const auto timed = context_.phases.measure("write");
-    return writer.finish();
+  // All that a shard of vectors follows from.
+  std::string key() const {
+    return digest_of(nlohmann::json{
+        {"dataset", dataset_.manifest().digest},
+        {"model", model_.manifest.digest},
+        {"compute", name_of(model_.encoder->compute())},
+        {"block",
+         config_.block}}.dump());
   }
 
-  void embed_block(Range rows, ShardWriter& writer, std::size_t vector, std::size_t id) {
+  // Embeds for so many seconds, or to the end of this rank's shards.
+  void work_for(double seconds) {
+    using Clock = std::chrono::steady_clock;
+    const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+    while (Clock::now() < end && !stop_requested()) {
+      if (!writer_ && !start_next()) return;
+      if (next_row_ < rows_.end) {
+        embed_block({next_row_, std::min(rows_.end, next_row_ + config_.block)});
+        next_row_ += config_.block;
+      }
+      if (next_row_ >= rows_.end) finish_shard();
+    }
+  }
+
+  // Blocks start anew in every shard: a vector's bytes follow from its shard alone, never from who
+  // embeds it.
+  bool start_next() {
+    const std::int64_t shard = finished_.local_next();
+    if (shard < 0) return false;
+    rows_ = dataset_.shard_rows("passages", shard);
+    next_row_ = rows_.begin;
+    writer_.emplace(context_.run_folder, shard, std::vector{table_}, std::vector{rows_.size()});
+    return true;
+  }
+
+  void finish_shard() {
+    const auto timed = context_.phases.measure("write");
+    finished_.local_add({writer_->finish(), {.records = rows_.size()}});
+    writer_.reset();
+  }
+
+  void embed_block(Range rows) {
     Sequences passages;
     {
       const auto timed = context_.phases.measure("load");
@@ -97,8 +151,8 @@ class EmbedRun {
     const auto timed = context_.phases.measure("write");
     std::vector<std::int64_t> ids;
     for (std::int64_t row = rows.begin; row < rows.end; ++row) ids.push_back(row);
-    writer.append<float>(vector, vectors);
-    writer.append<std::int64_t>(id, ids);
+    writer_->append<float>(writer_->column("vectors", "vector"), vectors);
+    writer_->append<std::int64_t>(writer_->column("vectors", "id"), ids);
     embedded_tokens_ += std::int64_t(passages.tokens.size());
     progress(rows);
   }
@@ -122,6 +176,10 @@ class EmbedRun {
   LoadedEncoder model_;
   Dataset::Column tokens_;
   TableSchema table_;
+  FinishedShards finished_;
+  std::optional<ShardWriter> writer_;  // of the shard in work
+  Range rows_;                         // its rows
+  std::int64_t next_row_ = 0;
   std::int64_t embedded_tokens_ = 0, done_ = 0;
   double next_line_ = 10;
 };
@@ -141,8 +199,7 @@ class EmbedJob : public Job {
     check_tokenizer(context.comm, model.manifest, dataset->manifest());
     if (context.dry_run) return ExitCode::done;
     context.events.write("ready");
-    EmbedRun(context, config_, *dataset, std::move(model)).run();
-    return ExitCode::done;
+    return EmbedRun(context, config_, *dataset, std::move(model)).run();
   }
 
  private:

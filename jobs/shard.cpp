@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "jobs/finished_shards.h"
 #include "jobs/job.h"
 #include "jobs/shard_config.h"
 #include "runtime/base/log.h"
@@ -13,7 +14,6 @@
 #include "runtime/comm/partition.h"
 #include "runtime/data/paths.h"
 #include "runtime/data/sequences.h"
-#include "runtime/data/shard_record.h"
 #include "runtime/data/text_sharder.h"
 #include "runtime/data/tokenizer_training.h"
 #include "runtime/data/vector_sharder.h"
@@ -118,31 +118,17 @@ class ShardRun {
   // Keeps the shards that an earlier run with the same input and configuration finished.
   void make_room() {
     const auto timed = context_.phases.measure("resume");
-    comm_.attempt([&] {
-      for (std::int64_t shard = mine_.begin; shard < mine_.end; ++shard)
-        if (auto finished = load_shard_record(context_.run_folder, shard, key_))
-          finished_.push_back(std::move(*finished));
-    });
-    std::vector<std::int64_t> kept;
-    for (const FinishedShard& f : finished_) kept.push_back(f.record.index);
-    kept = comm_.all_gather(std::span<const std::int64_t>(kept));
-    std::vector<std::string> names;
-    for (const std::int64_t shard : kept) {
-      names.push_back(shard_file(shard));
-      names.push_back(shard_record_file(shard));
-    }
-    begin_artefact(comm_, context_.run_folder, names);
-    if (!kept.empty())
-      log_info("{} of {} shards are finished already", kept.size(), config_.shards);
-    kept_ = std::int64_t(finished_.size());
+    finished_.emplace(comm_, context_.run_folder, mine_, key_);
+    if (finished_->kept_by_all() > 0)
+      log_info("{} of {} shards are finished already", finished_->kept_by_all(), config_.shards);
   }
 
   ExitCode make_shards() {
     const auto start = std::chrono::steady_clock::now();
-    next_ = mine_.begin;
     while (true) {
       comm_.attempt([&] { work_for(kRoundSeconds); });
-      std::array<std::int64_t, 2> open = {sharder_ || next_ < mine_.end, stop_requested()};
+      std::array<std::int64_t, 2> open = {sharder_ || finished_->local_next() >= 0,
+                                          stop_requested()};
       comm_.all_reduce_sum(std::span(open));
       seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       if (!open[0]) return ExitCode::done;
@@ -162,20 +148,15 @@ class ShardRun {
   }
 
   bool start_next() {
-    const auto is_finished = [&](std::int64_t shard) {
-      return std::any_of(finished_.begin(), finished_.end(),
-                         [&](const auto& f) { return f.record.index == shard; });
-    };
-    while (next_ < mine_.end && is_finished(next_)) ++next_;
-    if (next_ >= mine_.end) return false;
+    const std::int64_t shard = finished_->local_next();
+    if (shard < 0) return false;
     if (is_text()) {
-      sharder_ = std::make_unique<TextSharder>(context_.run_folder, next_, *source_, *tokenizer_,
+      sharder_ = std::make_unique<TextSharder>(context_.run_folder, shard, *source_, *tokenizer_,
                                                sharding_);
     } else {
-      sharder_ = std::make_unique<VectorSharder>(context_.run_folder, next_, config_.shards,
+      sharder_ = std::make_unique<VectorSharder>(context_.run_folder, shard, config_.shards,
                                                  *vectors_, config_.text.skip_bad);
     }
-    ++next_;
     return true;
   }
 
@@ -197,9 +178,7 @@ class ShardRun {
     const auto timed = context_.phases.measure("write");
     const SkippedRecords skipped = sharder_->skipped();
     for (const std::string& place : skipped.first) log_warning("skipped: {}", place);
-    FinishedShard shard{sharder_->finish(), sharder_->counts()};
-    save_shard_record(context_.run_folder, shard, key_);
-    finished_.push_back(std::move(shard));
+    finished_->local_add({sharder_->finish(), sharder_->counts()});
     sharder_.reset();
   }
 
@@ -212,8 +191,7 @@ class ShardRun {
       for (std::size_t i = 0; i < values.size(); ++i) sum[i] += values[i];
       largest = std::max(largest, counts.largest_token);
     };
-    for (std::size_t i = with_kept ? 0 : std::size_t(kept_); i < finished_.size(); ++i)
-      add(finished_[i].counts);
+    for (const FinishedShard& f : with_kept ? finished_->all() : finished_->made()) add(f.counts);
     if (sharder_) add(sharder_->counts());
     comm_.all_reduce_sum(std::span(sum));
     ShardCounts counts = ShardCounts::from(sum);
@@ -240,7 +218,7 @@ class ShardRun {
                   "check input.* and fields.*")
           .as_agreed();
     ArtefactParts parts;
-    for (const FinishedShard& shard : finished_) parts.shards.push_back(shard.record);
+    parts.shards = finished_->records();
     comm_.attempt([&] {
       if (!comm_.is_root() || !tokenizer_) return;
       atomic_replace(context_.run_folder / kTokenizerFile, tokenizer_->model());
@@ -251,10 +229,7 @@ class ShardRun {
             ? ArtefactPlan{kDatasetKind, text_tables(config_.has_examples()), text_metadata(all)}
             : ArtefactPlan{kVectorsKind, vector_tables(*vectors_), vector_metadata(all)};
     const Manifest manifest = commit_artefact(comm_, context_.run_folder, plan, parts);
-    comm_.attempt([&] {
-      for (const FinishedShard& shard : finished_)
-        remove_file(context_.run_folder / shard_record_file(shard.record.index));
-    });
+    finished_->forget();
     report(all, made, manifest.digest);
   }
 
@@ -319,8 +294,7 @@ class ShardRun {
   std::optional<ChatTemplate> template_;  // of examples
   std::optional<VectorInput> vectors_;
   std::string key_;
-  std::vector<FinishedShard> finished_;  // the first `kept_` by an earlier run
-  std::int64_t kept_ = 0, next_ = 0;
+  std::optional<FinishedShards> finished_;
   std::unique_ptr<Sharder> sharder_;
   double seconds_ = 0, next_report_ = 10;
 };

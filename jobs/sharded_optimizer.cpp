@@ -34,12 +34,10 @@ ShardedOptimizer::ShardedOptimizer(Comm& comm, const ArenaLayout& layout, std::i
       average_(averages() ? first_moment_.size() : 0),
       reduction_(comm, layout.padded_size(), leaves, slices_, options.order) {}
 
-std::vector<ArraySlice> ShardedOptimizer::slices(Range parameters) {
+std::vector<ArraySlice> ShardedOptimizer::my_slices() {
   const std::int64_t size = layout_.padded_size();
   std::vector<ArraySlice> all = {
-      slice_of("parameters", size, parameters,
-               parameters_.span().subspan(std::size_t(parameters.begin),
-                                          std::size_t(parameters.size()))),
+      slice_of("parameters", size, my_slice(), my_parameters()),
       slice_of("first_moment", size, my_slice(), my_part(first_moment_)),
       slice_of("second_moment", size, my_slice(), my_part(second_moment_))};
   if (averages()) all.push_back(slice_of("average", size, my_slice(), my_part(average_)));

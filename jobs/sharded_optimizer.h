@@ -39,11 +39,10 @@ class ShardedOptimizer {
   Range my_leaves() const { return reduction_.my_leaves(); }
   std::span<float> parameters() { return parameters_.span(); }
 
-  // Arrays for a checkpoint: this rank's slice of moments and average, and `parameters` of the
-  // parameters.
-  std::vector<ArraySlice> slices(Range parameters);
-  std::vector<ArraySlice> my_slices() { return slices(my_slice()); }
-  std::vector<ArraySlice> all_slices() { return slices({0, layout_.padded_size()}); }
+  // This rank's slices of the arrays of a checkpoint. Where they were filled from one, the
+  // parameters are whole on all ranks after gather_parameters().
+  std::vector<ArraySlice> my_slices();
+  void gather_parameters();
 
   // This rank's leaves, one after another: add each one's gradient to next_leaf(), then
   // push_leaf(). The backward pass that ends a leaf takes on_final(), so that the last leaf's
@@ -73,7 +72,6 @@ class ShardedOptimizer {
     return parameters_.span().subspan(std::size_t(my_slice().begin),
                                       std::size_t(my_slice().size()));
   }
-  void gather_parameters();
   Range my_slice() const { return slices_[std::size_t(comm_.rank())]; }
   std::span<float> my_part(AlignedBuffer<float>& array) {
     return array.span().first(std::size_t(my_slice().size()));

@@ -92,7 +92,8 @@ class TrainRun {
   }
 
   void restore() {
-    if (const auto state = checkpoints_.restore(identity(), task_->optimizer().all_slices())) {
+    if (const auto state = checkpoints_.restore(identity(), task_->optimizer().my_slices())) {
+      task_->optimizer().gather_parameters();
       step_ = state->at("step");
       total_steps_ = state->at("total_steps");
       steps_fixed_ = state->at("steps_fixed");

@@ -89,7 +89,7 @@ std::vector<GenerationReader::Piece> GenerationReader::local_read_from(
   std::vector<Piece> missing;
   std::string damage;
   try {
-    const ExtentReader reader(file, manifest_.parts[std::size_t(part)].file);
+    const ExtentReader reader(file, manifest_.parts[std::size_t(part)].file, true);
     std::mutex mutex;
     parallel_for_dynamic(std::int64_t(pieces.size()), [&](std::int64_t i) {
       const Piece& piece = pieces[std::size_t(i)];

@@ -88,7 +88,9 @@ class ExtentWriter {
 class ExtentReader {
  public:
   // Checks that the file is there and has its size. `path` is the file, whatever the record's name.
-  ExtentReader(std::filesystem::path path, FileRecord record);
+  // `direct`: whole pages that go to page-aligned memory pass the page cache by, for what is read
+  // once.
+  ExtentReader(std::filesystem::path path, FileRecord record, bool direct = false);
   ~ExtentReader();
   ExtentReader(ExtentReader&&) noexcept;
   ExtentReader& operator=(ExtentReader&&) noexcept;

@@ -27,11 +27,13 @@ Error mismatch(const File& file, const std::string& what, std::uint32_t expected
 
 struct ExtentReader::State {
   File file;
+  std::optional<File> direct;
   FileRecord record;
   std::vector<std::vector<std::atomic<bool>>> verified;  // by column, by block
 
-  State(std::filesystem::path path, FileRecord file_record)
+  State(std::filesystem::path path, FileRecord file_record, bool past_cache)
       : file(std::move(path), FileMode::read), record(std::move(file_record)) {
+    if (past_cache) direct.emplace(file.path(), FileMode::read, true);
     const std::int64_t size = file.size();
     if (size != record.bytes)
       throw Error(ExitCode::data,
@@ -44,11 +46,22 @@ struct ExtentReader::State {
   std::int64_t block_bytes(const ExtentRecord& extent, std::int64_t block) const {
     return std::min(kBlockBytes, extent.bytes - block * kBlockBytes);
   }
+  void read(std::span<std::byte> data, std::int64_t offset) const;
   std::optional<Error> check_header() const;
   std::optional<Error> check_block(const ExtentRecord& extent, std::int64_t block,
                                    std::span<const std::byte> data) const;
   void read_in_block(std::size_t column, std::int64_t begin, std::span<std::byte> data);
 };
+
+void ExtentReader::State::read(std::span<std::byte> data, std::int64_t offset) const {
+  if (direct && offset % kPageBytes == 0 && is_page_aligned(data.data())) {
+    const std::size_t whole = data.size() / kPageBytes * kPageBytes;
+    direct->read_at(data.first(whole), offset);
+    data = data.subspan(whole);
+    offset += std::int64_t(whole);
+  }
+  file.read_at(data, offset);
+}
 
 std::optional<Error> ExtentReader::State::check_header() const {
   std::vector<std::byte> piece;
@@ -85,21 +98,21 @@ void ExtentReader::State::read_in_block(std::size_t column, std::int64_t begin,
   const std::int64_t block = begin / kBlockBytes, block_begin = block * kBlockBytes;
   std::atomic<bool>& verified_block = verified[column][std::size_t(block)];
   if (verified_block.load(std::memory_order_relaxed)) {
-    file.read_at(data, extent.offset + begin);
+    read(data, extent.offset + begin);
     return;
   }
   const std::int64_t size = block_bytes(extent, block);
   const bool whole = std::int64_t(data.size()) == size;
   const PageBuffer buffer = whole ? PageBuffer() : PageBuffer(kBlockBytes);
   const auto bytes = whole ? data : buffer.first(size);
-  file.read_at(bytes, extent.offset + block_begin);
+  read(bytes, extent.offset + block_begin);
   if (const auto damage = check_block(extent, block, bytes)) throw *damage;
   verified_block.store(true, std::memory_order_relaxed);
   if (!whole) std::memcpy(data.data(), bytes.data() + (begin - block_begin), data.size());
 }
 
-ExtentReader::ExtentReader(std::filesystem::path path, FileRecord record)
-    : state_(std::make_unique<State>(std::move(path), std::move(record))) {}
+ExtentReader::ExtentReader(std::filesystem::path path, FileRecord record, bool direct)
+    : state_(std::make_unique<State>(std::move(path), std::move(record), direct)) {}
 ExtentReader::~ExtentReader() = default;
 ExtentReader::ExtentReader(ExtentReader&&) noexcept = default;
 ExtentReader& ExtentReader::operator=(ExtentReader&&) noexcept = default;

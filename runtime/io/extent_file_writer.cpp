@@ -14,10 +14,6 @@
 namespace tutti {
 namespace {
 
-bool is_page_aligned(const void* memory) {
-  return reinterpret_cast<std::uintptr_t>(memory) % std::uintptr_t(kPageBytes) == 0;
-}
-
 std::int64_t bytes_of(const ColumnSpec& column) {
   std::int64_t bytes = std::int64_t(size_of(column.dtype));
   for (std::int64_t extent : column.shape) bytes *= extent;

@@ -12,6 +12,10 @@ namespace tutti {
 
 inline constexpr std::int64_t kPageBytes = 4096;
 
+inline bool is_page_aligned(const void* memory) {
+  return reinterpret_cast<std::uintptr_t>(memory) % std::uintptr_t(kPageBytes) == 0;
+}
+
 // An owning, page-aligned array of bytes, not initialised. Movable.
 class PageBuffer {
  public:
