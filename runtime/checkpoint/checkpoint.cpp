@@ -13,9 +13,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Messages of copies for other nodes, apart from all others between two ranks.
-constexpr int kFirstTag = 1000;
-
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -64,9 +61,8 @@ Checkpointer::Checkpointer(Comm& comm, std::filesystem::path folder, CheckpointO
     : comm_(comm),
       options_(std::move(options)),
       levels_(comm, std::move(folder), options_),
-      partners_(partners_of(comm.nodes_of_ranks())),
+      copies_(comm, levels_.has_local() && options_.partner),
       last_begin_(Clock::now()) {
-  if (!levels_.has_local() || !options_.partner) partners_.assign(partners_.size(), -1);
   next_generation_ = levels_.next_generation();
 }
 
@@ -86,7 +82,7 @@ bool Checkpointer::local_due() const { return seconds_since(last_begin_) >= inte
 bool Checkpointer::boundary(BoundaryRequest request, const std::function<Snapshot()>& take) {
   // Ranks' clocks differ: the root's says what is due.
   std::int64_t flags[4] = {request.stop, request.checkpoint, comm_.is_root() && local_due(),
-                           pending() && local_writing()};
+                           pending() && (copies_.local_writing() | writer_->writing())};
   comm_.all_reduce_sum(std::span(flags));
   requested_ |= flags[1] > 0;  // also while another one is being written
   const bool stops = flags[0] > 0, due = flags[2] > 0, writing = flags[3] > 0;
@@ -187,92 +183,42 @@ void Checkpointer::take(const Snapshot& snapshot, bool copies) {
   comm_.attempt([&] { copies ? staging_.copy(snapshot.slices) : staging_.refer(snapshot.slices); });
   if (copies) cost_.add_checkpoint(seconds_since(start), staging_.bytes());
   parts_ = comm_.all_gather_strings(to_json(describe_part(snapshot)).dump());
-
-  std::vector<Comm::Transfer> transfers;
-  const auto add = [&](int peer, int source, std::size_t column, std::span<std::byte> bytes) {
-    if (!bytes.empty())
-      transfers.push_back({peer, bytes, source == comm_.rank(), kFirstTag + int(column)});
-  };
-  std::size_t guests = 0;
-  comm_.attempt([&] {
-    for (int r = 0; r < comm_.size(); ++r) {
-      if (partners_[std::size_t(r)] != comm_.rank()) continue;
-      if (guests == guests_.size()) guests_.emplace_back();
-      Guest& guest = guests_[guests++];
-      const CheckpointPart part = checkpoint_part_from_json(
-          nlohmann::json::parse(parts_[std::size_t(r)]), arrays_, "rank " + std::to_string(r));
-      guest.writer = std::make_unique<PartWriter>(
-          levels_.local_files(generation_, part.file.name, false), columns_of(part));
-      std::vector<std::int64_t> bytes;
-      for (const ExtentRecord& extent : part.file.extents) bytes.push_back(extent.bytes);
-      const auto room = guest.staging.make_room(bytes);
-      for (std::size_t c = 0; c < room.size(); ++c) {
-        guest.staging.set_checksums(c, part.file.extents[c].crc32c);
-        add(r, r, c, room[c]);
-      }
-    }
-  });
-  const int partner = partners_[std::size_t(comm_.rank())];
-  for (std::size_t c = 0; partner >= 0 && c < staging_.columns().size(); ++c) {
-    const auto bytes = staging_.columns()[c].bytes;
-    // MPI does not write to what it sends.
-    add(partner, comm_.rank(), c, {const_cast<std::byte*>(bytes.data()), bytes.size()});
-  }
-  transfers_ = comm_.local_start(transfers);
-  guests_started_ = false;
-}
-
-// Once their bytes are here.
-void Checkpointer::start_guests(bool aside) {
-  for (Guest& guest : guests_)
-    if (guest.writer)
-      guest.writer->start(guest.staging.columns(), {.aside = aside, .verify = options_.verify});
-  guests_started_ = true;
-}
-
-bool Checkpointer::local_writing() {
-  if (!guests_started_) {
-    if (!transfers_.local_done()) return true;
-    start_guests(true);
-  }
-  for (const Guest& guest : guests_)
-    if (guest.writer && guest.writer->writing()) return true;
-  return writer_->writing();
-}
-
-void Checkpointer::local_finish() {
-  writer_->finish();
-  for (Guest& guest : guests_)
-    if (guest.writer) guest.writer->finish();
+  copies_.begin(levels_, generation_, arrays_, parts_, staging_.columns(), options_.verify);
 }
 
 void Checkpointer::commit() {
   CHECK(pending());
-  if (!guests_started_) {
-    comm_.wait(transfers_);
-    start_guests(false);
-  }
+  copies_.wait();
   try {
-    comm_.attempt([&] { local_finish(); });
-    nlohmann::json manifest = {{"kind", kCheckpointKind},   {"format_version", kCheckpointVersion},
-                               {"generation", generation_}, {"arrays", to_json(arrays_)},
-                               {"state", state_},           {"parts", nlohmann::json::array()}};
-    for (const std::string& part : parts_) manifest["parts"].push_back(nlohmann::json::parse(part));
-    levels_.commit(generation_, manifest, shared_);
+    comm_.attempt([&] {
+      writer_->finish();
+      copies_.local_finish();
+    });
+    levels_.commit(generation_, local_manifest(), shared_);
   } catch (const Error&) {
     abandon();
     throw;
   }
   writer_.reset();
-  for (Guest& guest : guests_) guest.writer.reset();
+  copies_.clear();
   failures_ = 0;
   if (shared_) last_shared_ = Clock::now();
   on_commit_(generation_, state_);
 }
 
+// On ranks that write it down.
+nlohmann::json Checkpointer::local_manifest() const {
+  if (!comm_.is_node_root()) return {};
+  nlohmann::json manifest = {{"kind", kCheckpointKind},   {"format_version", kCheckpointVersion},
+                             {"generation", generation_}, {"arrays", to_json(arrays_)},
+                             {"state", state_},           {"parts", nlohmann::json::array()}};
+  for (const std::string& part : parts_) manifest["parts"].push_back(nlohmann::json::parse(part));
+  return manifest;
+}
+
 void Checkpointer::abandon() {
   writer_.reset();
-  for (Guest& guest : guests_) guest.writer.reset();
+  copies_.clear();
   levels_.abandon_unfinished();
 }
 

@@ -20,6 +20,7 @@
 #include "runtime/checkpoint/levels.h"
 #include "runtime/checkpoint/manifest.h"
 #include "runtime/checkpoint/part_writer.h"
+#include "runtime/checkpoint/partner_copies.h"
 #include "runtime/checkpoint/staging.h"
 #include "runtime/comm/comm.h"
 
@@ -92,12 +93,6 @@ class Checkpointer {
   const CheckpointCost& cost() const { return cost_; }
 
  private:
-  // A rank of the node before, whose part this rank writes to its own node's folder as well.
-  struct Guest {
-    Staging staging;
-    std::unique_ptr<PartWriter> writer;
-  };
-
   bool local_due() const;
   double interval() const;
   void tolerate(const std::function<void()>& step);
@@ -105,15 +100,13 @@ class Checkpointer {
   void lay_out(const Snapshot& snapshot);
   CheckpointPart describe_part(const Snapshot& snapshot) const;
   void take(const Snapshot& snapshot, bool copies);
-  void start_guests(bool aside);
-  bool local_writing();
-  void local_finish();
+  nlohmann::json local_manifest() const;
   void abandon();
 
   Comm& comm_;
   CheckpointOptions options_;
   CheckpointLevels levels_;
-  std::vector<int> partners_;
+  PartnerCopies copies_;
   std::chrono::steady_clock::time_point last_begin_;
   std::optional<std::chrono::steady_clock::time_point> last_shared_;
   std::int64_t generation_ = -1, next_generation_ = 0;
@@ -126,9 +119,6 @@ class Checkpointer {
   std::vector<std::string> parts_;  // of the pending generation, one a rank
   Staging staging_;
   std::unique_ptr<PartWriter> writer_;
-  std::vector<Guest> guests_;
-  Comm::Pending transfers_;
-  bool guests_started_ = true;
   CheckpointCost cost_;
   Listener on_commit_ = [](std::int64_t, const nlohmann::json&) {};
   FailureListener on_failure_ = [](std::int64_t, const Error&) {};

@@ -21,11 +21,6 @@ struct Request {
   std::int64_t part, extent, begin, count;
 };
 
-std::vector<std::byte> as_bytes(const std::vector<Request>& requests) {
-  const auto bytes = std::as_bytes(std::span(requests));
-  return {bytes.begin(), bytes.end()};
-}
-
 }  // namespace
 
 void GenerationReader::fill(std::span<const ArraySlice> wanted) {
@@ -34,10 +29,19 @@ void GenerationReader::fill(std::span<const ArraySlice> wanted) {
   if (comm_.all_reduce_sum(std::int64_t(missing.size())) == 0) return;
   const std::vector<Piece> lost = fetch(std::move(missing));
   comm_.attempt([&] {
-    if (!lost.empty())
-      throw Error(ExitCode::data, "no storage level has this block whole",
-                  name_of_block(lost.front()));
+    if (lost.empty()) return;
+    if (unreadable_) throw *unreadable_;  // another start may be luckier
+    throw Error(ExitCode::data, "no storage level has this block whole",
+                name_of_block(lost.front()));
   });
+}
+
+// What could not be read is not damaged for that.
+void GenerationReader::note(const Error& e) {
+  if (e.code() == ExitCode::io)
+    unreadable_ = e;
+  else if (e.code() != ExitCode::data)
+    throw e;
 }
 
 std::string GenerationReader::name_of_block(const Piece& piece) const {
@@ -96,14 +100,14 @@ std::vector<GenerationReader::Piece> GenerationReader::local_read_from(
       try {
         reader.read(std::size_t(piece.extent), piece.begin, piece.count, piece.to);
       } catch (const Error& e) {
-        if (e.code() != ExitCode::data && e.code() != ExitCode::io) throw;
         const std::lock_guard<std::mutex> lock(mutex);
+        note(e);
         missing.push_back(piece);
         if (damage.empty()) damage = e.what();
       }
     });
   } catch (const Error& e) {
-    if (e.code() != ExitCode::data && e.code() != ExitCode::io) throw;
+    note(e);
     missing = std::move(pieces);
     damage = e.what();
   }
@@ -133,42 +137,52 @@ std::vector<std::vector<int>> GenerationReader::holders() {
 std::vector<GenerationReader::Piece> GenerationReader::fetch(std::vector<Piece> missing) {
   const std::vector<std::vector<int>> holders = this->holders();
   std::vector<Piece> lost;
-  for (;;) {
-    // Ask the next holder of each of the next pieces.
-    std::vector<std::vector<Request>> requests(std::size_t(comm_.size()));
+  do {
     std::vector<std::vector<Piece>> asked(std::size_t(comm_.size()));
     for (std::size_t n = 0; n < kAtATime && !missing.empty(); ++n) {
       Piece piece = missing.back();
       missing.pop_back();
       const std::vector<int>& ranks = holders[std::size_t(piece.part)];
-      if (piece.asked == ranks.size()) {
+      if (piece.asked == ranks.size())
         lost.push_back(piece);
+      else
+        asked[std::size_t(ranks[piece.asked++])].push_back(piece);
+    }
+    const std::vector<Piece> refused = ask(asked);
+    missing.insert(missing.end(), refused.begin(), refused.end());
+  } while (comm_.all_reduce_sum(std::int64_t(missing.size())) > 0);
+  return lost;
+}
+
+// Gets asked[r] from rank r; returns the pieces that it does not have whole.
+std::vector<GenerationReader::Piece> GenerationReader::ask(
+    const std::vector<std::vector<Piece>>& asked) {
+  ByteLists requests, answers;
+  for (const std::vector<Piece>& pieces : asked) requests.push_back(requests_for(pieces));
+  for (const auto& theirs : comm_.all_to_all(requests)) answers.push_back(local_answer(theirs));
+  const ByteLists got = comm_.all_to_all(answers);
+  std::vector<Piece> refused;
+  for (std::size_t rank = 0; rank < asked.size(); ++rank) {
+    std::span<const std::byte> bytes = got[rank];
+    for (const Piece& piece : asked[rank]) {
+      const bool whole = bytes.front() == std::byte(1);
+      bytes = bytes.subspan(1);
+      if (!whole) {
+        refused.push_back(piece);
         continue;
       }
-      const std::size_t rank = std::size_t(ranks[piece.asked++]);
-      requests[rank].push_back({piece.part, piece.extent, piece.begin, piece.count});
-      asked[rank].push_back(piece);
+      std::memcpy(piece.to.data(), bytes.data(), piece.to.size());
+      bytes = bytes.subspan(piece.to.size());
     }
-    ByteLists out;
-    for (const auto& list : requests) out.push_back(as_bytes(list));
-    ByteLists answers;
-    for (const auto& list : comm_.all_to_all(out)) answers.push_back(local_answer(list));
-    const ByteLists got = comm_.all_to_all(answers);
-    for (std::size_t rank = 0; rank < asked.size(); ++rank) {
-      std::span<const std::byte> bytes = got[rank];
-      for (const Piece& piece : asked[rank]) {
-        const bool good = bytes.front() == std::byte(1);
-        bytes = bytes.subspan(1);
-        if (!good) {
-          missing.push_back(piece);
-          continue;
-        }
-        std::memcpy(piece.to.data(), bytes.data(), piece.to.size());
-        bytes = bytes.subspan(piece.to.size());
-      }
-    }
-    if (comm_.all_reduce_sum(std::int64_t(missing.size())) == 0) return lost;
   }
+  return refused;
+}
+
+std::vector<std::byte> GenerationReader::requests_for(const std::vector<Piece>& pieces) {
+  std::vector<Request> requests;
+  for (const Piece& p : pieces) requests.push_back({p.part, p.extent, p.begin, p.count});
+  const auto bytes = std::as_bytes(std::span(requests));
+  return {bytes.begin(), bytes.end()};
 }
 
 // For each request a byte that says whether the piece is whole here, and the piece.

@@ -22,8 +22,8 @@ class GenerationReader {
       : comm_(comm), levels_(levels), manifest_(manifest) {}
 
   // Fills `wanted`: any slices of the generation's arrays, whoever wrote them. Collective; throws
-  // Error(data) on all ranks where a block is nowhere whole, and warns where one was whole in a
-  // dearer place only.
+  // Error(data) on all ranks where a block is nowhere whole, Error(io) where it may be but could
+  // not be read, and warns where one was whole in a dearer place only.
   void fill(std::span<const ArraySlice> wanted);
 
  private:
@@ -33,7 +33,6 @@ class GenerationReader {
     std::span<std::byte> to;
     std::size_t asked = 0;  // nodes that were asked for it
   };
-  using Sources = std::vector<std::filesystem::path>;
 
   std::vector<Piece> local_pieces(std::span<const ArraySlice> wanted, std::int64_t part) const;
   // Reads what this rank can open; returns the pieces that it cannot read.
@@ -42,13 +41,17 @@ class GenerationReader {
                                      std::vector<Piece> pieces);
   // Gets pieces from other nodes' folders; returns those that no node has.
   std::vector<Piece> fetch(std::vector<Piece> missing);
+  std::vector<Piece> ask(const std::vector<std::vector<Piece>>& asked);
   std::vector<std::vector<int>> holders();
+  static std::vector<std::byte> requests_for(const std::vector<Piece>& pieces);
   std::vector<std::byte> local_answer(std::span<const std::byte> requests);
+  void note(const Error& e);
   std::string name_of_block(const Piece& piece) const;
 
   Comm& comm_;
   const CheckpointLevels& levels_;
   const CheckpointManifest& manifest_;
+  std::optional<Error> unreadable_;  // the last failure to read that was no damage
 };
 
 }  // namespace tutti

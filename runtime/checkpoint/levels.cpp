@@ -36,23 +36,6 @@ CheckpointManifest parse_manifest(const nlohmann::json& json, std::int64_t gener
 
 }  // namespace
 
-std::vector<int> partners_of(std::span<const int> nodes_of_ranks) {
-  std::vector<std::vector<int>> ranks_of_node;
-  for (std::size_t r = 0; r < nodes_of_ranks.size(); ++r) {
-    const std::size_t node = std::size_t(nodes_of_ranks[r]);
-    if (node >= ranks_of_node.size()) ranks_of_node.resize(node + 1);
-    ranks_of_node[node].push_back(int(r));
-  }
-  std::vector<int> partners(nodes_of_ranks.size(), -1);
-  if (ranks_of_node.size() < 2) return partners;
-  for (std::size_t n = 0; n < ranks_of_node.size(); ++n) {
-    const std::vector<int>& next = ranks_of_node[(n + 1) % ranks_of_node.size()];
-    for (std::size_t i = 0; i < ranks_of_node[n].size(); ++i)
-      partners[std::size_t(ranks_of_node[n][i])] = next[i % next.size()];
-  }
-  return partners;
-}
-
 CheckpointLevels::CheckpointLevels(Comm& comm, std::filesystem::path shared,
                                    const CheckpointOptions& options)
     : comm_(comm), shared_(std::move(shared)), retention_(options.retention) {

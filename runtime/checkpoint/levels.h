@@ -17,9 +17,6 @@
 
 namespace tutti {
 
-// The rank on the next node that keeps a copy of each rank's part; -1 where there is one node only.
-std::vector<int> partners_of(std::span<const int> nodes_of_ranks);
-
 // Every node's folder has the parts of its own ranks, copies of another node's, and the manifest;
 // the shared one has all parts. A generation exists where any manifest of it does. Collective but
 // for local_*.

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/checkpoint/checkpoint.h"
+#include "runtime/checkpoint/partner_copies.h"
 #include "tests/support/mpi_main.h"
 #include "tests/support/shared_folder.h"
 
