@@ -42,6 +42,10 @@ class ShardedOptimizer {
   // Arrays for a checkpoint: this rank's slice of moments and average, and `parameters` of the
   // parameters.
   std::vector<ArraySlice> slices(Range parameters);
+  // The one of them that a model is made of.
+  static const char* saved_array(double average_decay) {
+    return average_decay > 0 ? "average" : "parameters";
+  }
   std::vector<ArraySlice> my_slices() { return slices(my_slice()); }
   std::vector<ArraySlice> all_slices() { return slices({0, layout_.padded_size()}); }
 
