@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "jobs/readable.h"
 #include "runtime/checkpoint/manifest.h"
 #include "runtime/comm/partition.h"
 #include "runtime/data/manifest.h"
@@ -114,14 +115,6 @@ json describe(const std::filesystem::path& folder, const Manifest& manifest,
               {"damage", places}};
   if (manifest.kind == kModelKind) all["parameters"] = parameters_of(manifest);
   return all;
-}
-
-std::string readable_bytes(std::int64_t bytes) {
-  const char* units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-  double value = double(bytes);
-  std::size_t unit = 0;
-  for (; value >= 1024 && unit < 4; ++unit) value /= 1024;
-  return fmt::format("{:.{}f} {}", value, unit == 0 ? 0 : 1, units[unit]);
 }
 
 std::string table_text(const TableEntry& table) {

@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "jobs/checkpoint_command.h"
 #include "jobs/goodput.h"
 #include "jobs/inspect.h"
 #include "jobs/job.h"
@@ -56,6 +57,7 @@ constexpr ToolEntry kTools[] = {
 struct CommandLine {
   const JobEntry* job = nullptr;    // either this
   const ToolEntry* tool = nullptr;  // or that
+  CheckpointCommand checkpoint;     // or this
   std::string config_file, run_folder, tool_path, max_time;
   std::vector<std::string> settings, texts;
   bool dry_run = false, json = false;
@@ -123,6 +125,7 @@ std::optional<int> parse(int argc, char** argv, CommandLine& line) {
   app.require_subcommand(1);
   for (const JobEntry& entry : kJobs) add_job(app, entry, line);
   for (const ToolEntry& entry : kTools) add_tool(app, entry, line);
+  add_checkpoint_command(app, line.checkpoint);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -283,6 +286,7 @@ int report(const Comm& comm, const std::filesystem::path& record_folder, const P
 int run(Comm& comm, const CommandLine& line, PhaseTimer& phases) {
   std::filesystem::path record_folder;
   try {
+    if (line.checkpoint.given) return int(run_checkpoint_tool(comm, line.checkpoint.request));
     if (line.tool) return int(line.tool->run(comm, line.tool_path, line.json));
     return int(run_job(comm, line, phases, record_folder));
   } catch (const Error& e) {

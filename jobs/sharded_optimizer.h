@@ -43,6 +43,10 @@ class ShardedOptimizer {
   // parameters are whole on all ranks after gather_parameters().
   std::vector<ArraySlice> my_slices();
   void gather_parameters();
+  // The array of them that a model is made of.
+  static const char* saved_array(double average_decay) {
+    return average_decay > 0 ? "average" : "parameters";
+  }
 
   // This rank's leaves, one after another: add each one's gradient to next_leaf(), then
   // push_leaf(). The backward pass that ends a leaf takes on_final(), so that the last leaf's

@@ -15,6 +15,7 @@
 #include "jobs/roofline.h"
 #include "jobs/run_checkpoints.h"
 #include "jobs/train_config.h"
+#include "jobs/trained_model.h"
 #include "runtime/base/log.h"
 #include "runtime/data/model_file.h"
 #include "runtime/data/paths.h"
@@ -113,8 +114,20 @@ class TrainRun {
             {{"step", step_},
              {"total_steps", total_steps_},
              {"steps_fixed", steps_fixed_},
-             {"loss_watch", loss_watch_.state()}},
+             {"loss_watch", loss_watch_.state()},
+             {"model", to_json(trained_model())}},
             identity()};
+  }
+
+  TrainedModel trained_model() const {
+    nlohmann::json about = {{"dataset_digest", dataset_.manifest().digest}};
+    if (config_.lora.rank > 0)
+      about[kAdaptersKey]["base_folder"] =
+          std::filesystem::absolute(config_.model.from).lexically_normal().string();
+    if (config_.average_decay > 0) about["ema"] = config_.average_decay;
+    return {about, task_->layout(), ShardedOptimizer::saved_array(config_.average_decay),
+            std::filesystem::absolute(dataset_.folder()).lexically_normal(),
+            *dataset_.manifest().find_file(kTokenizerFile)};
   }
 
   void one_step() {
@@ -235,15 +248,10 @@ class TrainRun {
     if (const nlohmann::json figures = evaluate(); !figures.is_null())
       context_.result.update(figures);
     const auto timed = context_.phases.measure("save");
-    nlohmann::json metadata = task_->model_metadata();
-    metadata.update({{"steps", total_steps_}, {"dataset_digest", dataset_.manifest().digest}});
-    if (metadata.contains(kAdaptersKey))
-      metadata[kAdaptersKey]["base_folder"] =
-          std::filesystem::absolute(config_.model.from).lexically_normal().string();
-    if (config_.average_decay > 0) metadata["ema"] = config_.average_decay;
     const Manifest model =
         save_model(comm_, context_.run_folder, task_->layout(), task_->optimizer().parameters(),
-                   dataset_.folder() / kTokenizerFile, metadata);
+                   dataset_.folder() / kTokenizerFile,
+                   model_metadata_of(task_->model_metadata(), trained_model().about, total_steps_));
     context_.events.write("saved", {{"model_digest", model.digest}});
     context_.result.update({{"model_digest", model.digest},
                             {"steps", total_steps_},
@@ -279,7 +287,12 @@ class TrainJob : public Job {
   ExitCode run(JobContext& context) override {
     context.comm.attempt([&] { config_.check(); });
     std::optional<Dataset> dataset;
-    context.comm.attempt([&] { dataset.emplace(Dataset::open(config_.dataset, kDatasetKind)); });
+    context.comm.attempt([&] {
+      dataset.emplace(Dataset::open(config_.dataset, kDatasetKind));
+      if (!dataset->manifest().find_file(kTokenizerFile))
+        throw Error(ExitCode::data, "the dataset has no tokenizer", config_.dataset,
+                    "shard it from text");
+    });
     check_tokens(context.comm, *dataset);
     const DType compute = compute_type(context.comm, config_.dtype);
     if (context.dry_run) {

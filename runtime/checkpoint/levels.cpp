@@ -25,15 +25,6 @@ std::filesystem::path local_folder(std::string pattern, const std::string& host,
   return std::filesystem::path(pattern) / ("tutti-" + run_key);
 }
 
-CheckpointManifest parse_manifest(const nlohmann::json& json, std::int64_t generation,
-                                  const std::filesystem::path& file) {
-  CheckpointManifest manifest = checkpoint_manifest_from_json(json, file.string());
-  if (manifest.generation != generation)
-    throw Error(ExitCode::data, fmt::format("it is of generation {}", manifest.generation),
-                file.string());
-  return manifest;
-}
-
 }  // namespace
 
 CheckpointLevels::CheckpointLevels(Comm& comm, std::filesystem::path shared,
@@ -46,12 +37,23 @@ CheckpointLevels::CheckpointLevels(Comm& comm, std::filesystem::path shared,
     local_.emplace(local_folder(options.local, comm_.host(), run_key()), false);
   comm_.attempt([&] {
     if (local_ && comm_.is_node_root()) create_folders(local_->folder());
-    for (const CheckpointStore& store : my_stores()) {
+    for (const CheckpointStore& store : local_stores()) {
       next_generation_ = std::max(next_generation_, store.next_generation());
       store.remove_unfinished();
     }
   });
   next_generation_ = comm_.all_reduce_max(next_generation_);
+}
+
+CheckpointLevels::CheckpointLevels(Comm& comm, LookOnly, std::filesystem::path shared,
+                                   const std::string& local)
+    : comm_(comm), shared_(std::move(shared)) {
+  comm_.attempt([&] {
+    if (local.empty() || std::filesystem::exists(shared_.folder() / kRunIdFile)) return;
+    throw Error(ExitCode::usage, "this run has kept no checkpoints on its nodes",
+                shared_.folder().string(), "leave the node-local folder out");
+  });
+  if (!local.empty()) local_.emplace(local_folder(local, comm_.host(), run_key()), false);
 }
 
 // What tells this run's folders on the nodes from other runs': an identity of its own, so that a
@@ -71,19 +73,17 @@ std::string CheckpointLevels::run_key() {
   return comm_.broadcast_string(key).substr(0, 16);
 }
 
-// The stores that are this rank's business: the node's on one rank of it, the shared one's on the
-// root.
-std::vector<CheckpointStore> CheckpointLevels::my_stores() const {
+std::vector<CheckpointStore> CheckpointLevels::local_stores() const {
   std::vector<CheckpointStore> stores;
   if (local_ && comm_.is_node_root()) stores.push_back(*local_);
   if (comm_.is_root()) stores.push_back(shared_);
   return stores;
 }
 
-std::vector<std::int64_t> CheckpointLevels::committed() {
+std::vector<std::int64_t> CheckpointLevels::committed() const {
   std::vector<std::int64_t> mine;
   comm_.attempt([&] {
-    for (const CheckpointStore& store : my_stores())
+    for (const CheckpointStore& store : local_stores())
       for (const std::int64_t generation : store.committed()) mine.push_back(generation);
   });
   std::vector<std::int64_t> all = comm_.all_gather(std::span<const std::int64_t>(mine));
@@ -127,23 +127,23 @@ void CheckpointLevels::commit(std::int64_t generation, const nlohmann::json& man
 void CheckpointLevels::abandon_unfinished() {
   comm_.barrier();
   try {
-    for (const CheckpointStore& store : my_stores()) store.remove_unfinished();
+    for (const CheckpointStore& store : local_stores()) store.remove_unfinished();
   } catch (const Error& e) {
     log_warning("{}", e.what());
   }
 }
 
-CheckpointManifest CheckpointLevels::read_manifest(std::int64_t generation) {
+CheckpointManifest CheckpointLevels::read_manifest(std::int64_t generation) const {
   std::string text;
   std::optional<Error> failure;
-  std::vector<CheckpointStore> stores = my_stores();
+  std::vector<CheckpointStore> stores = local_stores();
   std::reverse(stores.begin(), stores.end());  // the shared one first: it is the root's to hand out
   for (const CheckpointStore& store : stores) {
     const std::filesystem::path file = store.manifest_of(generation);
     if (!text.empty() || !std::filesystem::exists(file)) continue;
     try {
       const nlohmann::json json = read_sealed_json(file);
-      (void)parse_manifest(json, generation, file);
+      (void)checkpoint_manifest_from_json(json, generation, file.string());
       text = json.dump();
     } catch (const Error& e) {
       failure = e;
@@ -156,13 +156,14 @@ CheckpointManifest CheckpointLevels::read_manifest(std::int64_t generation) {
         .as_agreed();
   }
   if (failure) log_warning("checkpoint generation {}: {}", generation, failure->what());
-  return parse_manifest(nlohmann::json::parse(comm_.broadcast_string(text, int(reader))),
-                        generation, shared_.manifest_of(generation));
+  return checkpoint_manifest_from_json(
+      nlohmann::json::parse(comm_.broadcast_string(text, int(reader))), generation,
+      shared_.manifest_of(generation).string());
 }
 
 void CheckpointLevels::set_aside(std::int64_t generation) {
   comm_.attempt([&] {
-    for (const CheckpointStore& store : my_stores())
+    for (const CheckpointStore& store : local_stores())
       if (std::filesystem::exists(store.generation_folder(generation))) store.set_aside(generation);
   });
 }

@@ -24,12 +24,23 @@ class CheckpointLevels {
  public:
   // Makes the folders and removes what a killed run left unfinished. Throws Error(io).
   CheckpointLevels(Comm& comm, std::filesystem::path shared, const CheckpointOptions& options);
+  // Looks at what is there, also while a job is at work: makes and removes nothing. `local` is the
+  // run's checkpoint.local; empty: only the run's own folder. Throws Error(usage) where the run has
+  // no node-local folders.
+  struct LookOnly {};
+  CheckpointLevels(Comm& comm, LookOnly, std::filesystem::path shared, const std::string& local);
+
+  const CheckpointStore& shared() const { return shared_; }
+  const std::optional<CheckpointStore>& local() const { return local_; }  // this node's
+  // The stores that are this rank's business: the node's on one rank of it, the shared one's on the
+  // root.
+  std::vector<CheckpointStore> local_stores() const;
 
   bool has_local() const { return local_.has_value(); }
   // One more than any number that was used at any level when this was made.
   std::int64_t next_generation() const { return next_generation_; }
   // Those with a manifest at any level, newest first.
-  std::vector<std::int64_t> committed();
+  std::vector<std::int64_t> committed() const;
 
   // Makes the generation's folders at the levels that take it.
   void make_folders(std::int64_t generation, bool shared);
@@ -43,7 +54,7 @@ class CheckpointLevels {
 
   // The first manifest that is whole, whichever level has it. Throws Error(data), or Error(usage)
   // where a newer version wrote it, on all ranks.
-  CheckpointManifest read_manifest(std::int64_t generation);
+  CheckpointManifest read_manifest(std::int64_t generation) const;
   // Renames a generation that nowhere verifies, at all levels.
   void set_aside(std::int64_t generation);
 
@@ -56,7 +67,6 @@ class CheckpointLevels {
 
  private:
   std::string run_key();
-  std::vector<CheckpointStore> my_stores() const;
 
   Comm& comm_;
   CheckpointStore shared_;

@@ -128,4 +128,12 @@ CheckpointManifest checkpoint_manifest_from_json(const json& value, const std::s
   }
 }
 
+CheckpointManifest checkpoint_manifest_from_json(const json& value, std::int64_t generation,
+                                                 const std::string& place) {
+  CheckpointManifest manifest = checkpoint_manifest_from_json(value, place);
+  require(manifest.generation == generation,
+          "it is of generation " + std::to_string(manifest.generation), place);
+  return manifest;
+}
+
 }  // namespace tutti

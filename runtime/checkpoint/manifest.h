@@ -62,5 +62,9 @@ std::string checkpoint_dataset(const std::string& array);
 // Throws Error(usage) where a newer version wrote it.
 CheckpointManifest checkpoint_manifest_from_json(const nlohmann::json& json,
                                                  const std::string& place);
+// The same, of a manifest that stands in the folder of `generation`. Throws Error(data) where it is
+// of another one.
+CheckpointManifest checkpoint_manifest_from_json(const nlohmann::json& json,
+                                                 std::int64_t generation, const std::string& place);
 
 }  // namespace tutti

@@ -4,11 +4,11 @@
 #include <charconv>
 #include <chrono>
 #include <optional>
+#include <string_view>
 
 #include <fmt/format.h>
 
 #include "runtime/base/error.h"
-#include "runtime/checkpoint/manifest.h"
 #include "runtime/io/file.h"
 #include "runtime/io/sealed_json.h"
 
@@ -18,16 +18,16 @@ namespace {
 constexpr std::string_view kPrefix = "generation-";
 constexpr const char* kManifest = "manifest.json";
 constexpr const char* kPin = "pinned";
+constexpr const char* kDamaged = ".damaged";
 
-// The number in "generation-00000042" or "generation-00000042.damaged"; `whole` tells the former
-// from the latter.
-std::optional<std::int64_t> number_of(const std::string& name, bool* whole) {
+// The number in "generation-00000042" or "generation-00000042.damaged", and what follows it.
+std::optional<std::int64_t> number_of(const std::string& name, std::string_view* rest) {
   if (!name.starts_with(kPrefix)) return std::nullopt;
   std::int64_t number = 0;
   const char* end = name.data() + name.size();
   const auto parsed = std::from_chars(name.data() + kPrefix.size(), end, number);
   if (parsed.ec != std::errc()) return std::nullopt;
-  *whole = parsed.ptr == end;
+  *rest = {parsed.ptr, std::size_t(end - parsed.ptr)};
   return number;
 }
 
@@ -35,12 +35,24 @@ template <class Visit>
 void visit_generations(const std::filesystem::path& folder, Visit visit) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    bool whole = false;
-    if (const auto number = number_of(entry.path().filename().string(), &whole))
-      visit(*number, whole);
+    const std::string name = entry.path().filename().string();
+    std::string_view rest;
+    if (const auto number = number_of(name, &rest)) visit(*number, rest);
   }
   if (error && error != std::errc::no_such_file_or_directory)
     throw_file_error("list", folder, error.value());
+}
+
+// Those that `is_meant` takes, newest first.
+template <class Predicate>
+std::vector<std::int64_t> find_generations(const std::filesystem::path& folder,
+                                           Predicate is_meant) {
+  std::vector<std::int64_t> found;
+  visit_generations(folder, [&](std::int64_t number, std::string_view rest) {
+    if (is_meant(number, rest)) found.push_back(number);
+  });
+  std::sort(found.rbegin(), found.rend());
+  return found;
 }
 
 void remove_tree(const std::filesystem::path& folder) {
@@ -62,32 +74,41 @@ std::filesystem::path CheckpointStore::manifest_of(std::int64_t generation) cons
 std::string CheckpointStore::part_name(int rank) { return fmt::format("part-{:05}.h5", rank); }
 
 std::vector<std::int64_t> CheckpointStore::committed() const {
-  std::vector<std::int64_t> found;
-  visit_generations(folder_, [&](std::int64_t number, bool whole) {
-    if (whole && std::filesystem::exists(manifest_of(number))) found.push_back(number);
+  return find_generations(folder_, [&](std::int64_t number, std::string_view rest) {
+    return rest.empty() && std::filesystem::exists(manifest_of(number));
   });
-  std::sort(found.rbegin(), found.rend());
-  return found;
+}
+
+std::vector<std::int64_t> CheckpointStore::unfinished() const {
+  return find_generations(folder_, [&](std::int64_t number, std::string_view rest) {
+    return rest.empty() && !std::filesystem::exists(manifest_of(number));
+  });
+}
+
+std::vector<std::int64_t> CheckpointStore::damaged() const {
+  return find_generations(folder_,
+                          [](std::int64_t, std::string_view rest) { return rest == kDamaged; });
+}
+
+std::filesystem::path CheckpointStore::damaged_folder(std::int64_t generation) const {
+  return generation_folder(generation).string() + kDamaged;
 }
 
 std::int64_t CheckpointStore::next_generation() const {
   std::int64_t next = 0;
-  visit_generations(folder_, [&](std::int64_t number, bool) { next = std::max(next, number + 1); });
+  visit_generations(
+      folder_, [&](std::int64_t number, std::string_view) { next = std::max(next, number + 1); });
   return next;
 }
 
 void CheckpointStore::remove_unfinished() const {
-  std::vector<std::int64_t> unfinished;
-  visit_generations(folder_, [&](std::int64_t number, bool whole) {
-    if (whole && !std::filesystem::exists(manifest_of(number))) unfinished.push_back(number);
-  });
-  for (std::int64_t number : unfinished) remove_tree(generation_folder(number));
+  for (const std::int64_t number : unfinished()) remove_tree(generation_folder(number));
 }
 
 void CheckpointStore::set_aside(std::int64_t generation) const {
   const std::filesystem::path from = generation_folder(generation);
   std::error_code error;
-  std::filesystem::rename(from, from.string() + ".damaged", error);
+  std::filesystem::rename(from, damaged_folder(generation), error);
   if (error) throw_file_error("rename", from, error.value());
   sync_folder(folder_);
 }
@@ -96,6 +117,10 @@ void CheckpointStore::remove(std::int64_t generation) const {
   remove_file(manifest_of(generation));
   sync_folder(generation_folder(generation));
   remove_tree(generation_folder(generation));
+}
+
+void CheckpointStore::remove_damaged(std::int64_t generation) const {
+  remove_tree(damaged_folder(generation));
 }
 
 void CheckpointStore::retain(const Retention& retention) const {
@@ -133,16 +158,27 @@ void CheckpointStore::unpin(std::int64_t generation) const {
   sync_folder(generation_folder(generation));
 }
 
+CheckpointManifest CheckpointStore::read_manifest(std::int64_t generation) const {
+  const std::filesystem::path file = manifest_of(generation);
+  return checkpoint_manifest_from_json(read_sealed_json(file), generation, file.string());
+}
+
+CheckpointManifest CheckpointStore::read_complete(std::int64_t generation) const {
+  CheckpointManifest manifest = read_manifest(generation);
+  for (const CheckpointPart& part : manifest.parts) {
+    const std::filesystem::path file = generation_folder(generation) / part.file.name;
+    if (!all_parts_ && !std::filesystem::exists(file)) continue;
+    if (const std::int64_t bytes = File(file, FileMode::read).size(); bytes != part.file.bytes)
+      throw Error(ExitCode::data,
+                  fmt::format("it has {} bytes instead of {}", bytes, part.file.bytes),
+                  file.string());
+  }
+  return manifest;
+}
+
 bool CheckpointStore::looks_whole(std::int64_t generation) const {
-  const std::filesystem::path manifest = manifest_of(generation);
   try {
-    const CheckpointManifest read =
-        checkpoint_manifest_from_json(read_sealed_json(manifest), manifest.string());
-    for (const CheckpointPart& part : read.parts) {
-      const std::filesystem::path file = generation_folder(generation) / part.file.name;
-      if (!all_parts_ && !std::filesystem::exists(file)) continue;
-      if (File(file, FileMode::read).size() != part.file.bytes) return false;
-    }
+    (void)read_complete(generation);
     return true;
   } catch (const Error&) {
     return false;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/checkpoint/checkpoint_options.h"
+#include "runtime/checkpoint/manifest.h"
 
 namespace tutti {
 
@@ -20,12 +21,18 @@ class CheckpointStore {
       : folder_(std::move(folder)), all_parts_(all_parts) {}
 
   const std::filesystem::path& folder() const { return folder_; }
+  bool has_all_parts() const { return all_parts_; }
   std::filesystem::path generation_folder(std::int64_t generation) const;
   std::filesystem::path manifest_of(std::int64_t generation) const;
   static std::string part_name(int rank);  // the file that this rank writes
 
   // Those with a manifest, newest first.
   std::vector<std::int64_t> committed() const;
+  // Those without one, newest first: somebody writes them, or was killed while writing.
+  std::vector<std::int64_t> unfinished() const;
+  // Those that were set aside, newest first, and where.
+  std::vector<std::int64_t> damaged() const;
+  std::filesystem::path damaged_folder(std::int64_t generation) const;
   // One more than any number that was ever used here, by whatever became of it.
   std::int64_t next_generation() const;
 
@@ -37,6 +44,8 @@ class CheckpointStore {
   // Removes a generation, its manifest first, so that a kill in between leaves nothing that passes
   // for whole.
   void remove(std::int64_t generation) const;
+  // Removes one that was set aside.
+  void remove_damaged(std::int64_t generation) const;
   // Removes all committed generations but those that `retention` names, the pinned ones, and, until
   // `retention.keep` newer ones look whole, the next older ones.
   void retain(const Retention& retention) const;
@@ -46,8 +55,12 @@ class CheckpointStore {
   void pin(std::int64_t generation) const;
   void unpin(std::int64_t generation) const;
 
-  // Whether the manifest's seal holds and the parts that belong here are there in their sizes.
-  // Reads no data.
+  // Throws Error(data) where the manifest's seal does not hold or it is of another generation,
+  // Error(usage) where a newer version wrote it.
+  CheckpointManifest read_manifest(std::int64_t generation) const;
+  // The same, and that the parts which belong here are there in their sizes. Reads no data.
+  CheckpointManifest read_complete(std::int64_t generation) const;
+  // Whether read_complete() finds nothing wrong.
   bool looks_whole(std::int64_t generation) const;
 
  private:

@@ -16,10 +16,10 @@
 
 namespace tutti {
 
-// Writes `parameters` (an arena laid out as `layout`, the same on all ranks) and a copy of
-// `tokenizer` into `folder` as a model. `metadata` must say all that is needed to build the layout
-// again. Collective; the root writes. Returns the committed manifest on all ranks; throws Error on
-// all ranks.
+// Writes the root's `parameters` (an arena laid out as `layout`) and a copy of `tokenizer` into
+// `folder` as a model. `metadata` must say all that is needed to build the layout again.
+// Collective; the root writes, other ranks may bring no parameters. Returns the committed manifest
+// on all ranks; throws Error on all ranks.
 Manifest save_model(Comm& comm, const std::filesystem::path& folder, const ArenaLayout& layout,
                     std::span<const float> parameters, const std::filesystem::path& tokenizer,
                     const nlohmann::json& metadata);

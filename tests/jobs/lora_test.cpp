@@ -126,6 +126,15 @@ TEST_F(Lora, AdaptersAnswerAsTheMergedModelDoes) {
   }
 }
 
+TEST_F(Lora, ACheckpointBecomesTheAdaptersThatTheRunSaved) {
+  expect_done(2, train("gpt2", "kept"));
+  expect_done(1, "checkpoint convert " + path("kept") + " " + path("converted"));
+  for (const char* file : {kManifestFile, kModelFile, kTokenizerFile})
+    EXPECT_EQ(read_text(folder() / "converted" / file), read_text(folder() / "kept" / file))
+        << file;
+  EXPECT_EQ(completions("converted", "converted_says"), completions("kept", "kept_says"));
+}
+
 using Shape = std::vector<std::int64_t>;
 
 // Of no extents where there is no such tensor.

@@ -40,13 +40,32 @@ TEST(CheckpointStore, OnlyGenerationsWithAManifestCount) {
   EXPECT_EQ(store.committed(), (Generations{2, 1, 0}));
   EXPECT_EQ(store.next_generation(), 8);
 
+  EXPECT_EQ(store.unfinished(), Generations{7});
   store.remove_unfinished();
   EXPECT_FALSE(std::filesystem::exists(store.generation_folder(7)));
   store.set_aside(2);
+  EXPECT_EQ(store.damaged(), Generations{2});
   EXPECT_EQ(store.committed(), (Generations{1, 0}));
   EXPECT_EQ(store.next_generation(), 3) << "the number of a damaged generation is used up";
   store.retain({.keep = 1});
   EXPECT_EQ(store.committed(), Generations{1});
+  std::filesystem::create_directories(scratch.path() / "generation-00000003.damaged.old");
+  store.remove_damaged(2);
+  EXPECT_TRUE(store.damaged().empty());
+}
+
+TEST(CheckpointStore, AManifestOfAnotherGenerationIsNotBelieved) {
+  testing::ScratchFolder scratch("renamed");
+  const CheckpointStore store(scratch.path());
+  commit(store, 3);
+  EXPECT_TRUE(store.looks_whole(3));
+  EXPECT_EQ(store.read_complete(3).parts.size(), 1u);
+  std::filesystem::rename(store.generation_folder(3), store.generation_folder(4));
+  EXPECT_FALSE(store.looks_whole(4));
+  EXPECT_THROW(store.read_manifest(4), Error);
+  commit(store, 5, 2);
+  EXPECT_NO_THROW(store.read_manifest(5));
+  EXPECT_THROW(store.read_complete(5), Error) << "its part is shorter than the manifest says";
 }
 
 TEST(CheckpointStore, TheNewestStayAndEveryNthAndThePinnedOnes) {
