@@ -108,6 +108,7 @@ class Checkpointer {
   void start_guests(bool aside);
   bool local_writing();
   void local_finish();
+  void local_tell_of_page_cache();
   void abandon();
 
   Comm& comm_;
@@ -120,7 +121,7 @@ class Checkpointer {
   std::int64_t failures_ = 0;  // periodic checkpoints, in a row
   bool shared_ = true;         // whether the pending one goes to the run's folder
   bool requested_ = false;     // somebody asked for a checkpoint that is not yet begun
-  bool told_of_skip_ = false;
+  bool told_of_skip_ = false, told_of_page_cache_ = false;
   nlohmann::json state_;
   std::vector<CheckpointArray> arrays_;
   std::vector<std::string> parts_;  // of the pending generation, one a rank
