@@ -71,8 +71,8 @@ void SoakKiller::start(SoakRun& run, bool kills) {
   if (kills) {
     constexpr Moment kMomentsByWeight[] = {
         Moment::checkpoint, Moment::checkpoint, Moment::checkpoint, Moment::restore,
-        Moment::restore,    Moment::any_time,   Moment::committed,  Moment::events,
-        Moment::events,     Moment::ending,     Moment::ending};
+        Moment::restore,    Moment::restore,    Moment::any_time,   Moment::committed,
+        Moment::events,     Moment::events,     Moment::ending,     Moment::ending};
     watch.wait_for(kMomentsByWeight[draw(kMoment, std::size(kMomentsByWeight))], job,
                    draw(kWithin, UINT64_MAX), kLimit);
     done = strike(job, watch);

@@ -62,7 +62,7 @@ void StartWatch::wait_for(Moment moment, Process& job, std::uint64_t draw, doubl
     return unsigned(random_u64(draw, purpose, 0) % below);
   };
   const auto come = [&](const auto& here) {
-    while (!job.ended() && !here() && std::chrono::steady_clock::now() < limit) usleep(1000);
+    while (!job.ended() && !here() && std::chrono::steady_clock::now() < limit) usleep(500);
   };
   const auto told = [&](const char* word, int times) {
     come([&] { return count(events(), word) >= times; });
@@ -83,7 +83,8 @@ void StartWatch::wait_for(Moment moment, Process& job, std::uint64_t draw, doubl
       break;
     case Moment::restore:
       told("\"start\"", 1);
-      break;
+      usleep(drawn(2, 5000));  // it takes no longer where the state is small
+      return;
     case Moment::ending:
       come([&] { return is_ending(); });
       usleep(drawn(3, 150000));
