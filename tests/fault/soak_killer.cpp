@@ -1,6 +1,7 @@
 #include "tests/fault/soak_killer.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include <fmt/format.h>
 #include <signal.h>
@@ -92,9 +93,12 @@ void SoakKiller::start(SoakRun& run, bool kills) {
 SoakKiller::Strike SoakKiller::strike(Process& job, const StartWatch& watch) {
   constexpr const char* kNames[] = {"all ranks and mpirun", "one rank", "mpirun"};
   const auto victim = Victim(draw(kVictim, 3));
+  const auto began = std::chrono::steady_clock::now();
   std::vector<pid_t> ranks = job.ranks();
   // mpirun takes its time before it has ranks.
-  while (!job.ended() && (ranks = job.ranks()).front() == job.number()) usleep(1000);
+  while (!job.ended() && (ranks = job.ranks()).front() == job.number() &&
+         seconds_since(began) < kLimit)
+    usleep(1000);
   if (job.ended()) return {};
   Strike done{true, kNames[int(victim)], moment_of(watch)};
   std::vector<ProcessName> names;
@@ -121,6 +125,7 @@ void SoakKiller::judge(SoakRun& run, const StartWatch& watch, int exit_code, con
   const std::string events = watch.events(), said = read_text(run.log());
   record_.restores += count(events, R"("event":"restore")");
   record_.generations += count(events, R"("event":"checkpoint")");
+  record_.waited += count(said, "waiting for ranks of a job that was killed");
   ++record_.exit_codes[std::to_string(exit_code)];
   if (exit_code == 0) {
     complete(run);
@@ -169,8 +174,11 @@ std::string SoakKiller::keep_log(const SoakRun& run, const std::string& what) {
   std::error_code ignored;
   std::filesystem::copy_file(run.log(), kept, ignored);
   const std::string said = read_text(kept);
-  return fmt::format("start {}: {}; its log, {}, ends with\n{}", record_.starts, what,
-                     kept.string(), said.substr(said.size() < 1500 ? 0 : said.size() - 1500));
+  const std::string text =
+      fmt::format("start {}: {}; its log, {}, ends with\n{}", record_.starts, what, kept.string(),
+                  said.substr(said.size() < 3000 ? 0 : said.size() - 3000));
+  std::printf("soak: %s\n", text.c_str());  // now, as the summary may be long in coming
+  return text;
 }
 
 // Waits until no rank of a killed start runs; what Open MPI leaves behind goes then.

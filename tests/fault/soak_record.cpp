@@ -40,6 +40,7 @@ std::string SoakRecord::summary(double seconds) const {
   line("exit codes", told(exit_codes));
   line("starts", starts);
   line("starts refused, then repeated", refused);
+  line("starts that waited for ranks", waited);
   line("ranks outliving mpirun",
        fmt::format("{}, at most {:.2f} s", survivors, longest_survival_seconds));
   line("nodes lost", nodes_lost);

@@ -10,6 +10,7 @@ namespace tutti::testing {
 struct SoakRecord {
   int kills = 0, starts = 0, restores = 0, generations = 0, damaged = 0, completed = 0;
   int refused = 0;    // starts that found the folder held by what a kill had left
+  int waited = 0;     // starts that waited for ranks of a killed one
   int survivors = 0;  // ranks that went on for a while without their mpirun
   int nodes_lost = 0;
   double longest_survival_seconds = 0;

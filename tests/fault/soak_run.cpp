@@ -52,7 +52,7 @@ std::set<std::string> files_of(const std::filesystem::path& run) {
   for (const auto& entry : std::filesystem::directory_iterator(run))
     names.insert(entry.path().filename().string());
   for (const char* record :
-       {kConfigFile, kEventsFile, kLogFile, kResultFile, kLockFile, kCheckpointFolder})
+       {kConfigFile, kEventsFile, kLogFile, kResultFile, kLockFile, kRanksFile, kCheckpointFolder})
     names.erase(record);
   return names;
 }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <map>
 #include <sstream>
@@ -20,8 +19,13 @@ namespace {
 // What the kernel tells of a process behind its name: its state, its parent, and, 20 words on, its
 // birth. Nothing where it is gone.
 std::vector<std::string> words_of(const std::filesystem::path& process) {
-  std::ifstream in(process / "stat");
-  std::string text((std::istreambuf_iterator<char>(in)), {});
+  // Reading fails where the process ends meanwhile, which a stream would throw for.
+  const int file = open((process / "stat").c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return {};
+  char bytes[2048];
+  const ssize_t size = read(file, bytes, sizeof(bytes));
+  close(file);
+  const std::string text(bytes, std::size_t(std::max<ssize_t>(size, 0)));
   const std::size_t after_name = text.rfind(')');  // the name may hold anything
   if (after_name == std::string::npos) return {};
   std::istringstream rest(text.substr(after_name + 1));
