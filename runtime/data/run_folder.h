@@ -15,10 +15,13 @@ namespace tutti {
 // they go on for a while, and what they still write must not meet the next start's files.
 class RunFolder {
  public:
+  // A network file system keeps the locks of a node that is gone for a while, NFS for 90 s.
+  static constexpr double kPatienceSeconds = 120;
+
   // Makes the folder and takes its lock. Collective. Throws Error(usage) naming host and process
   // where another job holds it, or where ranks of a dead one do not end within `patience_seconds`;
   // Error(io) where it cannot be made.
-  RunFolder(Comm& comm, std::filesystem::path folder, double patience_seconds = 10);
+  RunFolder(Comm& comm, std::filesystem::path folder, double patience_seconds = kPatienceSeconds);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
