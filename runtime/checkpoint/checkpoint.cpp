@@ -186,6 +186,15 @@ void Checkpointer::take(const Snapshot& snapshot, bool copies) {
   copies_.begin(levels_, generation_, arrays_, parts_, staging_.columns(), options_.verify);
 }
 
+// Once, of the root's own part: the others stand in the same folder, or in one like it.
+void Checkpointer::local_tell_of_page_cache() {
+  const auto file = writer_->without_direct_io();
+  if (!file || told_of_page_cache_ || !comm_.is_root()) return;
+  told_of_page_cache_ = true;
+  log_info("{}: its file system has no direct I/O, so that checkpoints go through the page cache",
+           file->parent_path().parent_path().string());
+}
+
 void Checkpointer::commit() {
   CHECK(pending());
   copies_.wait();
@@ -199,6 +208,7 @@ void Checkpointer::commit() {
     abandon();
     throw;
   }
+  local_tell_of_page_cache();
   writer_.reset();
   copies_.clear();
   failures_ = 0;

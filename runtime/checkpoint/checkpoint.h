@@ -101,6 +101,7 @@ class Checkpointer {
   CheckpointPart describe_part(const Snapshot& snapshot) const;
   void take(const Snapshot& snapshot, bool copies);
   nlohmann::json local_manifest() const;
+  void local_tell_of_page_cache();
   void abandon();
 
   Comm& comm_;
@@ -113,7 +114,7 @@ class Checkpointer {
   std::int64_t failures_ = 0;  // periodic checkpoints, in a row
   bool shared_ = true;         // whether the pending one goes to the run's folder
   bool requested_ = false;     // somebody asked for a checkpoint that is not yet begun
-  bool told_of_skip_ = false;
+  bool told_of_skip_ = false, told_of_page_cache_ = false;
   nlohmann::json state_;
   std::vector<CheckpointArray> arrays_;
   std::vector<std::string> parts_;  // of the pending generation, one a rank

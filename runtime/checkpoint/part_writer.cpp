@@ -38,6 +38,12 @@ PartWriter::~PartWriter() {
   if (thread_.joinable()) thread_.join();
 }
 
+std::optional<std::filesystem::path> PartWriter::without_direct_io() const {
+  for (std::size_t f = 0; f < writers_.size(); ++f)
+    if (!writers_[f].is_direct()) return files_[f];
+  return std::nullopt;
+}
+
 void PartWriter::start(std::span<const StagedColumn> columns, Manner manner) {
   thread_ = std::thread([this, columns, manner] {
     if (manner.aside) take_lowest_priority();

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <exception>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <thread>
 #include <vector>
@@ -25,6 +26,9 @@ class PartWriter {
 
   // The part's record, but for the checksums of its blocks.
   const FileRecord& layout() const { return writers_.front().layout(); }
+
+  // The first of `files` whose file system has no direct I/O, if any; known when they are written.
+  std::optional<std::filesystem::path> without_direct_io() const;
 
   struct Manner {
     bool aside = true;    // takes only what processor time the step loop leaves

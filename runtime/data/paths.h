@@ -22,7 +22,8 @@ inline constexpr const char* kConfigFile = "config.toml";
 inline constexpr const char* kEventsFile = "events.jsonl";
 inline constexpr const char* kLogFile = "log.txt";
 inline constexpr const char* kResultFile = "result.json";
-inline constexpr const char* kLockFile = "run.lock";
+inline constexpr const char* kLockFile = "run.lock";    // the root's
+inline constexpr const char* kRanksFile = "run.ranks";  // the other ranks'
 inline constexpr const char* kCheckpointFolder = "checkpoints";
 // Put there by a person who wants a checkpoint now; the job takes it away.
 inline constexpr const char* kCheckpointNowFile = "checkpoint.now";

@@ -71,6 +71,10 @@ class ExtentWriter {
   void write_checked(std::size_t column, std::span<const std::byte> data,
                      std::span<const std::uint32_t> crc32c);
 
+  // Whether the file system has direct I/O, as far as is known by now; without it the page cache
+  // serves.
+  bool is_direct() const;
+
   // The file as it was laid out; checksums of blocks that are not yet written are 0.
   const FileRecord& layout() const;
 

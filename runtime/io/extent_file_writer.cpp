@@ -171,6 +171,8 @@ void ExtentWriter::write_checked(std::size_t column, std::span<const std::byte> 
   state.written = extent.bytes;
 }
 
+bool ExtentWriter::is_direct() const { return state_->direct.is_direct(); }
+
 const FileRecord& ExtentWriter::layout() const { return state_->record; }
 
 FileRecord ExtentWriter::finish() {

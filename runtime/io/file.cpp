@@ -105,6 +105,11 @@ std::int64_t File::size() const {
   return status.st_size;
 }
 
+bool File::is_direct() const {
+  const int flags = ::fcntl(descriptor_, F_GETFL);
+  return flags >= 0 && (flags & O_DIRECT);
+}
+
 void File::read_at(std::span<std::byte> data, std::int64_t offset) const {
   while (!data.empty()) {
     const ssize_t n = ::pread(descriptor_, data.data(), data.size(), offset);

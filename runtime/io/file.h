@@ -31,6 +31,8 @@ class File {
 
   const std::filesystem::path& path() const { return path_; }
   std::int64_t size() const;
+  // Whether reads and writes go past the page cache, as far as is known by now.
+  bool is_direct() const;
 
   // All of `data`, or an Error; short and interrupted calls are carried on.
   void read_at(std::span<std::byte> data, std::int64_t offset) const;

@@ -53,7 +53,8 @@ class HuggingFace : public ::testing::Test {
     for (const auto& entry : std::filesystem::directory_iterator(expected)) {
       const auto name = entry.path().filename();
       const bool ours = name == "golden.json" || name == "config.toml" || name == "events.jsonl" ||
-                        name == "log.txt" || name == "result.json" || name == "run.lock";
+                        name == "log.txt" || name == "result.json" || name == "run.lock" ||
+                        name == "run.ranks";
       if (ours) continue;
       EXPECT_EQ(read_text(entry.path()), read_text(found / name)) << found / name;
     }

@@ -6,10 +6,15 @@
 
    OPERATION  write, pwrite, fsync, rename, mkdir, posix_fallocate, or any
    N          the Nth such call of the process fails, counted from 1; the others work
-   FAULT      ENOSPC, EIO, EDQUOT, EINTR, EROFS, or SHORT (half of it is written), or KILL (the
-   process dies there) PATH       only calls on paths that contain this count
+   FAULT      ENOSPC, EIO, EDQUOT, EINTR, EROFS, EACCES, or SHORT (half of it is written), or KILL
+              (the process dies there)
+   PATH       only calls on paths that contain this count
 
-   Files in memory, pipes and devices do not count. */
+   Files in memory, pipes and devices do not count.
+
+     TUTTI_NO_DIRECT=PATH
+
+   puts paths that contain this on a file system without direct I/O. */
 #define _GNU_SOURCE
 #include "tests/support/fault_io.h"
 
@@ -18,6 +23,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +44,7 @@ static int fault_of(const char* name) {
   if (strcmp(name, "EDQUOT") == 0) return EDQUOT;
   if (strcmp(name, "EINTR") == 0) return EINTR;
   if (strcmp(name, "EROFS") == 0) return EROFS;
+  if (strcmp(name, "EACCES") == 0) return EACCES;
   if (strcmp(name, "SHORT") == 0) return kShort;
   if (strcmp(name, "KILL") == 0) return kKill;
   fprintf(stderr, "TUTTI_FAULT: unknown fault '%s'\n", name);
@@ -147,3 +154,25 @@ int posix_fallocate(int descriptor, off_t offset, off_t size) {
 int posix_fallocate64(int descriptor, off64_t offset, off64_t size) {
   return posix_fallocate(descriptor, offset, size);
 }
+
+static int open_with(const char* path, int flags, mode_t mode) {
+  const char* without = getenv("TUTTI_NO_DIRECT");
+  if ((flags & O_DIRECT) && without != NULL && strstr(path, without) != NULL) {
+    errno = EINVAL;
+    return -1;
+  }
+  return NEXT(openat)(AT_FDCWD, path, flags, mode);
+}
+
+/* A mode is given where a file may be made. */
+#define OPEN(extra)                                                                          \
+  va_list arguments;                                                                         \
+  va_start(arguments, flags);                                                                \
+  const mode_t mode =                                                                        \
+      (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(arguments, mode_t) : 0; \
+  va_end(arguments);                                                                         \
+  return open_with(path, flags | (extra), mode);
+
+int open(const char* path, int flags, ...) { OPEN(0) }
+
+int open64(const char* path, int flags, ...) { OPEN(O_LARGEFILE) }

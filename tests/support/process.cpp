@@ -1,9 +1,11 @@
 #include "tests/support/process.h"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
-#include <fstream>
+#include <iterator>
 #include <map>
+#include <sstream>
 #include <vector>
 
 #include <fcntl.h>
@@ -14,15 +16,30 @@
 namespace tutti::testing {
 namespace {
 
+// What the kernel tells of a process behind its name: its state, its parent, and, 20 words on, its
+// birth. Nothing where it is gone.
+std::vector<std::string> words_of(const std::filesystem::path& process) {
+  // Reading fails where the process ends meanwhile, which a stream would throw for.
+  const int file = open((process / "stat").c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return {};
+  char bytes[2048];
+  const ssize_t size = read(file, bytes, sizeof(bytes));
+  close(file);
+  const std::string text(bytes, std::size_t(std::max<ssize_t>(size, 0)));
+  const std::size_t after_name = text.rfind(')');  // the name may hold anything
+  if (after_name == std::string::npos) return {};
+  std::istringstream rest(text.substr(after_name + 1));
+  return {std::istream_iterator<std::string>(rest), {}};
+}
+
+std::vector<std::string> words_of(pid_t process) {
+  return words_of(std::filesystem::path("/proc") / std::to_string(process));
+}
+
 // The parent of a process, or 0 where it is gone.
 pid_t parent_of(const std::filesystem::path& process) {
-  std::ifstream in(process / "stat");
-  std::string text((std::istreambuf_iterator<char>(in)), {});
-  const std::size_t after_name = text.rfind(')');  // the name may hold anything
-  if (after_name == std::string::npos) return 0;
-  char state = 0;
-  int parent = 0;
-  return std::sscanf(text.c_str() + after_name + 1, " %c %d", &state, &parent) == 2 ? parent : 0;
+  const std::vector<std::string> words = words_of(process);
+  return words.size() < 2 ? 0 : std::atoi(words[1].c_str());
 }
 
 // A process and its descendants, parents before children.
@@ -43,6 +60,16 @@ std::vector<pid_t> tree_of(pid_t root, bool leaves_only) {
 }
 
 }  // namespace
+
+ProcessName name_of_process(pid_t number) {
+  const std::vector<std::string> words = words_of(number);
+  return {number, words.size() < 20 ? "" : words[19]};
+}
+
+bool is_running(const ProcessName& process) {
+  const std::vector<std::string> words = words_of(process.number);
+  return words.size() >= 20 && words[19] == process.born && words[0] != "Z" && words[0] != "X";
+}
 
 Process::Process(const std::string& command, const std::string& log) : pid_(fork()) {
   if (pid_ != 0) return;
@@ -73,6 +100,16 @@ bool Process::ended() {
 int Process::wait() {
   while (!ended()) usleep(5000);
   return exit_code_;
+}
+
+bool Process::ended_within(double seconds) {
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  while (!ended() && std::chrono::steady_clock::now() < limit) usleep(2000);
+  return ended_;
+}
+
+void Process::kill_command() {
+  if (!ended()) kill(pid_, SIGKILL);
 }
 
 void Process::kill_all() {
