@@ -119,6 +119,7 @@ void Checkpointer::save(const Snapshot& snapshot) {
   if (pending()) tolerate([&] { commit(); });
   start_writing(snapshot, false, true);
   commit();
+  levels_.local_finish_removal();
 }
 
 void Checkpointer::begin(const Snapshot& snapshot) {

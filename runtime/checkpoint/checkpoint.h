@@ -74,9 +74,9 @@ class Checkpointer {
   // Copies the slices. Everything is allocated on disk first: where that fails on any rank, all
   // throw Error(io) and nothing has changed. Needs !pending().
   void begin(const Snapshot& snapshot);
-  // Waits for the writers, commits the pending generation, and removes the ones beyond retention.
-  // Throws Error(io) where a write failed anywhere; the generation is then gone, the earlier ones
-  // intact. Needs pending().
+  // Waits for the writers, commits the pending generation, and begins to remove those beyond
+  // retention. Throws Error(io) where a write failed anywhere; the generation is then gone, the
+  // earlier ones intact. Needs pending().
   void commit();
 
   // Called on all ranks after each commit, with the generation and its state, and where a periodic

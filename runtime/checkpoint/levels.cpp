@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <random>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -93,6 +94,7 @@ std::vector<std::int64_t> CheckpointLevels::committed() const {
 }
 
 void CheckpointLevels::make_folders(std::int64_t generation, bool shared) {
+  local_finish_removal();  // which makes room
   comm_.attempt([&] {
     if (local_ && comm_.is_node_root()) create_folders(local_->generation_folder(generation));
     if (shared && comm_.is_root()) create_folders(shared_.generation_folder(generation));
@@ -118,13 +120,29 @@ void CheckpointLevels::commit(std::int64_t generation, const nlohmann::json& man
     if (local_ && comm_.is_node_root()) put_down(*local_);
     if (shared && comm_.is_root()) put_down(shared_);
   });
-  comm_.attempt([&] {
-    if (local_ && comm_.is_node_root()) local_->retain(kLocalRetention);
-    if (shared && comm_.is_root()) shared_.retain(retention_);
+  local_finish_removal();
+  std::vector<std::pair<CheckpointStore, Retention>> work;
+  if (local_ && comm_.is_node_root()) work.emplace_back(*local_, kLocalRetention);
+  if (shared && comm_.is_root()) work.emplace_back(shared_, retention_);
+  if (work.empty()) return;
+  removal_ = std::async(std::launch::async, [work = std::move(work)] {
+    for (const auto& [store, retention] : work) store.retain(retention);
   });
 }
 
+CheckpointLevels::~CheckpointLevels() { local_finish_removal(); }
+
+void CheckpointLevels::local_finish_removal() {
+  if (!removal_.valid()) return;
+  try {
+    removal_.get();
+  } catch (const Error& e) {
+    log_warning("{}", e.what());
+  }
+}
+
 void CheckpointLevels::abandon_unfinished() {
+  local_finish_removal();
   comm_.barrier();
   try {
     for (const CheckpointStore& store : local_stores()) store.remove_unfinished();

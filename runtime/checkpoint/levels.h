@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <future>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,6 +30,7 @@ class CheckpointLevels {
   // no node-local folders.
   struct LookOnly {};
   CheckpointLevels(Comm& comm, LookOnly, std::filesystem::path shared, const std::string& local);
+  ~CheckpointLevels();
 
   const CheckpointStore& shared() const { return shared_; }
   const std::optional<CheckpointStore>& local() const { return local_; }  // this node's
@@ -47,8 +49,12 @@ class CheckpointLevels {
   // Where this rank writes a part: the node's own folder first.
   std::vector<std::filesystem::path> local_files(std::int64_t generation, const std::string& part,
                                                  bool shared) const;
-  // Puts the manifest down at each level, which commits, and removes what is beyond retention.
+  // Puts the manifest down at each level, which commits, and begins to remove what is beyond
+  // retention on a thread of its own: to unlink a large file takes as long as to write a part of
+  // it.
   void commit(std::int64_t generation, const nlohmann::json& manifest, bool shared);
+  // Waits until that is done. A failure is a warning: the next commit tries again.
+  void local_finish_removal();
   // Removes generations without a manifest. A failure is a warning: the next start tries again.
   void abandon_unfinished();
 
@@ -73,6 +79,7 @@ class CheckpointLevels {
   std::optional<CheckpointStore> local_;  // this node's
   Retention retention_;
   std::int64_t next_generation_ = 0;
+  std::future<void> removal_;
 };
 
 }  // namespace tutti

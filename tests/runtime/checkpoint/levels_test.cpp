@@ -3,6 +3,7 @@
 #include "runtime/checkpoint/levels.h"
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
 
 #include <gtest/gtest.h>
@@ -177,8 +178,11 @@ TEST_F(Levels, ACopyOfTheRunHasNodeFoldersOfItsOwn) {
 }
 
 TEST_F(Levels, TheNodesKeepTwoGenerations) {
-  Checkpointer checkpoints(world(), this->checkpoints(), options());
-  for (std::int64_t step = 1; step < 6; ++step) save(checkpoints, step);
+  {
+    Checkpointer checkpoints(world(), this->checkpoints(), options());
+    for (std::int64_t step = 1; step < 6; ++step) save(checkpoints, step);
+  }
+  world().barrier();
   on_root([&] {
     for (int node = 0; node < world().node_count(); ++node)
       EXPECT_EQ(CheckpointStore(local_folder(host(node)), false).committed(),
@@ -190,16 +194,16 @@ TEST_F(Levels, TheNodesKeepTwoGenerations) {
 TEST_F(Levels, StepsGoOnWhileCopiesTravel) {
   CheckpointOptions often = options();
   often.every_seconds = 0;
-  Checkpointer checkpoints(world(), this->checkpoints(), often);
+  auto checkpoints = std::make_unique<Checkpointer>(world(), this->checkpoints(), often);
   const Range mine = part_of(kSize, world().size(), world().rank());
   std::int64_t step = 1, commits = 0, committed = 0;
-  checkpoints.on_commit([&](std::int64_t, const nlohmann::json& state) {
+  checkpoints->on_commit([&](std::int64_t, const nlohmann::json& state) {
     ++commits;
     committed = state.at("step").get<std::int64_t>();
   });
   std::vector<float> values;
   for (; commits < 3; ++step) {
-    checkpoints.boundary({}, [&] {
+    checkpoints->boundary({}, [&] {
       values = values_at(step, mine);
       return Snapshot{
           {slice_of("numbers", kSize, mine, std::span(values))}, {{"step", step}}, kIdentity};
@@ -207,7 +211,9 @@ TEST_F(Levels, StepsGoOnWhileCopiesTravel) {
     std::ranges::fill(values, -1.f);
     world().all_reduce_sum(step);
   }
-  if (checkpoints.pending()) checkpoints.commit();
+  if (checkpoints->pending()) checkpoints->commit();
+  checkpoints.reset();
+  world().barrier();
   EXPECT_EQ(restored_step(), committed);
 }
 
