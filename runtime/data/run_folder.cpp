@@ -22,11 +22,18 @@ int open_lock(const std::filesystem::path& file) {
   return descriptor;
 }
 
-// Whether the lock was to be had.
-bool try_lock(int descriptor, int kind, const std::filesystem::path& file) {
-  if (flock(descriptor, kind | LOCK_NB) == 0) return true;
-  if (errno != EWOULDBLOCK) throw_file_error("lock", file, errno);
-  return false;
+enum class Lock {
+  taken,
+  held,     // by somebody else
+  unknown,  // the file system has none
+};
+
+Lock try_lock(int descriptor, int kind, const std::filesystem::path& file) {
+  if (flock(descriptor, kind | LOCK_NB) == 0) return Lock::taken;
+  if (errno == EWOULDBLOCK) return Lock::held;
+  // Lustre, say, has locks only where it was mounted with them.
+  if (errno == ENOSYS || errno == EOPNOTSUPP) return Lock::unknown;
+  throw_file_error("lock", file, errno);
 }
 
 void put_text(int descriptor, const std::string& text, const std::filesystem::path& file) {
@@ -62,9 +69,13 @@ RunFolder::~RunFolder() {
 void RunFolder::local_lock(const std::string& holder) {
   const std::filesystem::path file = folder_ / kLockFile;
   lock_ = open_lock(file);
-  if (!try_lock(lock_, LOCK_EX, file))
+  const Lock lock = try_lock(lock_, LOCK_EX, file);
+  if (lock == Lock::held)
     throw Error(ExitCode::usage, "another job holds this run folder: " + read_file(file),
                 folder_.string(), "wait for it to end, or give another --run folder");
+  if (lock == Lock::unknown)
+    log_warning("{}: its file system has no locks: take care that no other job works there",
+                folder_.string());
   put_text(lock_, holder, file);
 }
 
@@ -73,12 +84,12 @@ void RunFolder::local_await_ranks(double patience_seconds) {
   const std::filesystem::path file = folder_ / kRanksFile;
   const int ranks = open_lock(file);
   const auto start = std::chrono::steady_clock::now();
-  bool free = try_lock(ranks, LOCK_EX, file);
+  bool free = try_lock(ranks, LOCK_EX, file) != Lock::held;
   if (!free) log_info("waiting for ranks of a job that was killed: {}", read_file(file));
   while (!free && std::chrono::steady_clock::now() - start <
                       std::chrono::duration<double>(patience_seconds)) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    free = try_lock(ranks, LOCK_EX, file);
+    free = try_lock(ranks, LOCK_EX, file) != Lock::held;
   }
   close(ranks);
   if (!free)
@@ -101,7 +112,7 @@ void RunFolder::local_tell_ranks(const std::vector<std::string>& holders) const 
 void RunFolder::local_join() {
   const std::filesystem::path file = folder_ / kRanksFile;
   lock_ = open_lock(file);
-  if (!try_lock(lock_, LOCK_SH, file))
+  if (try_lock(lock_, LOCK_SH, file) == Lock::held)
     throw Error(ExitCode::usage, "another job holds this run folder", folder_.string(),
                 "wait for it to end, or give another --run folder");
 }

@@ -99,6 +99,27 @@ TEST_F(Train, ASignalEndsWithACheckpointAndCode75) {
   }
 }
 
+TEST_F(Train, TheNumberOfRanksChangesAtEveryStart) {
+  const std::string length = "--set train.steps=120 --set checkpoint.every=1h";
+  const auto undisturbed = run_tutti(1, arguments("rigid", length));
+  ASSERT_EQ(undisturbed.exit_code, 0) << undisturbed.output;
+  const auto events = folder() / "elastic" / "events.jsonl";
+  for (const int ranks : {4, 1, 3, 2}) {
+    const std::size_t before = read_text(events).size();
+    testing::Process job(testing::tutti_command(ranks, arguments("elastic", length)),
+                         (folder() / "elastic.log").string());
+    while (!job.ended() && read_text(events).find("\"step\",", before) == std::string::npos)
+      usleep(1000);
+    job.signal_ranks(SIGUSR2);
+    ASSERT_EQ(job.wait(), 75) << read_text(folder() / "elastic.log");
+  }
+  const auto done = run_tutti(4, arguments("elastic", length));
+  ASSERT_EQ(done.exit_code, 0) << done.output;
+  EXPECT_EQ(result_of("elastic")["model_digest"], result_of("rigid")["model_digest"]);
+  EXPECT_EQ(read_text(folder() / "elastic" / "model.h5"),
+            read_text(folder() / "rigid" / "model.h5"));
+}
+
 // By a signal, and by a file, which is taken away.
 TEST_F(Train, ACheckpointIsLeftOnRequestAndTheRunGoesOn) {
   const auto run = folder() / "request";
