@@ -234,6 +234,7 @@ class TrainRun {
     swap_average();
     if (const nlohmann::json figures = evaluate(); !figures.is_null())
       context_.result.update(figures);
+    task_->optimizer().make_whole();
     const auto timed = context_.phases.measure("save");
     nlohmann::json metadata = task_->model_metadata();
     metadata.update({{"steps", total_steps_}, {"dataset_digest", dataset_.manifest().digest}});

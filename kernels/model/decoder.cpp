@@ -327,6 +327,13 @@ void Decoder::load_parameters(std::span<const float> parameters) {
   pass_->load(parameters);
 }
 
+std::vector<ParameterPlace> Decoder::unread_places(std::span<const std::int32_t> tokens) const {
+  if (pass_->frozen()) return {};
+  std::vector<ParameterPlace> unread = unread_places_of(pass_->places_, shape().body.width, tokens);
+  if (!shape().tied_head) unread.push_back(pass_->head_);
+  return unread;
+}
+
 void Decoder::recompute_activations(bool recompute) {
   pass_->kept_tokens_ = -1;
   pass_->recompute_activations(recompute);
