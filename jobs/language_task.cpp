@@ -140,7 +140,7 @@ class LanguageTask : public TrainTask {
     StepResult result;
     const TokenCount count = data_->count(samples(step));
     result.tokens = count.tokens;
-    const std::vector<double> losses = add_gradients(step);
+    const std::vector<double> losses = add_gradients(step, load_leaves(step));
     const double per_token = 1.0 / double(count.asked);
     result.gradient_norm = optimizer_.reduce(per_token);
     {
@@ -159,6 +159,7 @@ class LanguageTask : public TrainTask {
   // byte are those of the loss over all bytes that as many tokens stand for.
   nlohmann::json evaluate() override {
     if (!heldout_) return {};
+    optimizer_.make_whole();
     const auto timed = phases_.measure("evaluate");
     const std::int64_t count = std::min(heldout_->sequences(), config_.evaluate_sequences);
     const std::int64_t m = config_.micro_batch, pieces = (count + m - 1) / m;
@@ -255,18 +256,36 @@ class LanguageTask : public TrainTask {
     return separator_of(dataset, config_.separator.empty() ? kSeparator : config_.separator);
   }
 
+  // The micro-batches of this rank's leaves. From here to the update, it holds no more of other
+  // ranks' parameters than these need.
+  std::vector<LanguageBatch> load_leaves(std::int64_t step) {
+    const std::int64_t m = config_.micro_batch, each = config_.leaf() / m;
+    const Range leaves = optimizer_.my_leaves();
+    std::vector<LanguageBatch> batches;
+    std::vector<std::int32_t> tokens;
+    for (std::int64_t i = leaves.begin * each; i < leaves.end * each; ++i) {
+      batches.push_back(load(step, {i * m, (i + 1) * m}));
+      const auto& loaded = batches.back().sequences.tokens;
+      tokens.insert(tokens.end(), loaded.begin(), loaded.end());
+    }
+    optimizer_.make_whole();  // a step that was skipped has gathered none
+    optimizer_.discard_parameters(decoder_.unread_places(tokens));
+    return batches;
+  }
+
   // The gradients of this rank's leaves, each over its micro-batches one after another. Returns the
   // leaves' losses.
-  std::vector<double> add_gradients(std::int64_t step) {
+  std::vector<double> add_gradients(std::int64_t step, std::vector<LanguageBatch> batches) {
     const std::int64_t leaf_size = config_.leaf(), m = config_.micro_batch;
     const CrossEntropyOptions options{float(config_.label_smoothing), float(config_.z_loss)};
     std::vector<double> losses;
     const Range leaves = optimizer_.my_leaves();
+    auto next = batches.begin();
     for (std::int64_t leaf = leaves.begin; leaf < leaves.end; ++leaf) {
       const std::span<float> gradients = optimizer_.next_leaf();
       double sum = 0;
       for (std::int64_t first = leaf * leaf_size; first < (leaf + 1) * leaf_size; first += m) {
-        const LanguageBatch batch = load(step, {first, first + m});
+        const LanguageBatch batch = std::move(*next++);
         const TokenBatch tokens{batch.sequences.tokens, batch.sequences.offsets};
         {
           const auto timed = phases_.measure("forward");

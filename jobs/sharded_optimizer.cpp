@@ -77,6 +77,8 @@ void ShardedOptimizer::update(std::int64_t step, double learning_rate) {
     if (averages())
       update_moving_average(float(options_.average_decay), my_parameters(), my_part(average_));
   }
+  // Parameters of other ranks take the room of the gradient, see discard_parameters().
+  if (comm_.size() > 1) reduction_.discard_sum();
   gather_parameters();
 }
 
@@ -96,6 +98,22 @@ void ShardedOptimizer::gather_parameters() {
   for (const Range& s : slices_) bytes.push_back(s.size() * std::int64_t(sizeof(float)));
   comm_.all_gather_bytes(std::as_bytes(my_parameters()), std::as_writable_bytes(parameters_.span()),
                          bytes);
+  whole_ = true;
+}
+
+void ShardedOptimizer::discard_parameters(std::span<const ParameterPlace> places) {
+  if (comm_.size() == 1) return;
+  whole_ = false;
+  const Range mine = my_slice();
+  for (const ParameterPlace& place : places) {
+    const std::int64_t end = place.offset + place.size;
+    if (place.offset < mine.begin) parameters_.discard(place.offset, std::min(end, mine.begin));
+    if (end > mine.end) parameters_.discard(std::max(place.offset, mine.end), end);
+  }
+}
+
+void ShardedOptimizer::make_whole() {
+  if (!whole_) gather_parameters();
 }
 
 }  // namespace tutti

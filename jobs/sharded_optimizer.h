@@ -7,6 +7,7 @@
 
 #include "kernels/core/arena.h"
 #include "kernels/model/transformer.h"
+#include "kernels/model/transformer_layout.h"
 #include "kernels/optim/adamw.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/comm/comm.h"
@@ -24,11 +25,11 @@ struct OptimizerOptions {
   ReduceOrder order = ReduceOrder::exact;
 };
 
-// Parameters stand whole on every rank, moments in slices of whole arena blocks (ZeRO-1,
-// Rajbhandari et al., 2020). The gradient is a fixed-order sum over leaves, of which each rank has
-// a contiguous range, so that neither it nor its norm depends on the number of ranks. Collective
-// but for what returns a view. A moving average of the parameters, where one is kept, is sliced as
-// the moments are.
+// Parameters stand whole on every rank, but for what it has discarded, moments in slices of whole
+// arena blocks (ZeRO-1, Rajbhandari et al., 2020). The gradient is a fixed-order sum over leaves,
+// of which each rank has a contiguous range, so that neither it nor its norm depends on the number
+// of ranks. Collective but for what returns a view. A moving average of the parameters, where one
+// is kept, is sliced as the moments are.
 class ShardedOptimizer {
  public:
   // `layout` outlives the optimizer. `leaves` are the pieces of the global batch.
@@ -47,6 +48,13 @@ class ShardedOptimizer {
   static const char* saved_array(double average_decay) {
     return average_decay > 0 ? "average" : "parameters";
   }
+
+  // Of the parameters at these places, each rank keeps those of its slice; the memory of the others
+  // goes back to the system, and they are undefined until update() or make_whole(). The places may
+  // differ between ranks.
+  void discard_parameters(std::span<const ParameterPlace> places);
+  // Gathers the parameters where some were discarded.
+  void make_whole();
 
   // This rank's leaves, one after another: add each one's gradient to next_leaf(), then
   // push_leaf(). The backward pass that ends a leaf takes on_final(), so that the last leaf's
@@ -91,6 +99,7 @@ class ShardedOptimizer {
   GradientReduction reduction_;
   std::span<float> gradient_;  // this rank's slice of the sum
   double scale_ = 1, norm_ = 0;
+  bool whole_ = true;  // the parameters, on all ranks
 };
 
 }  // namespace tutti

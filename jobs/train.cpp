@@ -247,6 +247,7 @@ class TrainRun {
     swap_average();
     if (const nlohmann::json figures = evaluate(); !figures.is_null())
       context_.result.update(figures);
+    task_->optimizer().make_whole();
     const auto timed = context_.phases.measure("save");
     const Manifest model =
         save_model(comm_, context_.run_folder, task_->layout(), task_->optimizer().parameters(),

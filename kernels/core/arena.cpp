@@ -7,12 +7,16 @@
 
 #ifdef __linux__
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 namespace tutti {
 namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+// The largest small page of any machine: what is behind the last whole huge page is counted in it.
+[[maybe_unused]] constexpr std::size_t kPage = std::size_t{64} << 10;
 
 // What is worth pages of its own.
 [[maybe_unused]] constexpr std::size_t kLarge = 2 * kHugePage;
@@ -44,7 +48,7 @@ namespace detail {
 // mapped than is needed and cut off again, so that huge pages begin where the memory does.
 void* allocate_zeroed(std::size_t bytes) {
   if (bytes < kLarge) return allocate_small(bytes);
-  const std::size_t rounded = round_up(bytes, kHugePage), mapped = rounded + kHugePage;
+  const std::size_t rounded = round_up(bytes, kPage), mapped = rounded + kHugePage;
   void* pages = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) throw std::bad_alloc();
   auto* const begin = static_cast<std::byte*>(pages);
@@ -62,13 +66,23 @@ void release(void* memory, std::size_t bytes) {
   if (bytes < kLarge)
     std::free(memory);
   else
-    munmap(memory, round_up(bytes, kHugePage));
+    munmap(memory, round_up(bytes, kPage));
+}
+
+void discard(void* memory, std::size_t bytes, std::size_t begin, std::size_t end) {
+  if (bytes < kLarge) return;
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  begin = round_up(begin, page);
+  end = end == bytes ? round_up(end, page) : end / page * page;
+  // A hint as well: what stays in memory is no error.
+  if (begin < end) madvise(static_cast<std::byte*>(memory) + begin, end - begin, MADV_DONTNEED);
 }
 
 #else
 
 void* allocate_zeroed(std::size_t bytes) { return allocate_small(bytes); }
 void release(void* memory, std::size_t) { std::free(memory); }
+void discard(void*, std::size_t, std::size_t, std::size_t) {}
 
 #endif
 

@@ -27,6 +27,8 @@ namespace detail {
 void* allocate_zeroed(std::size_t bytes);
 // Gives it back; `bytes` as it was allocated.
 void release(void* memory, std::size_t bytes);
+// Gives back the pages that hold nothing but bytes [begin, end) of it.
+void discard(void* memory, std::size_t bytes, std::size_t begin, std::size_t end);
 
 }  // namespace detail
 
@@ -48,6 +50,14 @@ class AlignedBuffer {
     const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T);
     memory_ = {static_cast<T*>(detail::allocate_zeroed(bytes)), Free{bytes}};
     size_ = size;
+  }
+
+  // Elements [begin, end) are of no use until they are written again, and undefined until then:
+  // where the buffer is large, the memory that nothing else stands in goes back to the system.
+  void discard(std::int64_t begin, std::int64_t end) {
+    detail::discard(memory_.get(), static_cast<std::size_t>(size_) * sizeof(T),
+                    static_cast<std::size_t>(begin) * sizeof(T),
+                    static_cast<std::size_t>(end) * sizeof(T));
   }
 
   T* data() { return memory_.get(); }

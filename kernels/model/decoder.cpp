@@ -164,6 +164,8 @@ class Decoder::TypedPass final : public Decoder::Pass {
     body_.start_backward(batch);
     head_pass_.losses_and_gradients(body_, targets, options, losses,
                                     frozen() ? nullptr : gradients.data() + head_.offset);
+    if (on_final)
+      head_pass_.discard_logits();  // the gradient travels from here on, and takes memory
     body_.backward(batch, gradients, on_final);
   }
 
@@ -325,6 +327,13 @@ void Decoder::load_parameters(std::span<const float> parameters) {
   pass_->loaded_ = true;
   pass_->kept_tokens_ = -1;
   pass_->load(parameters);
+}
+
+std::vector<ParameterPlace> Decoder::unread_places(std::span<const std::int32_t> tokens) const {
+  if (pass_->frozen()) return {};
+  std::vector<ParameterPlace> unread = unread_places_of(pass_->places_, shape().body.width, tokens);
+  if (!shape().tied_head) unread.push_back(pass_->head_);
+  return unread;
 }
 
 void Decoder::recompute_activations(bool recompute) {

@@ -74,6 +74,10 @@ class Decoder {
   // referenced until the next call and must not change meanwhile.
   void load_parameters(std::span<const float> parameters);
 
+  // The places in that arena, in order, that no pass reads any more once it was loaded, where
+  // passes see no other tokens than these: what was packed, and other tokens' embeddings.
+  std::vector<ParameterPlace> unread_places(std::span<const std::int32_t> tokens) const;
+
   // From the next forward pass on: whether a pass keeps only the layers' inputs for its backward
   // pass, which then computes each layer's activations once more: less memory for a third more work
   // in products, and the same bytes.

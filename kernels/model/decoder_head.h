@@ -34,6 +34,8 @@ class DecoderHead {
 
   // Logits of any rows of hidden states, [rows, vocabulary].
   void logits(MatrixView<const float> hidden, std::span<float> logits);
+  // Gives the memory of the last ones back to the system, until there are new ones.
+  void discard_logits() { logits_.discard(); }
 
  private:
   enum Slot { kProduct, kWide, kWeights, kSlots = 4 };

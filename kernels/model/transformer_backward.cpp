@@ -298,6 +298,9 @@ void TransformerPass<T>::backward(const TokenBatch& batch, std::span<float> grad
       add_adapter_gradients(index, gradients);
     else
       add_layer_gradients(index, gradients);
+    // The gradient travels from here on, and takes memory.
+    if (on_final && !recompute_)
+      for (Activation<T>* a : {&layer(index).u, &layer(index).v, &layer(index).g}) a->discard();
     final_from(frozen() ? adapters_->layers[index][0].a : places_.layers[index].norm1.gain);
     std::swap(d_out_, d_in_);
   }

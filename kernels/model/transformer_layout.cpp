@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -128,6 +129,22 @@ TransformerPlaces add_transformer(ArenaLayout& matrices, ArenaLayout& vectors,
     p.layers.push_back(add_layer({matrices, vectors}, "layer" + std::to_string(l), s));
   p.final_norm = add_norm(vectors, "final_norm", s);
   return p;
+}
+
+std::vector<ParameterPlace> unread_places_of(const TransformerPlaces& places, std::int64_t width,
+                                             std::span<const std::int32_t> tokens) {
+  std::vector<ParameterPlace> unread;
+  std::int64_t first = 0;  // of the tokens that are not read
+  const auto read = [&](std::int64_t token) {
+    if (token > first)
+      unread.push_back({places.token.offset + first * width, (token - first) * width});
+    first = token + 1;
+  };
+  for (const std::int32_t token : std::set(tokens.begin(), tokens.end())) read(token);
+  read(places.token.size / width);
+  for (const LayerPlaces& layer : places.layers)
+    for (const LinearPlaces* linear : layer.linears()) unread.push_back(linear->weight);
+  return unread;
 }
 
 void initialize_transformer(const ArenaLayout& layout, std::int64_t layers, double token_deviation,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kernels/core/arena.h"
@@ -53,6 +54,11 @@ TransformerPlaces add_transformer(ArenaLayout& matrices, ArenaLayout& vectors,
 inline TransformerPlaces add_transformer(ArenaLayout& layout, const TransformerShape& shape) {
   return add_transformer(layout, layout, shape);
 }
+
+// What no pass of the body reads any more once matrices are packed, where passes see no other
+// tokens than these: in order, other tokens' embeddings and the matrices.
+std::vector<ParameterPlace> unread_places_of(const TransformerPlaces& places, std::int64_t width,
+                                             std::span<const std::int32_t> tokens);
 
 // Fills an arena: embeddings and weights normal, gains one, biases and gaps zero. Every value is a
 // function of (seed, parameter, element).

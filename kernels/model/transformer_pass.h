@@ -41,6 +41,7 @@ class Activation {
   static std::int64_t stride_of(std::int64_t cols) { return (cols + 31) / 32 * 32 + 32; }
 
   void grow(std::int64_t rows) { buffer_.grow(rows * stride_); }
+  void discard() { buffer_.discard(0, buffer_.size()); }
   std::int64_t stride() const { return stride_; }
   T* row(std::int64_t index) { return buffer_.data() + index * stride_; }
   MatrixView<T> rows(std::int64_t first, std::int64_t count) {

@@ -33,11 +33,14 @@ void ok(int code, const char* call) {
               "a rank or the network may be gone; submit the same command again");
 }
 
+// By mpirun or srun, which Open MPI or PMIx tells of.
+bool is_launched() { return std::getenv("OMPI_COMM_WORLD_SIZE") || std::getenv("PMIX_RANK"); }
+
 // A Slurm task that was started without a launcher that MPI understands believes to be alone.
 void refuse_wrong_launch(int size) {
   const char* tasks = std::getenv("SLURM_NTASKS");
   if (size > 1 || !tasks || std::atoi(tasks) <= 1) return;
-  if (std::getenv("OMPI_COMM_WORLD_SIZE") || std::getenv("PMIX_RANK")) return;
+  if (is_launched()) return;
   throw Error(ExitCode::usage,
               "Slurm reserved " + std::string(tasks) + " tasks, but MPI sees a world of one rank",
               "launch", "start with srun --mpi=pmix, or with mpirun inside the batch script");
@@ -83,6 +86,7 @@ Comm::~Comm() {
 
 void Comm::watch(double seconds) {
   state_->watchdog = std::make_unique<Watchdog>(rank_, host_, seconds);
+  if (is_launched()) state_->watchdog->end_with_launcher();
 }
 
 void Comm::set_step(std::int64_t step) {

@@ -14,10 +14,10 @@ using Clock = std::chrono::steady_clock;
 
 // Elements that travel together: long enough for the network, short enough to follow the backward
 // pass closely and to take little memory at the receiver.
-constexpr std::int64_t kBucket = 256 * kArenaBlock;
-// Buckets under way: slices are contiguous, so that neighbouring buckets may have the same
-// receiver.
-constexpr std::size_t kInFlight = 4;
+constexpr std::int64_t kBucket = 64 * kArenaBlock;
+// Buckets under way: one travels while the next is added up. More would take memory and time from
+// the receiver alone, which is the same for neighbouring buckets, as slices are contiguous.
+constexpr std::size_t kInFlight = 2;
 // Between two looks at what is under way; the processor belongs to the backward pass.
 constexpr auto kPause = std::chrono::microseconds(50);
 
@@ -132,6 +132,11 @@ std::span<float> GradientReduction::slice_sum() {
   if (order_ == ReduceOrder::fast) return plain_.span().subspan(begin, size);
   if (my_leaves_.size() == 0) return alone_.span().first(size);
   return tree_.values(0).subspan(begin, size);
+}
+
+void GradientReduction::discard_sum() {
+  tree_.discard();
+  plain_.discard(0, plain_.size());
 }
 
 bool GradientReduction::wait_until_final(std::int64_t begin, bool idle) {

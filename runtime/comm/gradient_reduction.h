@@ -55,6 +55,10 @@ class GradientReduction {
   // The sum of this rank's slice, until the next step's first leaf. Collective; once a step.
   std::span<float> finish();
 
+  // The sum is of no more use: its memory, and that of the leaves, goes back to the system until
+  // the next step's first leaf. Local.
+  void discard_sum();
+
   // Time that the last step's exchange took while the main thread was at something else.
   double hidden_seconds() const { return hidden_seconds_; }
 

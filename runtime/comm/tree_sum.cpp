@@ -147,6 +147,12 @@ void TreeSum<T>::reset() {
 }
 
 template <class T>
+void TreeSum<T>::discard() {
+  CHECK(nodes_.empty());
+  for (AlignedBuffer<T>& array : arrays_) array.discard(0, array.size());
+}
+
+template <class T>
 TreeExchange<T>::TreeExchange(Comm& comm, TreeSum<T>& sum, std::span<const Range> slices,
                               Range elements)
     : leaves_(sum.leaves()) {

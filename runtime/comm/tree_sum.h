@@ -48,6 +48,8 @@ class TreeSum {
   void add(Range elements);
   // Forgets all leaves, keeps the memory: ready for the range once more.
   void reset();
+  // Forgets the sums too: their memory goes back to the system until the next leaf. After reset().
+  void discard();
 
   bool complete() const { return next_leaf_ == range_.end; }
   std::int64_t size() const { return size_; }

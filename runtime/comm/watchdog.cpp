@@ -1,7 +1,6 @@
 #include "runtime/comm/watchdog.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <utility>
 
@@ -36,30 +35,49 @@ Watchdog::Wait::~Wait() {
   if (watchdog_) watchdog_->collective_.store(nullptr, std::memory_order_release);
 }
 
+void Watchdog::end_with_launcher(double patience_seconds) {
+  patience_seconds_ = patience_seconds;
+  launcher_.store(int(getppid()), std::memory_order_release);
+}
+
 void Watchdog::watch() {
-  using Clock = std::chrono::steady_clock;
   const std::chrono::duration<double> period(std::clamp(limit_seconds_ / 10, 0.05, 1.0));
-  std::int64_t seen = -1;
-  Clock::time_point since = Clock::now();
+  since_ = orphaned_ = Clock::now();
   std::unique_lock lock(mutex_);
   while (!stop_condition_.wait_for(lock, period, [this] { return stop_; })) {
-    const char* collective = collective_.load(std::memory_order_acquire);
-    const std::int64_t wait = waits_.load(std::memory_order_relaxed);
-    if (!collective || wait != seen) {
-      seen = collective ? wait : -1;
-      since = Clock::now();
-      continue;
-    }
-    const double waited = std::chrono::duration<double>(Clock::now() - since).count();
-    if (waited < limit_seconds_) continue;
-    std::fprintf(
-        stderr,
-        "tutti: hang: rank %d on %s has waited %.0f s in %s at step %lld for another rank\n"
-        "  fix: look for the rank that does not say so; comm.timeout sets the limit\n",
-        rank_, host_.c_str(), waited, collective, static_cast<long long>(step_.load()));
-    std::fflush(stderr);
-    _exit(int(ExitCode::hang));
+    const Clock::time_point now = Clock::now();
+    look_at_launcher(now);
+    look_at_wait(now);
   }
+}
+
+void Watchdog::look_at_launcher(Clock::time_point now) {
+  const int launcher = launcher_.load(std::memory_order_acquire);
+  if (launcher == 0 || launcher == int(getppid())) {
+    orphaned_ = now;
+    return;
+  }
+  if (now - orphaned_ < std::chrono::duration<double>(patience_seconds_)) return;
+  std::fprintf(stderr, "tutti: rank %d on %s: its launcher is gone\n", rank_, host_.c_str());
+  _exit(int(ExitCode::io));
+}
+
+void Watchdog::look_at_wait(Clock::time_point now) {
+  const char* collective = collective_.load(std::memory_order_acquire);
+  const std::int64_t wait = waits_.load(std::memory_order_relaxed);
+  if (!collective || wait != seen_) {
+    seen_ = collective ? wait : -1;
+    since_ = now;
+    return;
+  }
+  const double waited = std::chrono::duration<double>(now - since_).count();
+  if (waited < limit_seconds_) return;
+  std::fprintf(stderr,
+               "tutti: hang: rank %d on %s has waited %.0f s in %s at step %lld for another rank\n"
+               "  fix: look for the rank that does not say so; comm.timeout sets the limit\n",
+               rank_, host_.c_str(), waited, collective, static_cast<long long>(step_.load()));
+  std::fflush(stderr);
+  _exit(int(ExitCode::hang));
 }
 
 }  // namespace tutti

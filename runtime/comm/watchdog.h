@@ -1,8 +1,9 @@
 // Finds hangs: a collective that takes too long ends the job, naming rank, host, collective and
-// step.
+// step; and a rank whose launcher is gone ends itself.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -22,6 +23,11 @@ class Watchdog {
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 
+  // The parent is what launched this rank: where it ends and the rank is still there
+  // `patience_seconds` later, MPI has not noticed, and the watchdog ends the process. At most once,
+  // from the thread that made the watchdog.
+  void end_with_launcher(double patience_seconds = 10);
+
   void set_step(std::int64_t step) { step_.store(step, std::memory_order_relaxed); }
 
   // The enclosing block waits for others in `collective` (a string literal).
@@ -37,7 +43,11 @@ class Watchdog {
   };
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   void watch();
+  void look_at_wait(Clock::time_point now);
+  void look_at_launcher(Clock::time_point now);
 
   const int rank_;
   const std::string host_;
@@ -45,6 +55,11 @@ class Watchdog {
   std::atomic<const char*> collective_{nullptr};
   std::atomic<std::int64_t> waits_{0};  // tells one wait from the next
   std::atomic<std::int64_t> step_{0};
+  std::atomic<int> launcher_{0};  // its process; 0: not watched
+  double patience_seconds_ = 0;
+  // The thread's own: the wait that it saw, and since when; since when the launcher is gone.
+  std::int64_t seen_ = -1;
+  Clock::time_point since_, orphaned_;
   std::mutex mutex_;
   std::condition_variable stop_condition_;
   bool stop_ = false;

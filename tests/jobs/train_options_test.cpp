@@ -251,6 +251,23 @@ TEST_F(TrainOptions, DropoutFollowsFromTheSampleAlone) {
                  "train.dropout");
 }
 
+// Large enough for memory to go back to the system between an update and the next. Other tokens are
+// looked up in evaluations.
+TEST_F(TrainOptions, ParametersOfOtherRanksComeAndGo) {
+  const std::string larger =
+      "--set model.width=256 --set model.heads=4 --set train.steps=4 --set evaluate.every=1 "
+      "--set optimizer.ema=0.5";
+  const std::string digest = digest_of(1, "come_and_go_1", larger);
+  const double loss = result_of("come_and_go_1").at("heldout_loss");
+  for (const int ranks : {2, 4}) {
+    const std::string run = "come_and_go_" + std::to_string(ranks);
+    EXPECT_EQ(digest_of(ranks, run, larger), digest);
+    EXPECT_EQ(result_of(run).at("heldout_loss"), loss);
+  }
+  EXPECT_EQ(digest_of(2, "come_and_go_fast", larger + " --set train.reduce=fast").size(),
+            digest.size());
+}
+
 TEST_F(TrainOptions, PatternsThatMeanNothingAreRefused) {
   expect_refused("--set 'train.freeze=[\"layer7.*\"]'", "layer7.*");
   expect_refused("--set 'train.freeze=[\"*\"]'", "train.freeze");

@@ -1,6 +1,8 @@
 #include "kernels/core/arena.h"
 
+#include <cstdint>
 #include <stdexcept>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -29,6 +31,25 @@ TEST(AlignedBuffer, Moves) {
   from[0] = 5;
   const AlignedBuffer<int> to = std::move(from);
   EXPECT_EQ(to[0], 5);
+}
+
+TEST(AlignedBuffer, DiscardsNothingElse) {
+  constexpr std::int64_t kSize = (std::int64_t{5} << 20) / 4 + 123;
+  for (const auto& [begin, end] : {std::pair<std::int64_t, std::int64_t>{1000, 700000},
+                                   {4096, 8192},
+                                   {5, 6},
+                                   {kSize - 90000, kSize},
+                                   {0, kSize}}) {
+    AlignedBuffer<int> buffer(kSize);
+    for (std::int64_t i = 0; i < kSize; ++i) buffer[i] = int(i) + 1;
+    buffer.discard(begin, end);
+    for (std::int64_t i = 0; i < kSize; ++i) {
+      const bool kept = i < begin || i >= end;
+      ASSERT_TRUE(!kept || buffer[i] == int(i) + 1) << i;
+    }
+    for (std::int64_t i = begin; i < end; ++i) buffer[i] = 7;
+    EXPECT_EQ(buffer[begin], 7);
+  }
 }
 
 TEST(ArenaLayout, AlignsParametersAndPadsTheArena) {

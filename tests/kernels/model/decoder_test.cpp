@@ -280,6 +280,27 @@ TEST(Decoder, LossIsThatOfTheGradientAndOfEachToken) {
   EXPECT_GT(losses[4], 0.0f);
 }
 
+TEST(Decoder, ReadsNothingInUnreadPlaces) {
+  const Batch batch({9, 3});
+  for (const DecoderShape& shape : families())
+    for (const DType compute : {DType::f32, DType::bf16}) {
+      Decoder decoder(shape, compute);
+      auto parameters = lively_parameters(decoder, 3);
+      decoder.load_parameters(parameters);
+      std::vector<float> before(parameters.size()), after(parameters.size());
+      const double loss = loss_and_gradient(decoder, batch, before);
+      std::int64_t unread = 0;
+      for (const ParameterPlace& place : decoder.unread_places(batch.tokens)) {
+        std::fill_n(parameters.begin() + place.offset, place.size, NAN);
+        unread += place.size;
+      }
+      EXPECT_GT(2 * unread, decoder.layout().used_size());
+      EXPECT_EQ(loss_and_gradient(decoder, batch, after), loss);
+      EXPECT_EQ(after, before);
+      EXPECT_EQ(decoder.loss(batch.view(), batch.targets), loss);
+    }
+}
+
 TEST(Decoder, GradientAccumulatesAndLeavesGapsAlone) {
   const Batch batch({30});
   for (const DecoderShape& shape : families()) {
