@@ -262,12 +262,12 @@ class LanguageTask : public TrainTask {
     const std::int64_t m = config_.micro_batch, each = config_.leaf() / m;
     const Range leaves = optimizer_.my_leaves();
     std::vector<LanguageBatch> batches;
-    std::vector<std::int32_t> tokens;
-    for (std::int64_t i = leaves.begin * each; i < leaves.end * each; ++i) {
+    for (std::int64_t i = leaves.begin * each; i < leaves.end * each; ++i)
       batches.push_back(load(step, {i * m, (i + 1) * m}));
-      const auto& loaded = batches.back().sequences.tokens;
-      tokens.insert(tokens.end(), loaded.begin(), loaded.end());
-    }
+    if (comm_.size() == 1) return batches;
+    std::vector<std::int32_t> tokens;
+    for (const LanguageBatch& batch : batches)
+      tokens.insert(tokens.end(), batch.sequences.tokens.begin(), batch.sequences.tokens.end());
     optimizer_.make_whole();  // a step that was skipped has gathered none
     optimizer_.discard_parameters(decoder_.unread_places(tokens));
     return batches;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -140,7 +139,10 @@ std::vector<ParameterPlace> unread_places_of(const TransformerPlaces& places, st
       unread.push_back({places.token.offset + first * width, (token - first) * width});
     first = token + 1;
   };
-  for (const std::int32_t token : std::set(tokens.begin(), tokens.end())) read(token);
+  std::vector<std::int32_t> sorted(tokens.begin(), tokens.end());
+  std::sort(sorted.begin(), sorted.end());
+  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+  for (const std::int32_t token : sorted) read(token);
   read(places.token.size / width);
   for (const LayerPlaces& layer : places.layers)
     for (const LinearPlaces* linear : layer.linears()) unread.push_back(linear->weight);

@@ -39,8 +39,10 @@ bool save_with_fault(const CheckpointCase& saved, Checkpointer& checkpoints, std
   return ok;
 }
 
-TEST_P(CheckpointFault, LosesNothing) {
-  const CheckpointCase saved(30000);
+// Saves step 1, then step 2 while the Nth operation fails, for every N that is reached. `goes_on`
+// has the same run, `starts` the next one, and what became of step 2.
+template <class GoesOn, class Starts>
+void fail_each_call(const CheckpointCase& saved, GoesOn goes_on, Starts starts) {
   int quiet = 0;  // numbers in a row that no rank reached
   for (std::int64_t number = 1; quiet < 2; ++number) {
     if (world().is_root()) std::filesystem::remove_all(saved.folder());
@@ -50,33 +52,31 @@ TEST_P(CheckpointFault, LosesNothing) {
       Checkpointer checkpoints(world(), saved.folder(), {});
       saved.save(checkpoints, 1);
       ok = save_with_fault(saved, checkpoints, number, &fired);
-      if (!ok) {
-        EXPECT_FALSE(checkpoints.pending());
-        saved.save(checkpoints, 3);  // the same run goes on, with the next one
-      }
+      goes_on(checkpoints, ok);
     }
-    EXPECT_EQ(saved.restored_step(saved.folder()), ok ? 2 : 3) << "call " << number;
+    SCOPED_TRACE(number);
+    starts(saved.restored_step(saved.folder()), ok);
     quiet = fired ? 0 : quiet + 1;
   }
 }
 
-TEST_P(CheckpointFault, AStartAfterItFindsTheOneBeforeOrTheNewOne) {
+TEST_P(CheckpointFault, LosesNothing) {
   const CheckpointCase saved(30000);
-  int quiet = 0;
-  for (std::int64_t number = 1; quiet < 2; ++number) {
-    if (world().is_root()) std::filesystem::remove_all(saved.folder());
-    world().barrier();
-    bool fired = false, ok = false;
-    {
-      Checkpointer checkpoints(world(), saved.folder(), {});
-      saved.save(checkpoints, 1);
-      ok = save_with_fault(saved, checkpoints, number, &fired);
-    }
-    const std::int64_t step = saved.restored_step(saved.folder());
-    // A failure behind the rename, in retention say, leaves the new one.
-    EXPECT_TRUE(step == 2 || (!ok && step == 1)) << "call " << number << ": " << step;
-    quiet = fired ? 0 : quiet + 1;
-  }
+  fail_each_call(
+      saved,
+      [&](Checkpointer& checkpoints, bool ok) {
+        if (ok) return;
+        EXPECT_FALSE(checkpoints.pending());
+        saved.save(checkpoints, 3);  // with the next one
+      },
+      [](std::int64_t step, bool ok) { EXPECT_EQ(step, ok ? 2 : 3); });
+}
+
+TEST_P(CheckpointFault, AStartAfterItFindsTheOneBeforeOrTheNewOne) {
+  fail_each_call(
+      CheckpointCase(30000), [](Checkpointer&, bool) {},
+      // A failure behind the rename, of the folder's sync say, leaves the new one.
+      [](std::int64_t step, bool ok) { EXPECT_TRUE(step == 2 || (!ok && step == 1)) << step; });
 }
 
 INSTANTIATE_TEST_SUITE_P(
