@@ -1,7 +1,7 @@
 // The coarse quantizer: which centroids are nearest to each vector.
 //
 // Distances and order are those of scan.h, so ties go to the lowest centroid and nothing depends on
-// threads or blocking. Both functions are parallel and throw std::invalid_argument where shapes do
+// threads or blocking. All functions are parallel and throw std::invalid_argument where shapes do
 // not fit.
 #pragma once
 
@@ -9,6 +9,7 @@
 #include <span>
 
 #include "kernels/core/tensor.h"
+#include "kernels/vector/coded_scan.h"
 #include "kernels/vector/distance.h"
 #include "kernels/vector/packed_vectors.h"
 #include "kernels/vector/top_k.h"
@@ -23,6 +24,28 @@ void assign_nearest(const VectorRows& vectors, const PackedVectors& centroids, M
 // The probes.cols nearest centroids of each vector, nearest first; padding where there are fewer.
 void assign_probes(const VectorRows& vectors, const PackedVectors& centroids, Metric metric,
                    MatrixView<Neighbor> probes);
+
+// Centroids and their codes.
+class CodedCentroids {
+ public:
+  // Both outlive it.
+  CodedCentroids(const CodeSpace& space, ConstMatrixView<float> centroids);
+
+  // As assign_nearest above, found by codes. `nearest` holds guesses: the closer the centroid that
+  // an id names, the sooner the nearest is found; -1 is none.
+  void assign_nearest(const CodedQueries& vectors, std::span<Neighbor> nearest) const;
+
+  // The centroids whose codes are nearest to each query's code, nearest first, and of equals the
+  // lowest: row q of `probes`, which has at most as many columns as there are centroids. The
+  // squared lengths of codes decide, so the order is close to that of the distances, not the same.
+  void find_probes(const QueryCodes& queries, MatrixView<std::int32_t> probes) const;
+
+ private:
+  const CodeSpace& space_;
+  ConstMatrixView<float> centroids_;
+  CodedVectors codes_;        // for assign_nearest
+  CodedVectors whole_codes_;  // no rest: for find_probes
+};
 
 namespace reference {
 

@@ -8,6 +8,7 @@
 
 #include "kernels/core/clones.h"
 #include "kernels/core/parallel.h"
+#include "kernels/vector/transpose.h"
 
 namespace tutti {
 namespace {
@@ -49,38 +50,6 @@ void copy_part(const VectorRows& rows, std::int64_t index, std::int64_t begin, s
   }
   const auto* in = static_cast<const std::uint16_t*>(rows.data) + offset;
   std::transform(in, in + count, out, float_from_f16);
-}
-
-using Four = float __attribute__((vector_size(16), aligned(4), may_alias));
-
-// out[j * kLanes + i] = in[i * stride + j] for i, j < 4.
-TUTTI_INLINE void transpose_4x4(const float* in, std::int64_t stride, float* out) {
-  const Four a = *reinterpret_cast<const Four*>(in);
-  const Four b = *reinterpret_cast<const Four*>(in + stride);
-  const Four c = *reinterpret_cast<const Four*>(in + 2 * stride);
-  const Four d = *reinterpret_cast<const Four*>(in + 3 * stride);
-  const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-  const Four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-  const Four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-  const Four cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  auto* to = reinterpret_cast<Four*>(out);
-  to[0 * kLanes / 4] = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
-  to[1 * kLanes / 4] = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
-  to[2 * kLanes / 4] = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
-  to[3 * kLanes / 4] = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
-}
-
-// out[j * kLanes + i] = in[i * stride + j] for i < kLanes, j < count.
-void transpose(const float* in, std::int64_t stride, std::int64_t count, float* out) {
-  std::int64_t j = 0;
-  for (; j + 4 <= count; j += 4) {
-    for (std::int64_t i = 0; i < kLanes; i += 4) {
-      transpose_4x4(in + i * stride + j, stride, out + j * kLanes + i);
-    }
-  }
-  for (; j < count; ++j) {
-    for (std::int64_t i = 0; i < kLanes; ++i) out[j * kLanes + i] = in[i * stride + j];
-  }
 }
 
 TUTTI_CLONES void squared_lengths(const float* __restrict group, std::int64_t dim,

@@ -1,0 +1,72 @@
+// The register tiles over byte codes: products of a few queries with a few groups of coded vectors,
+// and whether any is large enough. Internal to kernels/vector.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace tutti {
+
+inline constexpr int kCodeLanes = 16;       // vectors in a group
+inline constexpr int kCodeTileGroups = 3;   // groups in the largest tile
+inline constexpr int kCodeTileQueries = 8;  // queries in a tile
+inline constexpr int kCodeTileVectors = kCodeLanes * kCodeTileGroups;
+
+// What a tile reads and writes; `vectors`, `bias` and `values` are aligned to 64 bytes. A step is
+// four dimensions.
+struct CodeTileTask {
+  const std::uint8_t* vectors;  // the groups, one behind the other, each [steps][kCodeLanes][4]
+  const std::int8_t* queries;   // [steps][kCodeTileQueries][4]
+  std::int64_t steps;
+  const std::int32_t* bias;   // per vector
+  const std::int32_t* start;  // per query
+  // [kCodeTileQueries][kCodeTileVectors]: start + sum of products - bias; and per query one bit a
+  // vector: whether its value is not negative. Written as a whole where there is such a value, and
+  // otherwise not to be read.
+  std::int32_t* values;
+  std::uint64_t* marks;
+};
+
+// Writes the first `count` bytes of a code to where CodeTileTask::queries has query `index`; what
+// fills up the last step stays as it is.
+inline void pack_code(const std::int8_t* code, std::int64_t count, int index,
+                      std::int8_t* queries) {
+  constexpr std::int64_t kStep = 4;
+  std::int8_t* to = queries + index * kStep;
+  std::int64_t j = 0;
+  for (; j + kStep <= count; j += kStep, to += kCodeTileQueries * kStep)
+    __builtin_memcpy(to, code + j, kStep);
+  for (; j < count; ++j) *to++ = code[j];
+}
+
+// Computes a tile and returns whether any value is not negative.
+using CodeTile = bool (*)(const CodeTileTask&);
+
+// Which vector of a set and which query of a tile.
+struct CodePair {
+  std::int32_t vector;
+  std::int32_t query;
+};
+
+// products[i] is the dot product of vector pairs[i].vector and query pairs[i].query, which stand
+// one behind the other: `bytes` codes each, a multiple of 32.
+using CodeProducts = void (*)(const std::uint8_t* vectors, const std::int8_t* queries,
+                              std::int64_t bytes, std::span<const CodePair> pairs,
+                              std::int32_t* products);
+
+// One set of kernels for one vector unit; all sets give the same integers. Tiles are indexed by
+// their groups less one.
+struct CodeKernels {
+  const char* name;
+  CodeTile tile[kCodeTileGroups];
+  CodeProducts products;
+};
+
+// The sets that this CPU can run, the fastest first.
+std::span<const CodeKernels* const> available_code_kernels();
+
+extern const CodeKernels kCodesGeneric;
+extern const CodeKernels kCodesAvx2;
+extern const CodeKernels kCodesAvx512Vnni;
+
+}  // namespace tutti

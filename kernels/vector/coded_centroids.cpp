@@ -1,0 +1,144 @@
+#include <algorithm>
+#include <numeric>
+#include <stdexcept>
+#include <vector>
+
+#include "kernels/core/parallel.h"
+#include "kernels/vector/assign.h"
+#include "kernels/vector/code_tile.h"
+#include "kernels/vector/pair_distances.h"
+#include "kernels/vector/select_largest.h"
+
+namespace tutti {
+namespace {
+
+constexpr std::int64_t kChunk = 64;  // queries that a thread takes at a time
+
+std::vector<std::int8_t> codes_of(const CodeSpace& space, ConstMatrixView<float> rows) {
+  std::vector<std::int8_t> codes(static_cast<std::size_t>(rows.rows * space.code_dim()));
+  space.encode_vectors(rows, {codes.data(), rows.rows, space.code_dim()});
+  return codes;
+}
+
+// The distances of the guesses as bounds of the accumulators.
+void measure_guesses(const CodedQueries& vectors, const VectorRows& centroids, Metric metric,
+                     std::span<const Neighbor> guesses, std::span<TopK> results) {
+  constexpr std::int64_t kPairs = PairDistances::kPairs;
+  const auto count = static_cast<std::int64_t>(guesses.size());
+  parallel_for((count + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
+    PairDistances distances(metric, vectors.vectors.cols);
+    const VectorRows* sets[kPairs];
+    std::fill_n(sets, kPairs, &centroids);
+    const std::int64_t end = std::min(count, (chunk + 1) * kChunk);
+    for (std::int64_t at = chunk * kChunk; at < end; at += kPairs) {
+      const float* queries[kPairs];
+      std::int64_t rows[kPairs];
+      float found[kPairs];
+      const int pairs = static_cast<int>(std::min(kPairs, end - at));
+      for (int p = 0; p < pairs; ++p) {
+        queries[p] = vectors.vectors.row(at + p);
+        rows[p] = std::max<std::int64_t>(0, guesses[std::size_t(at + p)].id);
+      }
+      distances.measure(queries, sets, rows, pairs, found);
+      for (int p = 0; p < pairs; ++p)
+        if (guesses[std::size_t(at + p)].id >= 0 && found[p] == found[p])
+          results[std::size_t(at + p)].reset(found[p]);
+    }
+  });
+}
+
+}  // namespace
+
+CodedCentroids::CodedCentroids(const CodeSpace& space, ConstMatrixView<float> centroids)
+    : space_(space), centroids_(centroids) {
+  const std::vector<std::int8_t> codes = codes_of(space, centroids);
+  const ConstMatrixView<std::int8_t> rows(codes.data(), centroids.rows, space.code_dim());
+  codes_ = CodedVectors(rows, space.prefix());
+  whole_codes_ = CodedVectors(rows, space.code_dim());
+}
+
+void CodedCentroids::assign_nearest(const CodedQueries& vectors,
+                                    std::span<Neighbor> nearest) const {
+  if (static_cast<std::int64_t>(nearest.size()) != vectors.vectors.rows)
+    throw std::invalid_argument("assign: the output must have one row per vector");
+  if (std::ranges::any_of(nearest, [&](const Neighbor& n) { return n.id >= centroids_.rows; }))
+    throw std::invalid_argument("assign: a guess names no centroid");
+  std::vector<TopK> results(nearest.size(), TopK(1));
+  measure_guesses(vectors, centroids_, space_.axes().metric, nearest, results);
+  std::vector<std::int32_t> all(nearest.size());
+  std::iota(all.begin(), all.end(), 0);
+  const CodedList list{&codes_, 0, centroids_, VectorIds(), all};
+  scan_coded(space_, vectors, {&list, 1}, results);
+  for (std::size_t i = 0; i < nearest.size(); ++i) results[i].write_sorted({&nearest[i], 1});
+}
+
+namespace {
+
+// The nearest by code of a few queries at a time. One thread's.
+class ProbeFinder {
+ public:
+  ProbeFinder(const CodeSpace& space, const CodedVectors& centroids, std::int64_t count)
+      : code_dim_(space.code_dim()),
+        centroids_(centroids),
+        count_(count),
+        packed_(static_cast<std::size_t>(centroids.steps() * kCodeTileQueries * 4)),
+        products_(static_cast<std::size_t>(kCodeTileQueries) * std::size_t(count)) {}
+
+  // Rows [first, first + present) of queries and probes; at most kCodeTileQueries.
+  void find(const QueryCodes& queries, std::int64_t first, std::int64_t present,
+            MatrixView<std::int32_t> probes) {
+    multiply(queries, first, present);
+    for (std::int64_t i = 0; i < present; ++i) {
+      const std::span products(products_.data() + i * count_, std::size_t(count_));
+      std::ranges::copy(largest_.select(products, std::size_t(probes.cols)), probes.row(first + i));
+    }
+  }
+
+ private:
+  // products_[i][c] is query i's product with centroid c less half the centroid's square.
+  void multiply(const QueryCodes& queries, std::int64_t first, std::int64_t present) {
+    for (std::int64_t i = 0; i < present; ++i)
+      pack_code(queries.row(first + i), code_dim_, static_cast<int>(i), packed_.data());
+    // The same for all centroids, so that it changes no order: large enough to have values written.
+    constexpr std::int32_t kPass = CodedVectors::kNever / 2;
+    std::int32_t starts[kCodeTileQueries];
+    std::fill_n(starts, kCodeTileQueries, kPass);
+    std::uint64_t marks[kCodeTileQueries];
+    for (std::int64_t group = 0; group < centroids_.groups(); group += kCodeTileGroups) {
+      const std::int64_t groups =
+          std::min<std::int64_t>(kCodeTileGroups, centroids_.groups() - group);
+      kernels_.tile[groups - 1]({centroids_.group(group), packed_.data(), centroids_.steps(),
+                                 centroids_.half_squares(group), starts, values_.data(), marks});
+      const std::int64_t begin = group * CodedVectors::kLanes;
+      const std::int64_t size = std::min(count_ - begin, groups * CodedVectors::kLanes);
+      for (std::int64_t i = 0; i < present; ++i)
+        std::copy_n(values_.data() + i * kCodeTileVectors, size,
+                    products_.data() + i * count_ + begin);
+    }
+  }
+
+  std::int64_t code_dim_;
+  const CodedVectors& centroids_;
+  std::int64_t count_;
+  const CodeKernels& kernels_ = *available_code_kernels().front();
+  std::vector<std::int8_t> packed_;  // [steps][kCodeTileQueries][4]
+  AlignedBuffer<std::int32_t> values_{kCodeTileQueries * kCodeTileVectors};
+  std::vector<std::int32_t> products_;
+  LargestValues largest_;
+};
+
+}  // namespace
+
+void CodedCentroids::find_probes(const QueryCodes& queries, MatrixView<std::int32_t> probes) const {
+  if (probes.rows != queries.count() || probes.cols > centroids_.rows ||
+      queries.code_dim != space_.code_dim())
+    throw std::invalid_argument("find_probes: the output must have one row per query");
+  parallel_for((probes.rows + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
+    ProbeFinder finder(space_, whole_codes_, centroids_.rows);
+    const std::int64_t end = std::min(probes.rows, (chunk + 1) * kChunk);
+    for (std::int64_t first = chunk * kChunk; first < end; first += kCodeTileQueries)
+      finder.find(queries, first, std::min<std::int64_t>(kCodeTileQueries, end - first), probes);
+  });
+}
+
+}  // namespace tutti

@@ -1,0 +1,75 @@
+#include "kernels/vector/coded_vectors.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "kernels/core/parallel.h"
+#include "kernels/vector/code_space.h"
+
+namespace tutti {
+namespace {
+
+std::int64_t up_to(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+std::int32_t square_of(const std::int8_t* code, std::int64_t count) {
+  std::int32_t sum = 0;
+  for (std::int64_t j = 0; j < count; ++j) sum += code[j] * code[j];
+  return sum;
+}
+
+void copy_up(const std::int8_t* from, std::int64_t count, std::uint8_t* to) {
+  for (std::int64_t j = 0; j < count; ++j) to[j] = static_cast<std::uint8_t>(from[j] + 128);
+}
+
+}  // namespace
+
+CodedVectors::CodedVectors(std::int64_t groups, std::int64_t code_dim, std::int64_t prefix)
+    : groups_(groups),
+      code_dim_(code_dim),
+      prefix_dim_(prefix),
+      steps_((prefix + 3) / 4),
+      rest_bytes_(up_to(code_dim - prefix, kRestBytes)),
+      prefix_(groups * steps_ * kLanes * 4),
+      rest_(groups * kLanes * rest_bytes_),
+      half_squares_(groups * kLanes),
+      rest_squares_(groups * kLanes) {
+  std::fill_n(half_squares_.data(), groups * kLanes, kNever);
+}
+
+CodedVectors::CodedVectors(ConstMatrixView<std::int8_t> codes, std::int64_t prefix)
+    : CodedVectors(groups_of(codes.rows), codes.cols, prefix) {
+  put(0, codes);
+}
+
+std::int64_t CodedVectors::bytes_per_vector(std::int64_t code_dim, std::int64_t prefix) {
+  return (prefix + 3) / 4 * 4 + up_to(code_dim - prefix, kRestBytes) + 2 * 4;
+}
+
+void CodedVectors::put(std::int64_t first_group, ConstMatrixView<std::int8_t> codes) {
+  if (codes.cols != code_dim_ || first_group < 0 || first_group + groups_of(codes.rows) > groups_) {
+    throw std::invalid_argument("CodedVectors: codes do not fit");
+  }
+  parallel_for(groups_of(codes.rows), [&](std::int64_t g) {
+    const std::int64_t first = (first_group + g) * kLanes;
+    for (std::int64_t i = g * kLanes; i < std::min(codes.rows, (g + 1) * kLanes); ++i)
+      put_vector(first + i - g * kLanes, codes.row(i));
+    for (std::int64_t i = codes.rows; i < (g + 1) * kLanes; ++i)
+      half_squares_[first + i - g * kLanes] = kNever;
+  });
+}
+
+void CodedVectors::put_vector(std::int64_t vector, const std::int8_t* code) {
+  std::uint8_t* group = prefix_.data() + vector / kLanes * steps_ * kLanes * 4;
+  for (std::int64_t j = 0; j < prefix_dim_; j += 4)
+    copy_up(code + j, std::min<std::int64_t>(4, prefix_dim_ - j),
+            group + j * kLanes + vector % kLanes * 4);
+  const std::int64_t rest = code_dim_ - prefix_dim_;
+  copy_up(code + prefix_dim_, rest, rest_.data() + vector * rest_bytes_);
+  const bool loose = code[0] == CodeSpace::kLoose;
+  half_squares_[vector] = loose ? kAlways : square_of(code, prefix_dim_) / 2;
+  rest_squares_[vector] = loose ? kAlways : square_of(code + prefix_dim_, rest);
+}
+
+}  // namespace tutti

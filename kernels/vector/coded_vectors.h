@@ -1,0 +1,62 @@
+// Codes of vectors as a scan wants them: the first dimensions of sixteen vectors side by side, the
+// others vector by vector.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/core/arena.h"
+#include "kernels/core/tensor.h"
+
+namespace tutti {
+
+// Groups of sixteen vectors. Codes are kept as unsigned bytes, 128 higher than they are.
+class CodedVectors {
+ public:
+  static constexpr std::int64_t kLanes = 16;
+  static constexpr std::int64_t kRestBytes = 32;  // what the rest of a code is filled up to
+
+  CodedVectors() = default;
+  // Room for `groups` groups of codes of `code_dim` bytes, the first `prefix` of which are looked
+  // at first; all of them empty.
+  CodedVectors(std::int64_t groups, std::int64_t code_dim, std::int64_t prefix);
+  // All rows of `codes`, in groups 0, 1, ...
+  CodedVectors(ConstMatrixView<std::int8_t> codes, std::int64_t prefix);
+
+  static std::int64_t groups_of(std::int64_t vectors) { return (vectors + kLanes - 1) / kLanes; }
+  // Memory that a vector takes.
+  static std::int64_t bytes_per_vector(std::int64_t code_dim, std::int64_t prefix);
+
+  // Fills groups from `first_group` on with the rows of `codes`. What is left of the last group is
+  // empty: no vectors. Parallel outside of parallel loops.
+  void put(std::int64_t first_group, ConstMatrixView<std::int8_t> codes);
+
+  std::int64_t groups() const { return groups_; }
+  std::int64_t steps() const { return steps_; }            // of four dimensions, of the prefix
+  std::int64_t rest_bytes() const { return rest_bytes_; }  // a vector
+  // [steps][kLanes][4] bytes; dimensions behind the last are 0.
+  const std::uint8_t* group(std::int64_t index) const {
+    return prefix_.data() + index * steps_ * kLanes * 4;
+  }
+  // Per vector: half the squared length of the prefix, rounded down; what no product outweighs
+  // where there is no vector, and what always does where a vector is loose.
+  const std::int32_t* half_squares(std::int64_t group) const {
+    return half_squares_.data() + group * kLanes;
+  }
+  const std::uint8_t* rest(std::int64_t vector) const {
+    return rest_.data() + vector * rest_bytes_;
+  }
+  // Squared length of the rest; a loose vector's is below all others'.
+  std::int32_t rest_square(std::int64_t vector) const { return rest_squares_[vector]; }
+
+  static constexpr std::int32_t kNever = std::int32_t{1} << 30;  // as a half square
+  static constexpr std::int32_t kAlways = -kNever;
+
+ private:
+  void put_vector(std::int64_t vector, const std::int8_t* code);
+
+  std::int64_t groups_ = 0, code_dim_ = 0, prefix_dim_ = 0, steps_ = 0, rest_bytes_ = 0;
+  AlignedBuffer<std::uint8_t> prefix_, rest_;
+  AlignedBuffer<std::int32_t> half_squares_, rest_squares_;
+};
+
+}  // namespace tutti

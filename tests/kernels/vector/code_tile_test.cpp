@@ -1,0 +1,103 @@
+#include "kernels/vector/code_tile.h"
+
+#include <gtest/gtest.h>
+
+#include "kernels/core/arena.h"
+#include "kernels/core/random.h"
+
+namespace tutti {
+namespace {
+
+// Every set of kernels that this CPU can run is held to plain sums, at the largest codes too.
+struct CodeTileData {
+  std::int64_t steps;
+  AlignedBuffer<std::uint8_t> vectors;
+  std::vector<std::int8_t> queries;
+  AlignedBuffer<std::int32_t> bias{kCodeTileVectors};
+  AlignedBuffer<std::int32_t> values{kCodeTileQueries * kCodeTileVectors};
+  std::int32_t start[kCodeTileQueries];
+  std::uint64_t marks[kCodeTileQueries] = {};
+
+  CodeTileData(std::int64_t steps_, bool largest) : steps(steps_) {
+    vectors.grow(steps * 4 * kCodeTileVectors);
+    queries.resize(static_cast<std::size_t>(steps * 4 * kCodeTileQueries));
+    for (std::int64_t i = 0; i < steps * 4 * kCodeTileVectors; ++i)
+      vectors[i] = largest ? 255 : static_cast<std::uint8_t>(random_u64(1, 0, std::uint64_t(i)));
+    for (std::size_t i = 0; i < queries.size(); ++i)
+      queries[i] = largest ? -127 : static_cast<std::int8_t>(int(random_u64(2, 0, i) % 255) - 127);
+    for (int i = 0; i < kCodeTileVectors; ++i) bias[i] = 1000 * i;
+  }
+
+  CodeTileTask task() {
+    return {vectors.data(), queries.data(), steps, bias.data(), start, values.data(), marks};
+  }
+
+  std::int32_t expected(int query, int vector) const {
+    std::int32_t sum = start[query] - bias[vector];
+    for (std::int64_t j = 0; j < steps * 4; ++j) {
+      const std::int64_t group = vector / kCodeLanes * steps * kCodeLanes * 4;
+      const int v = vectors[group + (j / 4 * kCodeLanes + vector % kCodeLanes) * 4 + j % 4];
+      sum += v * queries[std::size_t((j / 4 * kCodeTileQueries + query) * 4 + j % 4)];
+    }
+    return sum;
+  }
+};
+
+TEST(CodeTile, EveryUnitGivesTheSameIntegers) {
+  for (const CodeKernels* kernels : available_code_kernels())
+    for (const std::int64_t steps : {1, 3, 8, 33})
+      for (const bool largest : {false, true})
+        for (int groups = 1; groups <= kCodeTileGroups; ++groups) {
+          CodeTileData data(steps, largest);
+          for (int q = 0; q < kCodeTileQueries; ++q) data.start[q] = 1 << 28;
+          ASSERT_TRUE(kernels->tile[groups - 1](data.task())) << kernels->name;
+          // Two values on either side of zero, of two queries.
+          for (int q = 0; q < kCodeTileQueries; ++q) data.start[q] = -(1 << 29);
+          for (const int q : {2, 7}) {
+            data.start[q] = 0;
+            data.start[q] = -data.expected(q, groups * kCodeLanes - 3);
+          }
+          ASSERT_TRUE(kernels->tile[groups - 1](data.task())) << kernels->name;
+          for (int q = 0; q < kCodeTileQueries; ++q)
+            for (int v = 0; v < groups * kCodeLanes; ++v) {
+              const std::int32_t expected = data.expected(q, v);
+              ASSERT_EQ(data.values[q * kCodeTileVectors + v], expected)
+                  << kernels->name << " steps " << steps << " groups " << groups;
+              ASSERT_EQ(data.marks[q] >> v & 1, expected >= 0) << kernels->name;
+            }
+        }
+}
+
+TEST(CodeTile, NothingIsFoundWhereAllAreNegative) {
+  for (const CodeKernels* kernels : available_code_kernels()) {
+    CodeTileData data(5, false);
+    for (int q = 0; q < kCodeTileQueries; ++q) data.start[q] = -(1 << 29);
+    for (const CodeTile tile : kernels->tile) EXPECT_FALSE(tile(data.task())) << kernels->name;
+  }
+}
+
+TEST(CodeTile, ProductsOfPairs) {
+  for (const std::int64_t bytes : {32, 64, 96, 160}) {
+    std::vector<std::uint8_t> vectors(static_cast<std::size_t>(bytes * 5));
+    std::vector<std::int8_t> queries(static_cast<std::size_t>(bytes * 3));
+    for (std::size_t i = 0; i < vectors.size(); ++i)
+      vectors[i] = i < 100 ? 255 : static_cast<std::uint8_t>(random_u64(3, 0, i));
+    for (std::size_t i = 0; i < queries.size(); ++i)
+      queries[i] = i < 100 ? -127 : static_cast<std::int8_t>(int(random_u64(4, 0, i) % 255) - 127);
+    const std::vector<CodePair> pairs = {{0, 0}, {4, 2}, {1, 0}, {4, 1}};
+    for (const CodeKernels* kernels : available_code_kernels()) {
+      std::vector<std::int32_t> products(pairs.size());
+      kernels->products(vectors.data(), queries.data(), bytes, pairs, products.data());
+      for (std::size_t i = 0; i < pairs.size(); ++i) {
+        std::int32_t expected = 0;
+        for (std::int64_t j = 0; j < bytes; ++j)
+          expected += vectors[std::size_t(pairs[i].vector * bytes + j)] *
+                      queries[std::size_t(pairs[i].query * bytes + j)];
+        EXPECT_EQ(products[i], expected) << kernels->name << " " << bytes;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tutti
