@@ -41,9 +41,13 @@ CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vector
       mine_(part_of(leaves_, comm_.size(), comm_.rank())),
       tree_(0, mine_, leaves_),
       checkpoints_(context, options.checkpoint, "iteration") {
-  const std::int64_t bytes =
-      mine_.size() * options.block * vectors.dim() * std::int64_t(sizeof(float));
-  if (bytes <= options.memory_bytes) kept_.resize(std::size_t(mine_.size()));
+  const std::int64_t count = mine_.size() * options.block;
+  const std::int64_t vector_bytes = count * vectors.dim() * std::int64_t(sizeof(float));
+  const std::int64_t code_bytes =
+      count * (vectors.dim() + 1 + std::int64_t(sizeof(QueryCodes::Query)));
+  if (vector_bytes <= options.memory_bytes) kept_.resize(std::size_t(mine_.size()));
+  if (vector_bytes + code_bytes <= options.memory_bytes) codes_.resize(kept_.size());
+  lists_.resize(std::size_t(mine_.size()));
   count_usable();
   choose_nlist();
   identity_.update({{"index.nlist", nlist_},
@@ -176,6 +180,22 @@ ExitCode CentroidTrainer::run() {
   return ExitCode::done;
 }
 
+void CentroidTrainer::train_space() {
+  VectorBatch sample;
+  for (std::int64_t leaf = mine_.begin; leaf < mine_.end && sample.count() == 0; ++leaf)
+    sample = load(leaf);
+  if (sample.count() == 0)
+    sample = {vectors_.dim(), std::vector<float>(std::size_t(vectors_.dim())), {0}, 0};
+  space_.emplace(CodeSpace::train(VectorRows(std::as_const(sample).view()), vectors_.metric()));
+}
+
+const QueryCodes& CentroidTrainer::codes_of(std::int64_t leaf, const VectorBatch& batch) {
+  QueryCodes& codes = codes_.empty() ? streamed_codes_ : codes_[std::size_t(leaf - mine_.begin)];
+  if (codes_.empty() || codes.count() != batch.count())
+    codes = space_->encode_queries(VectorRows(batch.view()));
+  return codes;
+}
+
 void CentroidTrainer::iterate() {
   comm_.set_step(iteration_);
   tree_.reset();
@@ -183,10 +203,12 @@ void CentroidTrainer::iterate() {
   std::vector<double> distances;
   {
     const auto timed = context_.phases.measure("k-means");
-    const PackedVectors packed((VectorRows(centroids())));
     comm_.attempt([&] {
+      if (mine_.size() == 0) return;
+      if (!space_) train_space();
+      const CodedCentroids coded(*space_, centroids());
       for (std::int64_t leaf = mine_.begin; leaf < mine_.end; ++leaf)
-        distances.push_back(add_leaf(leaf, packed));
+        distances.push_back(add_leaf(leaf, coded));
     });
   }
   const auto timed = context_.phases.measure("reduce");
@@ -208,12 +230,17 @@ void CentroidTrainer::iterate() {
 }
 
 // Adds a leaf's vectors to the tree and the counts; returns the sum of their distances.
-double CentroidTrainer::add_leaf(std::int64_t leaf, const PackedVectors& centroids) {
+double CentroidTrainer::add_leaf(std::int64_t leaf, const CodedCentroids& centroids) {
   const VectorBatch& batch = load(leaf);
-  nearest_.resize(std::size_t(batch.count()));
-  assign_nearest(VectorRows(batch.view()), centroids, vectors_.metric(), nearest_);
+  std::vector<std::int32_t>& lists = lists_[std::size_t(leaf - mine_.begin)];
+  lists.resize(std::size_t(batch.count()), -1);
+  nearest_.assign(lists.size(), Neighbor{});
+  for (std::size_t i = 0; i < lists.size(); ++i) nearest_[i].id = lists[i];
+  centroids.assign_nearest({batch.view(), &codes_of(leaf, batch)}, nearest_);
   if (const auto lost = std::ranges::find(nearest_, -1, &Neighbor::id); lost != nearest_.end())
     throw vectors_.too_large(batch.rows[std::size_t(lost - nearest_.begin())]);
+  std::ranges::transform(nearest_, lists.begin(),
+                         [](const Neighbor& n) { return std::int32_t(n.id); });
   const std::span<double> sums = tree_.next();
   kmeans_accumulate(VectorRows(batch.view()), nearest_,
                     MatrixView<double>(sums.data(), nlist_, vectors_.dim()), counts_);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -10,7 +11,7 @@
 #include "jobs/run_checkpoints.h"
 #include "jobs/vector_reader.h"
 #include "kernels/core/arena.h"
-#include "kernels/vector/packed_vectors.h"
+#include "kernels/vector/assign.h"
 #include "kernels/vector/top_k.h"
 #include "runtime/comm/tree_sum.h"
 
@@ -57,7 +58,9 @@ class CentroidTrainer {
   std::vector<ArraySlice> slices(Range elements);
   Snapshot snapshot();
   void iterate();
-  double add_leaf(std::int64_t leaf, const PackedVectors& centroids);
+  double add_leaf(std::int64_t leaf, const CodedCentroids& centroids);
+  void train_space();
+  const QueryCodes& codes_of(std::int64_t leaf, const VectorBatch& batch);
 
   JobContext& context_;
   Comm& comm_;
@@ -69,6 +72,12 @@ class CentroidTrainer {
   std::vector<VectorBatch> kept_;  // by leaf of mine_; empty where the sample is streamed
   VectorBatch streamed_;           // the leaf last read, where it is not kept
   std::int64_t streamed_leaf_ = -1;
+  // Of this rank's vectors, and therefore different from rank to rank: it only makes finding the
+  // nearest centroid faster. Made when there are vectors to be assigned.
+  std::optional<CodeSpace> space_;
+  std::vector<QueryCodes> codes_;  // by leaf of mine_; empty where they are made anew each time
+  QueryCodes streamed_codes_;
+  std::vector<std::vector<std::int32_t>> lists_;  // by leaf: where its vectors were, to begin with
   std::vector<std::int64_t>
       usable_;  // vectors of all leaves, counted up: leaf l has [usable_[l], usable_[l + 1])
   std::int64_t nlist_ = 0, iteration_ = 0;

@@ -8,6 +8,8 @@
 namespace tutti {
 namespace {
 
+constexpr std::int64_t kFirstProbes = 4;  // after which thresholds are nearly what they end as
+
 std::vector<Neighbor> neighbors_in(std::span<const std::byte> message) {
   std::vector<Neighbor> neighbors(message.size() / sizeof(Neighbor));
   std::ranges::copy(message, std::as_writable_bytes(std::span(neighbors)).begin());  // may be empty
@@ -32,19 +34,23 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
 }
 
 std::vector<Neighbor> IndexSearcher::probe(ConstMatrixView<float> queries, std::int64_t nprobe) {
-  const std::vector<Neighbor> probes = find_probes(queries, nprobe);
+  const std::vector<std::int32_t> probes = find_probes(queries, nprobe);
   std::vector<TopK> found(std::size_t(queries.rows), TopK(k_));
-  {
-    const auto timed = context_.phases.measure("scan");
-    comm_.attempt([&] {
-      lists_->scan_probed(queries, {probes.data(), queries.rows, nprobe}, found);
-    });
-  }
+  scan_probes(queries, {probes.data(), queries.rows, nprobe}, found);
   return merge(std::move(found));
 }
 
+// All vectors, once the nearest lists have told how near the neighbours are.
 std::vector<Neighbor> IndexSearcher::exact(ConstMatrixView<float> queries) {
   std::vector<TopK> found(std::size_t(queries.rows), TopK(k_));
+  if (comm_.all_reduce_min(std::int64_t(lists_->is_resident()))) {
+    const std::int64_t nprobe = std::min(kFirstProbes, index_.nlist);
+    const std::vector<std::int32_t> probes = find_probes(queries, nprobe);
+    std::vector<TopK> first(found);
+    scan_probes(queries, {probes.data(), queries.rows, nprobe}, first);
+    share_thresholds(first);
+    for (std::size_t q = 0; q < found.size(); ++q) found[q].tighten(first[q].threshold());
+  }
   {
     const auto timed = context_.phases.measure("scan");
     comm_.attempt([&] { lists_->scan_all(queries, found); });
@@ -52,20 +58,54 @@ std::vector<Neighbor> IndexSearcher::exact(ConstMatrixView<float> queries) {
   return merge(std::move(found));
 }
 
+// The nearest lists first, so that little of the others comes into question.
+void IndexSearcher::scan_probes(ConstMatrixView<float> queries,
+                                ConstMatrixView<std::int32_t> probes, std::span<TopK> found) {
+  const bool resident = comm_.all_reduce_min(std::int64_t(lists_->is_resident())) > 0;
+  std::int64_t begin = 0;
+  for (const std::int64_t wanted : {std::int64_t(1), kFirstProbes, probes.cols}) {
+    const std::int64_t end = resident ? std::min(wanted, probes.cols) : probes.cols;
+    if (end <= begin) continue;
+    if (begin > 0) share_thresholds(found);
+    const auto timed = context_.phases.measure("scan");
+    comm_.attempt([&] {
+      lists_->scan_probed({queries, {probes.data + begin, probes.rows, end - begin, probes.stride}},
+                          found);
+    });
+    begin = end;
+  }
+}
+
+// What one rank has found, others need not look for.
+void IndexSearcher::share_thresholds(std::span<TopK> found) {
+  if (comm_.size() == 1) return;
+  const auto timed = context_.phases.measure("merge");
+  std::vector<float> thresholds(found.size());
+  std::ranges::transform(found, thresholds.begin(), &TopK::threshold);
+  comm_.all_reduce_min(std::span(thresholds));
+  for (std::size_t q = 0; q < found.size(); ++q) found[q].tighten(thresholds[q]);
+}
+
+// The codes' space is that of the centroids, so that it is the same on all ranks.
+void IndexSearcher::load_centroids() {
+  if (coded_) return;
+  centroids_ = index_.read_centroids();
+  const ConstMatrixView<float> rows(centroids_.data(), index_.nlist, index_.dim);
+  space_.emplace(CodeSpace::train(VectorRows(rows), index_.metric));
+  coded_.emplace(*space_, rows);
+}
+
 // Ranks share the queries out; everyone gets all probes.
-std::vector<Neighbor> IndexSearcher::find_probes(ConstMatrixView<float> queries,
-                                                 std::int64_t nprobe) {
+std::vector<std::int32_t> IndexSearcher::find_probes(ConstMatrixView<float> queries,
+                                                     std::int64_t nprobe) {
   const auto timed = context_.phases.measure("coarse");
-  comm_.attempt([&] {
-    if (centroids_.count() == 0)
-      centroids_.pack(VectorRows(
-          ConstMatrixView<float>(index_.read_centroids().data(), index_.nlist, index_.dim)));
-  });
-  const Range mine = part_of(queries.rows, comm_.size(), comm_.rank());
-  std::vector<Neighbor> probes(std::size_t(mine.size() * nprobe));
-  assign_probes(VectorRows(queries.row_range(mine.begin, mine.size())), centroids_, index_.metric,
-                {probes.data(), mine.size(), nprobe});
-  return comm_.all_gather(std::span<const Neighbor>(probes));
+  comm_.attempt([&] { load_centroids(); });
+  const Range range = part_of(queries.rows, comm_.size(), comm_.rank());
+  const ConstMatrixView<float> mine = queries.row_range(range.begin, range.size());
+  std::vector<std::int32_t> probes(std::size_t(range.size() * nprobe));
+  const QueryCodes codes = space_->encode_queries(VectorRows(mine));
+  coded_->find_probes({mine, &codes}, {probes.data(), range.size(), nprobe});
+  return comm_.all_gather(std::span<const std::int32_t>(probes));
 }
 
 // Each rank merges a range of the queries, in order of rank, and hands it to the root.

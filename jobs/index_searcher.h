@@ -3,12 +3,13 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "jobs/index_folder.h"
 #include "jobs/job.h"
 #include "jobs/list_scanner.h"
-#include "kernels/vector/packed_vectors.h"
+#include "kernels/vector/assign.h"
 
 namespace tutti {
 
@@ -29,7 +30,11 @@ class IndexSearcher {
   std::vector<Neighbor> exact(ConstMatrixView<float> queries);
 
  private:
-  std::vector<Neighbor> find_probes(ConstMatrixView<float> queries, std::int64_t nprobe);
+  void load_centroids();
+  std::vector<std::int32_t> find_probes(ConstMatrixView<float> queries, std::int64_t nprobe);
+  void scan_probes(ConstMatrixView<float> queries, ConstMatrixView<std::int32_t> probes,
+                   std::span<TopK> found);
+  void share_thresholds(std::span<TopK> found);
   std::vector<Neighbor> merge(std::vector<TopK> found);
 
   JobContext& context_;
@@ -37,7 +42,9 @@ class IndexSearcher {
   const IndexFolder& index_;
   std::int64_t k_;
   std::optional<ListScanner> lists_;
-  PackedVectors centroids_;  // read when first needed
+  std::vector<float> centroids_;  // read when first needed, like what follows from them
+  std::optional<CodeSpace> space_;
+  std::optional<CodedCentroids> coded_;
 };
 
 }  // namespace tutti

@@ -94,10 +94,9 @@ std::vector<Range> ListBuilder::my_chunks() const {
 ExitCode ListBuilder::assign(ConstMatrixView<float> centroids) {
   list_sizes_.assign(std::size_t(centroids.rows), 0);
   list_of_row_.assign(std::size_t(my_rows_.size()), -1);
-  const PackedVectors packed((VectorRows(centroids)));
   for (const Range& chunk : my_chunks()) {
     const auto timed = context_.phases.measure("assign");
-    comm_.attempt([&] { assign_chunk(chunk, packed); });
+    comm_.attempt([&] { assign_chunk(chunk, centroids); });
     if (stop_agreed()) return ExitCode::stopped;
   }
   comm_.all_reduce_sum(std::span(list_sizes_));
@@ -112,16 +111,25 @@ ExitCode ListBuilder::assign(ConstMatrixView<float> centroids) {
   return ExitCode::done;
 }
 
-void ListBuilder::assign_chunk(Range rows, const PackedVectors& centroids) {
+void ListBuilder::assign_chunk(Range rows, ConstMatrixView<float> centroids) {
   const VectorBatch batch = vectors_.read(rows);
+  skipped_ += batch.skipped;
+  if (batch.count() == 0) return;
+  if (!space_) {
+    constexpr std::int64_t kSample = 16384;
+    const ConstMatrixView<float> first =
+        batch.view().row_range(0, std::min(kSample, batch.count()));
+    space_.emplace(CodeSpace::train(VectorRows(first), vectors_.metric()));
+    coded_.emplace(*space_, centroids);
+  }
+  const QueryCodes codes = space_->encode_queries(VectorRows(batch.view()));
   std::vector<Neighbor> nearest(std::size_t(batch.count()));
-  assign_nearest(VectorRows(batch.view()), centroids, vectors_.metric(), nearest);
+  coded_->assign_nearest({batch.view(), &codes}, nearest);
   for (std::size_t i = 0; i < nearest.size(); ++i) {
     if (nearest[i].id < 0) throw vectors_.too_large(batch.rows[i]);
     list_of_row_[std::size_t(batch.rows[i] - my_rows_.begin)] = std::int32_t(nearest[i].id);
     ++list_sizes_[std::size_t(nearest[i].id)];
   }
-  skipped_ += batch.skipped;
 }
 
 std::int64_t ListBuilder::shard_entries(std::int64_t shard) const {

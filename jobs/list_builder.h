@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -10,7 +11,7 @@
 #include "jobs/vector_reader.h"
 #include "kernels/core/dtype.h"
 #include "kernels/core/tensor.h"
-#include "kernels/vector/packed_vectors.h"
+#include "kernels/vector/assign.h"
 #include "runtime/data/commit.h"
 #include "runtime/data/shard_writer.h"
 
@@ -51,7 +52,7 @@ class ListBuilder {
   struct Arrivals;
   bool stop_agreed();
   std::vector<Range> my_chunks() const;
-  void assign_chunk(Range rows, const PackedVectors& centroids);
+  void assign_chunk(Range rows, ConstMatrixView<float> centroids);
   void plan_rounds();
   std::int64_t shard_entries(std::int64_t shard) const;
   ByteLists pack(Range chunk, std::int64_t round) const;
@@ -63,6 +64,8 @@ class ListBuilder {
   Comm& comm_;
   const VectorReader& vectors_;
   const ListOptions& options_;
+  std::optional<CodeSpace> space_;  // of this rank's first vectors: finds the nearest list faster
+  std::optional<CodedCentroids> coded_;
   Range my_rows_;
   std::int64_t chunk_rows_ = 0, chunks_ = 0;  // rows of a chunk; chunks of the rank that has most
   std::vector<std::int32_t> list_of_row_;     // of my_rows_; -1 for a bad vector

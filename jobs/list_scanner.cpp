@@ -3,18 +3,14 @@
 #include <algorithm>
 #include <numeric>
 
-#include "kernels/core/arena.h"
+#include "kernels/core/parallel.h"
 #include "runtime/base/error.h"
 #include "runtime/data/paths.h"
 
 namespace tutti {
 namespace {
 
-// Entries of a chunk in memory.
-struct Entries {
-  AlignedBuffer<std::byte> vectors;
-  std::vector<std::int64_t> ids;
-};
+constexpr std::int64_t kSample = 16384;  // vectors that a code space is trained on
 
 void read_vectors(const Dataset& dataset, const Dataset::Column& column, Range rows,
                   std::byte* to) {
@@ -34,13 +30,18 @@ ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t me
     : index_(index),
       vector_(index.dataset.column("entries", "vector")),
       id_(index.dataset.column("entries", "id")) {
-  const std::int64_t entry_bytes =
-      index.dim * std::int64_t(size_of(index.storage)) + std::int64_t(sizeof(std::int64_t));
+  const std::int64_t code_dim = index.dim + 1;  // at most
+  const std::int64_t entry_bytes = index.dim * std::int64_t(size_of(index.storage)) +
+                                   std::int64_t(sizeof(std::int64_t)) + code_dim +
+                                   CodedVectors::bytes_per_vector(code_dim, 4);
   chunk_entries_ = std::max<std::int64_t>(1, memory_bytes / entry_bytes);
   if (shards.size() == 0) return;
   lists_ = {index.dataset.shard_rows("lists", shards.begin).begin,
             index.dataset.shard_rows("lists", shards.end - 1).end};
   for (std::int64_t shard = shards.begin; shard < shards.end; ++shard) add_lists(shard);
+  std::int64_t entries = 0;
+  for (const Piece& piece : pieces_) entries += piece.entries.size();
+  if (!pieces_.empty() && entries <= chunk_entries_) resident_ = load(pieces_);
 }
 
 void ListScanner::add_lists(std::int64_t shard) {
@@ -68,23 +69,80 @@ void ListScanner::add_lists(std::int64_t shard) {
   }
 }
 
+ListScanner::Chunk ListScanner::load(std::span<const Piece> pieces) {
+  const std::int64_t vector_bytes = index_.dim * std::int64_t(size_of(index_.storage));
+  Chunk chunk;
+  chunk.pieces.assign(pieces.begin(), pieces.end());
+  chunk.first_entries.assign(1, 0);
+  chunk.first_groups.assign(1, 0);
+  for (const Piece& piece : pieces) {
+    const std::int64_t size = piece.entries.size();
+    chunk.first_entries.push_back(chunk.first_entries.back() + size);
+    chunk.first_groups.push_back(chunk.first_groups.back() + CodedVectors::groups_of(size));
+  }
+  chunk.vectors.grow(chunk.first_entries.back() * vector_bytes);
+  chunk.ids.resize(std::size_t(chunk.first_entries.back()));
+  // Pieces that stand one behind the other in the file are read at once.
+  for (std::size_t i = 0, end = 0; i < pieces.size(); i = end) {
+    Range rows = pieces[i].entries;
+    for (end = i + 1; end < pieces.size() && pieces[end].entries.begin == rows.end; ++end)
+      rows.end = pieces[end].entries.end;
+    const std::int64_t at = chunk.first_entries[i];
+    read_vectors(index_.dataset, vector_, rows, chunk.vectors.data() + at * vector_bytes);
+    index_.dataset.read(id_, rows.begin, rows.size(),
+                        std::span(chunk.ids).subspan(std::size_t(at), std::size_t(rows.size())));
+  }
+  encode(chunk);
+  return chunk;
+}
+
+void ListScanner::encode(Chunk& chunk) {
+  const std::int64_t count = chunk.first_entries.back();
+  if (!space_) {
+    // Spread evenly, for a list's vectors are alike.
+    const std::int64_t sample = std::min(count, kSample),
+                       step = count / std::max<std::int64_t>(1, sample);
+    space_.emplace(CodeSpace::train(
+        VectorRows(chunk.vectors.data(), index_.storage, sample, index_.dim, index_.dim * step),
+        index_.metric));
+  }
+  chunk.codes = CodedVectors(chunk.first_groups.back(), space_->code_dim(), space_->prefix());
+  parallel_for_dynamic(std::int64_t(chunk.pieces.size()), [&](std::int64_t i) {
+    const VectorRows rows = rows_of(chunk, std::size_t(i));
+    std::vector<std::int8_t> codes(std::size_t(rows.count * space_->code_dim()));
+    const MatrixView<std::int8_t> view(codes.data(), rows.count, space_->code_dim());
+    space_->encode_vectors(rows, view);
+    chunk.codes.put(chunk.first_groups[std::size_t(i)], view);
+  });
+}
+
+VectorRows ListScanner::rows_of(const Chunk& chunk, std::size_t piece) const {
+  const std::int64_t begin = chunk.first_entries[piece];
+  return VectorRows(chunk.vectors.data(), index_.storage, chunk.first_entries.back(), index_.dim,
+                    index_.dim)
+      .range(begin, chunk.first_entries[piece + 1] - begin);
+}
+
 // A counting sort of the (query, list) pairs by list.
-ListScanner::Probers ListScanner::group_by_list(ConstMatrixView<Neighbor> probes) const {
-  const std::span<const Neighbor> all(probes.data, std::size_t(probes.rows * probes.cols));
+ListScanner::Probers ListScanner::group_by_list(ConstMatrixView<std::int32_t> probes) const {
   Probers probers{std::vector<std::int64_t>(std::size_t(lists_.size()) + 1), {}};
-  for (const Neighbor& probe : all)
-    if (lists_.contains(probe.id)) ++probers.starts[std::size_t(probe.id - lists_.begin) + 1];
+  const auto each_probe = [&](auto&& take) {
+    for (std::int64_t q = 0; q < probes.rows; ++q)
+      for (std::int64_t p = 0; p < probes.cols; ++p)
+        if (const std::int64_t list = probes(q, p); lists_.contains(list))
+          take(q, std::size_t(list - lists_.begin));
+  };
+  each_probe([&](std::int64_t, std::size_t list) { ++probers.starts[list + 1]; });
   std::partial_sum(probers.starts.begin(), probers.starts.end(), probers.starts.begin());
   std::vector<std::int64_t> next(probers.starts.begin(), probers.starts.end() - 1);
   probers.members.resize(std::size_t(probers.starts.back()));
-  for (std::size_t i = 0; i < all.size(); ++i)
-    if (lists_.contains(all[i].id))
-      probers.members[std::size_t(next[std::size_t(all[i].id - lists_.begin)]++)] =
-          std::int64_t(i) / probes.cols;
+  each_probe([&](std::int64_t query, std::size_t list) {
+    probers.members[std::size_t(next[list]++)] = std::int32_t(query);
+  });
   return probers;
 }
 
-std::span<const std::int64_t> ListScanner::probers_of(const Probers& probers,
+std::span<const std::int32_t> ListScanner::probers_of(const Probers& probers,
                                                       std::int64_t list) const {
   if (probers.starts.empty()) return probers.members;  // everyone
   const auto i = std::size_t(list - lists_.begin);
@@ -93,54 +151,52 @@ std::span<const std::int64_t> ListScanner::probers_of(const Probers& probers,
                std::size_t(probers.starts[i + 1] - probers.starts[i]));
 }
 
-void ListScanner::scan_probed(ConstMatrixView<float> queries, ConstMatrixView<Neighbor> probes,
-                              std::span<TopK> results) const {
-  scan_probers(queries, group_by_list(probes), results);
+void ListScanner::scan_probed(const ProbingQueries& queries, std::span<TopK> results) {
+  scan_probers(queries.queries, group_by_list(queries.probes), results);
 }
 
-void ListScanner::scan_all(ConstMatrixView<float> queries, std::span<TopK> results) const {
-  Probers everyone{{}, std::vector<std::int64_t>(std::size_t(queries.rows))};
+void ListScanner::scan_all(ConstMatrixView<float> queries, std::span<TopK> results) {
+  Probers everyone{{}, std::vector<std::int32_t>(std::size_t(queries.rows))};
   std::iota(everyone.members.begin(), everyone.members.end(), 0);
   scan_probers(queries, everyone, results);
 }
 
 void ListScanner::scan_probers(ConstMatrixView<float> queries, const Probers& probers,
-                               std::span<TopK> results) const {
-  std::vector<Piece> chunk;
+                               std::span<TopK> results) {
+  std::vector<Piece> pieces;
+  QueryCodes codes;
+  const auto scan = [&](const Chunk& chunk) {
+    if (codes.count() == 0) codes = space_->encode_queries(VectorRows(queries));
+    scan_chunk({queries, &codes}, chunk, probers, results);
+  };
+  if (queries.rows == 0) return;
+  if (resident_) return scan(*resident_);
   std::int64_t entries = 0;
   for (const Piece& piece : pieces_) {
     if (probers_of(probers, piece.list).empty()) continue;
-    if (entries + piece.entries.size() > chunk_entries_) {
-      scan_chunk(queries, chunk, probers, results);
-      chunk.clear();
+    if (entries + piece.entries.size() > chunk_entries_ && !pieces.empty()) {
+      scan(load(pieces));
+      pieces.clear();
       entries = 0;
     }
-    chunk.push_back(piece);
+    pieces.push_back(piece);
     entries += piece.entries.size();
   }
-  if (!chunk.empty()) scan_chunk(queries, chunk, probers, results);
+  if (!pieces.empty()) scan(load(pieces));
 }
 
-void ListScanner::scan_chunk(ConstMatrixView<float> queries, std::span<const Piece> chunk,
+void ListScanner::scan_chunk(const CodedQueries& queries, const Chunk& chunk,
                              const Probers& probers, std::span<TopK> results) const {
-  const std::int64_t vector_bytes = index_.dim * std::int64_t(size_of(index_.storage));
-  std::int64_t count = 0;
-  for (const Piece& piece : chunk) count += piece.entries.size();
-  Entries entries{AlignedBuffer<std::byte>(count * vector_bytes),
-                  std::vector<std::int64_t>(std::size_t(count))};
-  std::vector<ListScan> lists;
-  std::int64_t at = 0;
-  for (const Piece& piece : chunk) {
-    const std::int64_t size = piece.entries.size();
-    std::byte* vectors = entries.vectors.data() + at * vector_bytes;
-    const auto ids = std::span(entries.ids).subspan(std::size_t(at), std::size_t(size));
-    read_vectors(index_.dataset, vector_, piece.entries, vectors);
-    index_.dataset.read(id_, piece.entries.begin, size, ids);
-    lists.push_back({VectorRows(vectors, index_.storage, size, index_.dim, index_.dim),
-                     VectorIds(ids), probers_of(probers, piece.list)});
-    at += size;
+  std::vector<CodedList> lists;
+  for (std::size_t i = 0; i < chunk.pieces.size(); ++i) {
+    const std::span<const std::int32_t> mine = probers_of(probers, chunk.pieces[i].list);
+    if (mine.empty()) continue;
+    const VectorRows rows = rows_of(chunk, i);
+    const auto ids =
+        std::span(chunk.ids).subspan(std::size_t(chunk.first_entries[i]), std::size_t(rows.count));
+    lists.push_back({&chunk.codes, chunk.first_groups[i], rows, VectorIds(ids), mine});
   }
-  scan_lists(queries, lists, index_.metric, results);
+  scan_coded(*space_, queries, lists, results);
 }
 
 }  // namespace tutti

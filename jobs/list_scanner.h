@@ -1,33 +1,44 @@
-// Scans the inverted lists of one rank's shards, read piece by piece.
+// Scans the inverted lists of one rank's shards.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "jobs/index_folder.h"
+#include "kernels/core/arena.h"
 #include "kernels/core/tensor.h"
-#include "kernels/vector/scan.h"
+#include "kernels/vector/coded_scan.h"
 #include "kernels/vector/top_k.h"
 #include "runtime/comm/partition.h"
 
 namespace tutti {
 
+// Queries and the lists they probe: row q of `probes`, in any order.
+struct ProbingQueries {
+  ConstMatrixView<float> queries;
+  ConstMatrixView<std::int32_t> probes;
+};
+
+// Lists stay in memory where they fit, and are read piece by piece for each scan where they do not.
 // Neighbours are added to results[q] for row q of the queries; they depend neither on the shards'
 // number nor on memory_bytes. Local. Throws Error(data) naming file and block where the index is
 // damaged.
 class ListScanner {
  public:
-  // Reads where the lists of `shards` stand. Vectors in memory at a time take up to `memory_bytes`,
-  // or one vector. The index must outlive the scanner.
+  // Reads the lists of `shards`, or where they stand. Vectors in memory at a time take up to
+  // `memory_bytes`, or one vector. The index must outlive the scanner.
   ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes);
 
-  // The lists that row q of `probes` names (padding names none), for every q: list by list, each
-  // against all queries that probe it.
-  void scan_probed(ConstMatrixView<float> queries, ConstMatrixView<Neighbor> probes,
-                   std::span<TopK> results) const;
+  // Whether all lists are in memory, so that one more scan of some of them costs little.
+  bool is_resident() const { return resident_.has_value() || pieces_.empty(); }
+
+  // The lists that each query probes (-1 is none): list by list, each against all queries that
+  // probe it.
+  void scan_probed(const ProbingQueries& queries, std::span<TopK> results);
   // All lists.
-  void scan_all(ConstMatrixView<float> queries, std::span<TopK> results) const;
+  void scan_all(ConstMatrixView<float> queries, std::span<TopK> results);
 
  private:
   // Part of a list: rows of the table `entries` over all shards.
@@ -35,25 +46,39 @@ class ListScanner {
     std::int64_t list = 0;
     Range entries;
   };
+  // Pieces in memory.
+  struct Chunk {
+    AlignedBuffer<std::byte> vectors;
+    std::vector<std::int64_t> ids;
+    CodedVectors codes;
+    std::vector<Piece> pieces;
+    std::vector<std::int64_t> first_entries, first_groups;  // of each piece, within the chunk
+  };
   // The rows of the query matrix that probe list lists_.begin + i: members[starts[i], starts[i +
   // 1]), ascending.
   struct Probers {
-    std::vector<std::int64_t> starts, members;
+    std::vector<std::int64_t> starts;
+    std::vector<std::int32_t> members;
   };
 
   void add_lists(std::int64_t shard);
-  Probers group_by_list(ConstMatrixView<Neighbor> probes) const;
-  std::span<const std::int64_t> probers_of(const Probers& probers, std::int64_t list) const;
-  void scan_chunk(ConstMatrixView<float> queries, std::span<const Piece> chunk,
-                  const Probers& probers, std::span<TopK> results) const;
+  Chunk load(std::span<const Piece> pieces);
+  void encode(Chunk& chunk);
+  VectorRows rows_of(const Chunk& chunk, std::size_t piece) const;
+  Probers group_by_list(ConstMatrixView<std::int32_t> probes) const;
+  std::span<const std::int32_t> probers_of(const Probers& probers, std::int64_t list) const;
+  void scan_chunk(const CodedQueries& queries, const Chunk& chunk, const Probers& probers,
+                  std::span<TopK> results) const;
   void scan_probers(ConstMatrixView<float> queries, const Probers& probers,
-                    std::span<TopK> results) const;
+                    std::span<TopK> results);
 
   const IndexFolder& index_;
   Dataset::Column vector_, id_;
   std::int64_t chunk_entries_;
-  Range lists_;                // those of the shards
-  std::vector<Piece> pieces_;  // in order of list
+  Range lists_;                     // those of the shards
+  std::vector<Piece> pieces_;       // in order of list
+  std::optional<CodeSpace> space_;  // of the first vectors read
+  std::optional<Chunk> resident_;
 };
 
 }  // namespace tutti

@@ -101,7 +101,7 @@ class SearchRun {
         queries_(queries),
         nprobe_(std::min(config.nprobe, index.nlist)),
         probing_(config.mode != "exact"),
-        searcher_(context, index, config.k, config.memory / 2) {
+        searcher_(context, index, config.k, config.memory - config.memory / 8) {
     if (!queries.texts.empty() && config.show > 0) comm_.attempt([&] { open_passages(); });
     if (probing_ && nprobe_ < config.nprobe)
       log_info("search.nprobe is {}, but there are {} lists: looking into all of them",

@@ -32,19 +32,24 @@ class CodedCentroids {
   CodedCentroids(const CodeSpace& space, ConstMatrixView<float> centroids);
 
   // As assign_nearest above, found by codes. `nearest` holds guesses: the closer the centroid that
-  // an id names, the sooner the nearest is found; -1 is none.
+  // an id names, the sooner the nearest is found; -1 is none, and one is made by the codes.
   void assign_nearest(const CodedQueries& vectors, std::span<Neighbor> nearest) const;
 
   // The centroids whose codes are nearest to each query's code, nearest first, and of equals the
   // lowest: row q of `probes`, which has at most as many columns as there are centroids. The
-  // squared lengths of codes decide, so the order is close to that of the distances, not the same.
-  void find_probes(const QueryCodes& queries, MatrixView<std::int32_t> probes) const;
+  // squared lengths of codes decide, so the order is close to that of the distances, not the same;
+  // for a query that has no code which tells something it is the same.
+  void find_probes(const CodedQueries& queries, MatrixView<std::int32_t> probes) const;
 
  private:
+  void make_guesses(const CodedQueries& vectors, std::span<Neighbor> nearest) const;
+  void find_by_codes(const QueryCodes& queries, MatrixView<std::int32_t> probes) const;
+
   const CodeSpace& space_;
   ConstMatrixView<float> centroids_;
   CodedVectors codes_;        // for assign_nearest
   CodedVectors whole_codes_;  // no rest: for find_probes
+  PackedVectors packed_;
 };
 
 namespace reference {

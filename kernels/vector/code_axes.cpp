@@ -205,7 +205,8 @@ void CodeSpace::choose_step(CodeAxes& axes, const VectorRows& sample) {
       farthest = std::max(farthest, std::abs(row.place[j]));
   }
   constexpr float kSmallestStep = 1e-25f;  // whose square is a normal number in the end
-  axes.step = std::max(farthest / 127, kSmallestStep);
+  constexpr float kMargin = 1.1f;          // for what is farther out than the sample
+  axes.step = std::max(farthest * kMargin / 127, kSmallestStep);
 }
 
 void CodeSpace::choose_prefix(CodeAxes& axes, const VectorRows& sample) {

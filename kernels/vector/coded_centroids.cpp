@@ -55,6 +55,16 @@ CodedCentroids::CodedCentroids(const CodeSpace& space, ConstMatrixView<float> ce
   const ConstMatrixView<std::int8_t> rows(codes.data(), centroids.rows, space.code_dim());
   codes_ = CodedVectors(rows, space.prefix());
   whole_codes_ = CodedVectors(rows, space.code_dim());
+  packed_.pack(VectorRows(centroids));
+}
+
+void CodedCentroids::make_guesses(const CodedQueries& vectors, std::span<Neighbor> nearest) const {
+  const auto has_none = [](const Neighbor& n) { return n.id < 0; };
+  if (centroids_.rows == 0 || std::ranges::none_of(nearest, has_none)) return;
+  std::vector<std::int32_t> guesses(nearest.size());
+  find_by_codes(*vectors.codes, {guesses.data(), vectors.vectors.rows, 1});
+  for (std::size_t i = 0; i < nearest.size(); ++i)
+    if (has_none(nearest[i])) nearest[i].id = guesses[i];
 }
 
 void CodedCentroids::assign_nearest(const CodedQueries& vectors,
@@ -63,6 +73,7 @@ void CodedCentroids::assign_nearest(const CodedQueries& vectors,
     throw std::invalid_argument("assign: the output must have one row per vector");
   if (std::ranges::any_of(nearest, [&](const Neighbor& n) { return n.id >= centroids_.rows; }))
     throw std::invalid_argument("assign: a guess names no centroid");
+  make_guesses(vectors, nearest);
   std::vector<TopK> results(nearest.size(), TopK(1));
   measure_guesses(vectors, centroids_, space_.axes().metric, nearest, results);
   std::vector<std::int32_t> all(nearest.size());
@@ -129,10 +140,24 @@ class ProbeFinder {
 
 }  // namespace
 
-void CodedCentroids::find_probes(const QueryCodes& queries, MatrixView<std::int32_t> probes) const {
-  if (probes.rows != queries.count() || probes.cols > centroids_.rows ||
-      queries.code_dim != space_.code_dim())
+void CodedCentroids::find_probes(const CodedQueries& queries,
+                                 MatrixView<std::int32_t> probes) const {
+  if (probes.rows != queries.vectors.rows || probes.rows != queries.codes->count() ||
+      probes.cols > centroids_.rows || queries.codes->code_dim != space_.code_dim())
     throw std::invalid_argument("find_probes: the output must have one row per query");
+  find_by_codes(*queries.codes, probes);
+  std::vector<Neighbor> nearest(static_cast<std::size_t>(probes.cols));
+  for (std::int64_t q = 0; q < probes.rows; ++q) {
+    if (queries.codes->queries[static_cast<std::size_t>(q)].radius <= space_.axes().cap) continue;
+    assign_probes(queries.vectors.row_range(q, 1), packed_, space_.axes().metric,
+                  {nearest.data(), 1, probes.cols});
+    std::ranges::transform(nearest, probes.row(q),
+                           [](const Neighbor& n) { return static_cast<std::int32_t>(n.id); });
+  }
+}
+
+void CodedCentroids::find_by_codes(const QueryCodes& queries,
+                                   MatrixView<std::int32_t> probes) const {
   parallel_for((probes.rows + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
     ProbeFinder finder(space_, whole_codes_, centroids_.rows);
     const std::int64_t end = std::min(probes.rows, (chunk + 1) * kChunk);

@@ -40,6 +40,9 @@ class TopK {
   // Forgets everything. `bound` is a distance that the caller knows no wanted candidate to exceed.
   void reset(float bound = std::numeric_limits<float>::infinity());
 
+  // The caller knows no wanted candidate to be farther than `bound`.
+  void tighten(float bound) { threshold_ = bound < threshold_ ? bound : threshold_; }
+
   // Takes `candidate` into account. Padding (id -1) is ignored.
   void push(const Neighbor& candidate) {
     if (!(candidate.distance <= threshold_) || candidate.id < 0) return;

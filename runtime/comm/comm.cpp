@@ -153,6 +153,14 @@ void Comm::all_reduce_sum(std::span<std::int64_t> values) {
      "MPI_Allreduce");
 }
 
+void Comm::all_reduce_min(std::span<float> values) {
+  Watchdog::Wait wait(state_->watchdog.get(), "all-reduce");
+  CHECK(values.size_bytes() < std::size_t(kPiece));
+  ok(MPI_Allreduce(MPI_IN_PLACE, values.data(), int(values.size()), MPI_FLOAT, MPI_MIN,
+                   state_->comm),
+     "MPI_Allreduce");
+}
+
 std::vector<std::int64_t> Comm::gather_counts(std::int64_t mine) {
   Watchdog::Wait wait(state_->watchdog.get(), "all-gather");
   std::vector<std::int64_t> all(std::size_t(size_), 0);

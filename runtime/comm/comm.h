@@ -61,6 +61,7 @@ class Comm {
   std::int64_t all_reduce_max(std::int64_t value);
   double all_reduce_max(double value);
   void all_reduce_sum(std::span<std::int64_t> values);
+  void all_reduce_min(std::span<float> values);  // none of which is a NaN
 
   // Each rank's text, on every rank, in rank order.
   std::vector<std::string> all_gather_strings(const std::string& mine);

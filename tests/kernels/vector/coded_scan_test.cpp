@@ -211,8 +211,10 @@ TEST(CodedCentroids, ProbesAreInOrderOfTheCodesDistance) {
   const QueryCodes query_codes = space.encode_queries(queries.view());
   for (const std::int64_t wanted : {1, 9, 130}) {
     std::vector<std::int32_t> probes(static_cast<std::size_t>(21 * wanted));
-    CodedCentroids(space, centroids.view()).find_probes(query_codes, {probes.data(), 21, wanted});
+    CodedCentroids(space, centroids.view())
+        .find_probes({queries.view(), &query_codes}, {probes.data(), 21, wanted});
     for (std::int64_t q = 0; q < 21; ++q) {
+      if (query_codes.queries[std::size_t(q)].radius > space.axes().cap) continue;
       std::vector<std::pair<int, std::int32_t>> order;
       for (std::int32_t c = 0; c < 130; ++c) {
         int product = 0, square = 0;

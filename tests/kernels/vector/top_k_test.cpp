@@ -30,6 +30,19 @@ std::vector<Neighbor> first(std::vector<Neighbor> all, std::int64_t k) {
   return all;
 }
 
+TEST(TopK, ATighterBoundKeepsWhatIsAtIt) {
+  TopK kept(2);
+  kept.push({5, 1});
+  kept.tighten(3);
+  kept.tighten(4);
+  EXPECT_EQ(kept.threshold(), 3);
+  kept.push({3.5, 2});
+  kept.push({3, 3});
+  std::vector<Neighbor> sorted(2);
+  kept.write_sorted(sorted);
+  EXPECT_EQ(sorted[0], (Neighbor{3, 3}));
+}
+
 TEST(TopK, ByHand) {
   TopK top(3);
   for (const Neighbor& n : {Neighbor{5, 1}, {2, 9}, {2, 4}, {7, 0}, {5, 0}}) top.push(n);
