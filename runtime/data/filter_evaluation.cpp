@@ -39,6 +39,15 @@ class BlockEvaluation {
   }
 
  private:
+  // truth[i] = truth_of(i) for each row. What is fast captures by value, and the bound is a copy:
+  // what is reached through a pointer might change with every byte that is written, as far as the
+  // compiler knows, and the loop would not become vector code.
+  template <class TruthOf>
+  void fill(Block& truth, TruthOf truth_of) const {
+    const std::size_t count = count_;
+    for (std::size_t i = 0; i < count; ++i) truth[i] = std::uint8_t(truth_of(i));
+  }
+
   void evaluate(const AllOf& all, Block& truth) const {
     fold(all.parts, truth, [](std::uint8_t a, std::uint8_t b) { return std::min(a, b); });
   }
@@ -51,24 +60,24 @@ class BlockEvaluation {
     Block other;
     for (std::size_t part = 1; part < parts.size(); ++part) {
       run(parts[part], other);
-      for (std::size_t i = 0; i < count_; ++i) truth[i] = operation(truth[i], other[i]);
+      fill(truth, [a = truth.data(), b = other.data(), operation](std::size_t i) {
+        return operation(a[i], b[i]);
+      });
     }
   }
 
   void evaluate(const Negation& negation, Block& truth) const {
     run(negation.part.front(), truth);
-    for (std::size_t i = 0; i < count_; ++i) truth[i] = std::uint8_t(kFilterTrue - truth[i]);
+    fill(truth, [t = truth.data()](std::size_t i) { return kFilterTrue - t[i]; });
   }
 
   void evaluate(const IsNull& test, Block& truth) const {
     const ColumnView& column = columns_[test.column];
     const auto look = [&](const auto* values) {
-      for (std::size_t i = 0; i < count_; ++i)
-        truth[i] = std::uint8_t(kFilterTrue * is_null(values[i]));
+      fill(truth, [values](std::size_t i) { return is_null(values[i]) * kFilterTrue; });
     };
     if (!column.offsets.empty())
-      for (std::size_t i = 0; i < count_; ++i)
-        truth[i] = std::uint8_t(kFilterTrue * is_null(first_tag(column, i)));
+      fill(truth, [&](std::size_t i) { return is_null(first_tag(column, i)) * kFilterTrue; });
     else if (!column.codes.empty())
       look(&column.codes[begin_]);
     else if (!column.reals.empty())
@@ -79,36 +88,37 @@ class BlockEvaluation {
 
   template <class T>
   void evaluate(const Within<T>& test, Block& truth) const {
-    const T *values = &numbers_of<T>(columns_[test.column])[begin_], low = test.low,
-            high = test.high;
-    for (std::size_t i = 0; i < count_; ++i)  // null is never within
-      truth[i] = std::uint8_t(is_null(values[i]) * kFilterUnknown +
-                              ((low <= values[i]) & (values[i] <= high)) * kFilterTrue);
+    const T* values = &numbers_of<T>(columns_[test.column])[begin_];
+    fill(truth, [values, low = test.low, high = test.high](std::size_t i) {
+      // Null is never within.
+      return is_null(values[i]) * kFilterUnknown +
+             ((low <= values[i]) & (values[i] <= high)) * kFilterTrue;
+    });
   }
 
   template <class T>
   void evaluate(const OneOf<T>& test, Block& truth) const {
     const T* values = &numbers_of<T>(columns_[test.column])[begin_];
-    for (std::size_t i = 0; i < count_; ++i)
-      truth[i] = is_null(values[i])                                   ? kFilterUnknown
-                 : std::ranges::binary_search(test.values, values[i]) ? kFilterTrue
-                                                                      : kFilterFalse;
+    fill(truth, [&](std::size_t i) {
+      return is_null(values[i])                                   ? kFilterUnknown
+             : std::ranges::binary_search(test.values, values[i]) ? kFilterTrue
+                                                                  : kFilterFalse;
+    });
   }
 
   void evaluate(const CodeTable& test, Block& truth) const {
-    const std::int32_t* codes = &columns_[test.column].codes[begin_];
-    const std::uint8_t* table = test.truth.data() + 1;
-    for (std::size_t i = 0; i < count_; ++i) truth[i] = table[codes[i]];
+    fill(truth, [codes = &columns_[test.column].codes[begin_],
+                 table = test.truth.data() + 1](std::size_t i) { return table[codes[i]]; });
   }
 
   void evaluate(const HasTag& test, Block& truth) const {
     const ColumnView& column = columns_[test.column];
-    for (std::size_t i = 0; i < count_; ++i) {
+    fill(truth, [&](std::size_t i) {
       const auto tags = tags_of(column, i);
-      truth[i] = is_null(first_tag(column, i))                      ? kFilterUnknown
-                 : std::ranges::find(tags, test.code) != tags.end() ? kFilterTrue
-                                                                    : kFilterFalse;
-    }
+      return is_null(first_tag(column, i))                      ? kFilterUnknown
+             : std::ranges::find(tags, test.code) != tags.end() ? kFilterTrue
+                                                                : kFilterFalse;
+    });
   }
 
   std::span<const std::int32_t> tags_of(const ColumnView& column, std::size_t i) const {
