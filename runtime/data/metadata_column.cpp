@@ -109,7 +109,12 @@ std::vector<MetadataColumn> columns_from_text(const std::string& text, const std
   try {
     const json all = json::parse(text);
     std::vector<MetadataColumn> columns;
-    for (const json& entry : all.at("columns")) columns.push_back(column_from_json(entry, place));
+    for (const json& entry : all.at("columns")) {
+      MetadataColumn column = column_from_json(entry, place);
+      if (std::ranges::find(columns, column.name, &MetadataColumn::name) != columns.end())
+        throw Error(ExitCode::data, "two columns are called " + column.name, place);
+      columns.push_back(std::move(column));
+    }
     return columns;
   } catch (const json::exception& failure) {
     throw Error(ExitCode::data, std::string("malformed columns: ") + failure.what(), place);

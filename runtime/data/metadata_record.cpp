@@ -14,7 +14,7 @@ namespace {
 using nlohmann::json;
 
 const char* kind_of(const json& value) {
-  if (value.is_number_float()) return "a number with a fraction";
+  if (value.is_number_float()) return "a number with a fraction or an exponent";
   if (value.is_number()) return "an integer";
   if (value.is_string()) return "a string";
   if (value.is_boolean()) return "true or false";

@@ -14,11 +14,33 @@ std::vector<ColumnSchema> metadata_schemas(const MetadataInput& input) {
   return schemas;
 }
 
+void append_values(ShardWriter& writer, std::size_t to, const MetadataColumn& column,
+                   const ColumnValues& values) {
+  switch (column.type) {
+    case MetadataType::integer:
+      return writer.append<std::int64_t>(to, values.integers);
+    case MetadataType::real:
+      return writer.append<double>(to, values.reals);
+    case MetadataType::category:
+      return writer.append<std::int32_t>(to, values.codes);
+    case MetadataType::tags:
+      break;
+  }
+  for (std::size_t row = 0; row + 1 < values.offsets.size(); ++row) {
+    const std::int64_t begin = values.offsets[row], end = values.offsets[row + 1];
+    writer.append_ragged<std::int32_t>(
+        to, std::span(values.codes).subspan(std::size_t(begin), std::size_t(end - begin)));
+  }
+}
+
 MetadataSharder::MetadataSharder(const MetadataInput& input, std::int64_t first)
     : input_(input), reader_(input, first), values_(input.columns().size()) {}
 
 void MetadataSharder::clear() {
-  for (ColumnValues& values : values_) values = {};
+  for (std::size_t i = 0; i < values_.size(); ++i) {
+    values_[i] = {};
+    if (input_.columns()[i].type == MetadataType::tags) values_[i].offsets = {0};
+  }
   ids_.clear();
   id_texts_.clear();
 }
@@ -67,28 +89,15 @@ void MetadataSharder::take_tags(std::size_t column, const MetadataValue& value) 
   const auto repeated = std::ranges::unique(codes);
   auto& all = values_[column].codes;
   all.insert(all.end(), codes.begin(), repeated.begin());
-  values_[column].offsets.push_back(std::int64_t(all.size()));  // the end of the row
+  values_[column].offsets.push_back(std::int64_t(all.size()));
 }
 
 void MetadataSharder::write(ShardWriter& writer) const {
-  for (std::size_t i = 0; i < values_.size(); ++i) write_column(writer, i);
-  write_ids(writer);
-}
-
-void MetadataSharder::write_column(ShardWriter& writer, std::size_t column) const {
-  const ColumnValues& values = values_[column];
-  const MetadataColumn& schema = input_.columns()[column];
-  const std::size_t to = writer.column("vectors", schema.name);
-  if (schema.type == MetadataType::integer) writer.append<std::int64_t>(to, values.integers);
-  if (schema.type == MetadataType::real) writer.append<double>(to, values.reals);
-  if (schema.type == MetadataType::category) writer.append<std::int32_t>(to, values.codes);
-  if (schema.type != MetadataType::tags) return;
-  std::int64_t begin = 0;
-  for (const std::int64_t end : values.offsets) {
-    writer.append_ragged<std::int32_t>(
-        to, std::span(values.codes).subspan(std::size_t(begin), std::size_t(end - begin)));
-    begin = end;
+  for (std::size_t i = 0; i < values_.size(); ++i) {
+    const MetadataColumn& column = input_.columns()[i];
+    append_values(writer, writer.column("vectors", column.name), column, values_[i]);
   }
+  write_ids(writer);
 }
 
 void MetadataSharder::write_ids(ShardWriter& writer) const {

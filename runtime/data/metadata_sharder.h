@@ -15,6 +15,10 @@ namespace tutti {
 // "external_id" where there is one.
 std::vector<ColumnSchema> metadata_schemas(const MetadataInput& input);
 
+// Appends values to the column `to` of a shard, which is schema_of(column)'s. Local; Error(io).
+void append_values(ShardWriter& writer, std::size_t to, const MetadataColumn& column,
+                   const ColumnValues& values);
+
 // A batch of rows at a time: read, then write. Local; errors of MetadataReader. The input must
 // outlive it.
 class MetadataSharder {
@@ -30,7 +34,6 @@ class MetadataSharder {
   void clear();
   void take(const MetadataRecord& record);
   void take_tags(std::size_t column, const MetadataValue& value);
-  void write_column(ShardWriter& writer, std::size_t column) const;
   void write_ids(ShardWriter& writer) const;
 
   const MetadataInput& input_;

@@ -43,7 +43,9 @@ TEST(MetadataColumn, TheFileOfColumns) {
   EXPECT_EQ(columns_text({columns.data(), 1}),
             "{\"columns\":[{\"name\":\"year\",\"type\":\"integer\"}]}\n");
   for (const char* wrong :
-       {"", "[]", "{\"columns\":1}", "{\"columns\":[{\"name\":\"a\"}]}",
+       {"{\"columns\":[{\"name\":\"a\",\"type\":\"float\"},{\"name\":\"a\",\"type\":\"tags\","
+        "\"values\":[]}]}",
+        "", "[]", "{\"columns\":1}", "{\"columns\":[{\"name\":\"a\"}]}",
         "{\"columns\":[{\"name\":\"a\",\"type\":\"b\"}]}",
         "{\"columns\":[{\"name\":\"a/b\",\"type\":\"integer\"}]}",
         "{\"columns\":[{\"name\":\"a\",\"type\":\"category\"}]}",

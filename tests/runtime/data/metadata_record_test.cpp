@@ -40,8 +40,8 @@ TEST(MetadataRecord, WhatIsWrong) {
   EXPECT_EQ(problem_of(R"({"year": "7"})"),
             "the field \"year\" is a string; expected an integer within +-(2^63 - 1)");
   EXPECT_EQ(problem_of(R"({"year": 7.0})"),
-            "the field \"year\" is a number with a fraction; expected an integer within +-(2^63 - "
-            "1)");
+            "the field \"year\" is a number with a fraction or an exponent; expected an integer "
+            "within +-(2^63 - 1)");
   for (const char* number : {"9223372036854775808", "-9223372036854775808"})
     EXPECT_EQ(problem_of(std::string("{\"year\":") + number + "}"),
               "the field \"year\" is an integer; expected an integer within +-(2^63 - 1)");
