@@ -99,8 +99,7 @@ void check_type(std::string_view filter, FilterColumn column, const FilterToken&
 template <class T>
 FilterNode one_of(std::size_t column, std::vector<T> values) {
   std::ranges::sort(values);
-  const auto repeated = std::ranges::unique(values);
-  values.erase(repeated.begin(), repeated.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
   return {OneOf<T>{column, std::move(values)}};
 }
 

@@ -89,6 +89,7 @@ class Scanner {
     const auto whole = std::from_chars(begin, end, number.integer);
     number.whole = whole.ec == std::errc() && whole.ptr == end &&
                    number.integer > std::numeric_limits<std::int64_t>::min();
+    if (!number.whole) number.integer = 0;
     const auto real = std::from_chars(begin, end, number.real);
     if (real.ec == std::errc::result_out_of_range)
       throw filter_error(filter_, token.at, "the number " + token.text + " is out of range");

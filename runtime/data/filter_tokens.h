@@ -14,7 +14,7 @@ namespace tutti {
 // A number as it was written: whole ones within 64 bits are kept exactly.
 struct FilterNumber {
   bool whole = false;
-  std::int64_t integer = 0;  // where it is whole; never the least of 64 bits
+  std::int64_t integer = 0;  // where it is whole, else 0; never the least of 64 bits
   double real = 0;           // in any case, rounded
 };
 

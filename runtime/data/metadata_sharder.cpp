@@ -86,9 +86,9 @@ void MetadataSharder::take_tags(std::size_t column, const MetadataValue& value) 
   if (value.is_null) codes.push_back(kNullCode);
   for (const std::string& tag : value.strings) codes.push_back(reader_.code_of(column, tag));
   std::ranges::sort(codes);
-  const auto repeated = std::ranges::unique(codes);
+  const auto end = std::unique(codes.begin(), codes.end());
   auto& all = values_[column].codes;
-  all.insert(all.end(), codes.begin(), repeated.begin());
+  all.insert(all.end(), codes.begin(), end);
   values_[column].offsets.push_back(std::int64_t(all.size()));
 }
 
