@@ -12,6 +12,7 @@
 #include "runtime/checkpoint/manifest.h"
 #include "runtime/comm/partition.h"
 #include "runtime/data/manifest.h"
+#include "runtime/data/metadata_columns.h"
 #include "runtime/data/paths.h"
 #include "runtime/data/shard_reader.h"
 #include "runtime/io/extent_file.h"
@@ -92,6 +93,13 @@ std::int64_t bytes_of(const Manifest& manifest) {
   return bytes;
 }
 
+// Columns of metadata; of a damaged artefact none, because their file may be what is damaged.
+std::vector<MetadataColumn> metadata_of(const std::filesystem::path& folder,
+                                        const Manifest& manifest,
+                                        const std::vector<Damage>& damage) {
+  return damage.empty() ? load_metadata_columns(folder, manifest) : std::vector<MetadataColumn>();
+}
+
 json describe(const std::filesystem::path& folder, const Manifest& manifest,
               const std::vector<Damage>& damage) {
   json tables = json::array(), places = json::array();
@@ -114,6 +122,10 @@ json describe(const std::filesystem::path& folder, const Manifest& manifest,
               {"intact", damage.empty()},
               {"damage", places}};
   if (manifest.kind == kModelKind) all["parameters"] = parameters_of(manifest);
+  for (const MetadataColumn& column : metadata_of(folder, manifest, damage)) {
+    all["columns"].push_back({{"name", column.name}, {"type", name_of(column.type)}});
+    if (column.has_codes()) all["columns"].back()["values"] = column.values.size();
+  }
   return all;
 }
 
@@ -132,6 +144,17 @@ std::string table_text(const TableEntry& table) {
   return text;
 }
 
+// "lang                 category of 2: 'de', 'en'"
+std::string column_text(const MetadataColumn& column) {
+  constexpr std::size_t kMostNamed = 8;
+  std::string text = fmt::format("  {:<20} {}", column.name, name_of(column.type));
+  if (!column.has_codes()) return text + "\n";
+  text += fmt::format(" of {}{}", column.values.size(), column.values.empty() ? "" : ":");
+  for (std::size_t i = 0; i < std::min(kMostNamed, column.values.size()); ++i)
+    text += fmt::format("{}'{}'", i == 0 ? " " : ", ", column.values[i]);
+  return text + (column.values.size() > kMostNamed ? ", ...\n" : "\n");
+}
+
 // The same with whole files that are kept in it only named.
 json brief_of(json value) {
   constexpr std::size_t kLongestText = 80;
@@ -148,6 +171,9 @@ std::string to_text(const std::filesystem::path& folder, const Manifest& manifes
       fmt::format("{}: {}, {} files, {}\ndigest {}\n", folder.string(), manifest.kind,
                   manifest.files.size(), readable_bytes(bytes_of(manifest)), manifest.digest);
   for (const auto& table : manifest.tables) text += table_text(table);
+  const std::vector<MetadataColumn> columns = metadata_of(folder, manifest, damage);
+  if (!columns.empty()) text += "columns of metadata\n";
+  for (const MetadataColumn& column : columns) text += column_text(column);
   if (manifest.kind == kModelKind) text += fmt::format("{} parameters\n", parameters_of(manifest));
   if (!manifest.metadata.empty()) text += "metadata\n";
   for (const auto& [key, value] : manifest.metadata.items())

@@ -37,7 +37,7 @@ class ShardRun {
         sharding_(config.sharding),
         mine_(part_of(config.shards, comm_.size(), comm_.rank())) {
     for (const char* phase :
-         {"input", "tokenizer", "resume", "read", "tokenize", "write", "commit"})
+         {"input", "metadata", "tokenizer", "resume", "read", "tokenize", "write", "commit"})
       (void)context.phases.measure(phase);  // ranks without shards must know them too
   }
 
@@ -60,9 +60,14 @@ class ShardRun {
     const auto timed = context_.phases.measure("input");
     std::string found;  // as CBOR, which takes file names of any bytes
     comm_.attempt([&] {
-      if (comm_.is_root()) json::to_cbor(to_json(find_input(config_.paths, config_.format)), found);
+      if (!comm_.is_root()) return;
+      const json lists = {to_json(find_input(config_.paths, config_.format)),
+                          to_json(config_.find_metadata())};
+      json::to_cbor(lists, found);
     });
-    input_ = input_files_from_json(json::from_cbor(comm_.broadcast_string(found)));
+    const json lists = json::from_cbor(comm_.broadcast_string(found));
+    input_ = input_files_from_json(lists.at(0));
+    metadata_input_ = input_files_from_json(lists.at(1));
     log_info("{} file{} of {}, {:.1f} MB, into {} shards", input_.files.size(),
              input_.files.size() == 1 ? "" : "s",
              !is_text()                        ? "vectors"
@@ -72,6 +77,11 @@ class ShardRun {
   }
 
   void open() {
+    comm_.attempt([&] {
+      if (is_text() && config_.has_metadata())
+        throw Error(ExitCode::usage, "the input is text, and metadata go with vectors",
+                    "metadata.file", "leave it out");
+    });
     if (is_text()) {
       source_.emplace(input_, config_.text);
       open_tokenizer();
@@ -79,11 +89,26 @@ class ShardRun {
       comm_.attempt([&] { vectors_.emplace(input_, config_.dataset); });
       log_info("{} vectors of {} x {}", vectors_->rows(), vectors_->dimension(),
                name_of(vectors_->dtype()));
+      if (config_.has_metadata()) open_metadata();
     }
     std::string identity;
-    json::to_cbor(config_.identity(input_, tokenizer_ ? tokenizer_->digest() : ""), identity);
+    json::to_cbor(config_.identity(input_, metadata_input_, tokenizer_ ? tokenizer_->digest() : ""),
+                  identity);
     key_ = digest_of(identity);
   }
+
+  void open_metadata() {
+    const auto timed = context_.phases.measure("metadata");
+    metadata_.emplace(
+        comm_, metadata_input_,
+        MetadataOptions{config_.metadata, config_.text.longest_record, config_.text.skip_bad},
+        vectors_->rows());
+    for (const MetadataColumn& column : metadata_->columns())
+      log_info("column {}: {}{}", column.name, name_of(column.type),
+               column.has_codes() ? fmt::format(", {} values", column.values.size()) : "");
+  }
+
+  const MetadataInput* metadata() const { return metadata_ ? &*metadata_ : nullptr; }
 
   void open_tokenizer() {
     const auto timed = context_.phases.measure("tokenizer");
@@ -155,7 +180,8 @@ class ShardRun {
                                                sharding_);
     } else {
       sharder_ = std::make_unique<VectorSharder>(context_.run_folder, shard, config_.shards,
-                                                 *vectors_, config_.text.skip_bad);
+                                                 *vectors_, config_.text.skip_bad, metadata(),
+                                                 sharding_.memory_bytes);
     }
     return true;
   }
@@ -219,15 +245,20 @@ class ShardRun {
           .as_agreed();
     ArtefactParts parts;
     parts.shards = finished_->records();
+    const auto add_file = [&](const char* name, const std::string& bytes) {
+      atomic_replace(context_.run_folder / name, bytes);
+      parts.files.push_back(record_plain_file(context_.run_folder / name));
+    };
     comm_.attempt([&] {
-      if (!comm_.is_root() || !tokenizer_) return;
-      atomic_replace(context_.run_folder / kTokenizerFile, tokenizer_->model());
-      parts.files.push_back(record_plain_file(context_.run_folder / kTokenizerFile));
+      if (!comm_.is_root()) return;
+      if (tokenizer_) add_file(kTokenizerFile, tokenizer_->model());
+      if (metadata_) add_file(kColumnsFile, columns_text(metadata_->columns()));
     });
     const ArtefactPlan plan =
         is_text()
             ? ArtefactPlan{kDatasetKind, text_tables(config_.has_examples()), text_metadata(all)}
-            : ArtefactPlan{kVectorsKind, vector_tables(*vectors_), vector_metadata(all)};
+            : ArtefactPlan{kVectorsKind, vector_tables(*vectors_, metadata()),
+                           vector_metadata(all)};
     const Manifest manifest = commit_artefact(comm_, context_.run_folder, plan, parts);
     finished_->forget();
     report(all, made, manifest.digest);
@@ -288,11 +319,12 @@ class ShardRun {
   const ShardConfig& config_;
   TextShardOptions sharding_;
   const Range mine_;  // shards
-  InputFiles input_;
+  InputFiles input_, metadata_input_;
   std::optional<TextSource> source_;
   std::optional<Tokenizer> tokenizer_;
   std::optional<ChatTemplate> template_;  // of examples
   std::optional<VectorInput> vectors_;
+  std::optional<MetadataInput> metadata_;  // of the vectors
   std::string key_;
   std::optional<FinishedShards> finished_;
   std::unique_ptr<Sharder> sharder_;

@@ -1,5 +1,7 @@
 #include "jobs/shard_config.h"
 
+#include <algorithm>
+
 #include "runtime/base/error.h"
 #include "runtime/data/paths.h"
 
@@ -52,8 +54,19 @@ void ShardConfig::describe_examples(Schema& s) {
         "completion, and the template plain: the special piece that ends an answer");
 }
 
+void ShardConfig::describe_metadata(Schema& s) {
+  s.key("metadata.file", &metadata_file,
+        "of vectors: JSONL with a line a vector, in their order; a file, folder or glob");
+  s.key("metadata.columns", &metadata_columns,
+        "fields to take, as \"NAME:TYPE\"; types are integer, float, category (a string of few) "
+        "and tags (a list of such strings)");
+  s.key("metadata.id", &metadata_id,
+        "field by which users name vectors, each once, as \"NAME:integer\" or \"NAME:string\"");
+}
+
 void ShardConfig::describe(Schema& s) {
   describe_input(s);
+  describe_metadata(s);
   describe_examples(s);
   s.choice("on_bad_record", &on_bad_record, {"fail", "skip"},
            "skip: leave bad records out, count and report them");
@@ -97,6 +110,7 @@ void ShardConfig::check() {
     wrong("memory_limit must be at least 8 times input.longest_record", "memory_limit",
           "raise it, or lower the other");
   check_examples();
+  check_metadata();
   text.skip_bad = on_bad_record == "skip";
   sharding.shards = shards;
   sharding.split_seed = std::uint64_t(split_seed);
@@ -113,22 +127,60 @@ void ShardConfig::check_examples() {
   e.style = is_pair ? ChatStyle::pair : chat_style_of(examples_template);
 }
 
-json ShardConfig::identity(const InputFiles& input, const std::string& tokenizer_digest) const {
-  return {{"version", kShardingVersion},
-          {"input", to_json(input)},
-          {"dataset", dataset},
-          {"fields", {text.fields.id, text.fields.title, text.fields.query, text.fields.text}},
-          {"examples",
-           {examples_format, text.examples.prompt, text.examples.completion, text.examples.messages,
-            examples_template, examples_end}},
-          {"longest_record", text.longest_record},
-          {"on_bad_record", on_bad_record},
-          {"shards", shards},
-          {"heldout", sharding.heldout},
-          {"split_seed", split_seed},
-          {"tokenizer", tokenizer_digest},
-          {"passage", {sharding.passage.tokens, sharding.passage.per_document}},
-          {"query_tokens", sharding.query_tokens}};
+void ShardConfig::check_metadata() {
+  if (!has_metadata() && !(metadata_columns.empty() && metadata_id.empty()))
+    wrong("no file to take metadata from", "metadata.file", "name one");
+  if (has_metadata() && metadata_columns.empty() && metadata_id.empty())
+    wrong("no columns to take", "metadata.columns", "name fields and their types");
+  for (const std::string& asked : metadata_columns) {
+    MetadataColumn column = parse_metadata_column(asked, "metadata.columns");
+    if (std::ranges::find(metadata.columns, column.name, &MetadataColumn::name) !=
+        metadata.columns.end())
+      throw Error(ExitCode::usage, "the column '" + column.name + "' is named twice",
+                  "metadata.columns");
+    metadata.columns.push_back(std::move(column));
+  }
+  if (!metadata_id.empty()) check_metadata_id();
+}
+
+InputFiles ShardConfig::find_metadata() const {
+  if (!has_metadata()) return {};
+  try {
+    return find_input({metadata_file}, "jsonl");
+  } catch (const Error& error) {  // whose remedy is about the vectors' files
+    throw Error(error.code(), error.problem(), error.place(), "check metadata.file");
+  }
+}
+
+void ShardConfig::check_metadata_id() {
+  const std::size_t colon = metadata_id.rfind(':');
+  const std::string type = colon == std::string::npos ? "" : metadata_id.substr(colon + 1);
+  metadata.id = metadata_id.substr(0, colon);
+  if (metadata.id.empty() || (type != "integer" && type != "string"))
+    throw Error(ExitCode::usage, "'" + metadata_id + "' is no field and type", "metadata.id",
+                "write \"NAME:integer\" or \"NAME:string\"");
+  metadata.id_type = type == "integer" ? ExternalIdType::integer : ExternalIdType::text;
+}
+
+json ShardConfig::identity(const InputFiles& input, const InputFiles& metadata_input,
+                           const std::string& tokenizer_digest) const {
+  json all = {{"version", kShardingVersion},
+              {"input", to_json(input)},
+              {"dataset", dataset},
+              {"fields", {text.fields.id, text.fields.title, text.fields.query, text.fields.text}},
+              {"examples",
+               {examples_format, text.examples.prompt, text.examples.completion,
+                text.examples.messages, examples_template, examples_end}},
+              {"longest_record", text.longest_record},
+              {"on_bad_record", on_bad_record},
+              {"shards", shards},
+              {"heldout", sharding.heldout},
+              {"split_seed", split_seed},
+              {"tokenizer", tokenizer_digest},
+              {"passage", {sharding.passage.tokens, sharding.passage.per_document}},
+              {"query_tokens", sharding.query_tokens}};
+  if (has_metadata()) all["metadata"] = {to_json(metadata_input), metadata_columns, metadata_id};
+  return all;
 }
 
 }  // namespace tutti

@@ -9,6 +9,7 @@
 
 #include "runtime/base/config.h"
 #include "runtime/data/input_files.h"
+#include "runtime/data/metadata_record.h"
 #include "runtime/data/text_sharder.h"
 #include "runtime/data/text_source.h"
 #include "runtime/data/tokenizer_training.h"
@@ -25,18 +26,30 @@ struct ShardConfig {
   std::string examples_format = "none", examples_template = "chatml", examples_end = "</s>";
   TextShardOptions sharding;
 
+  std::string metadata_file, metadata_id;
+  std::vector<std::string> metadata_columns;
+  MetadataFields metadata;  // as check finds them
+
   void describe(Schema& schema);
   // Throws Error(usage).
   void check();
 
   bool has_examples() const { return text.examples.is_wanted(); }
-  // All that the shards follow from, but for the files' contents.
-  nlohmann::json identity(const InputFiles& input, const std::string& tokenizer_digest) const;
+  // The files of metadata, none where there are to be none. Local; errors of find_input.
+  InputFiles find_metadata() const;
+  bool has_metadata() const { return !metadata_file.empty(); }
+  // All that the shards follow from, but for the files' contents. `metadata_input`: the files of
+  // metadata, where there are some.
+  nlohmann::json identity(const InputFiles& input, const InputFiles& metadata_input,
+                          const std::string& tokenizer_digest) const;
 
  private:
   void describe_input(Schema& schema);
   void describe_examples(Schema& schema);
   void check_examples();
+  void describe_metadata(Schema& schema);
+  void check_metadata();
+  void check_metadata_id();
 };
 
 }  // namespace tutti

@@ -13,13 +13,14 @@ struct Row {
   std::size_t size;
 };
 
-constexpr std::array<Row, 7> kTypes = {{{DType::f32, "f32", 4},
+constexpr std::array<Row, 8> kTypes = {{{DType::f32, "f32", 4},
                                         {DType::bf16, "bf16", 2},
                                         {DType::f16, "f16", 2},
                                         {DType::u8, "u8", 1},
                                         {DType::i8, "i8", 1},
                                         {DType::i32, "i32", 4},
-                                        {DType::i64, "i64", 8}}};
+                                        {DType::i64, "i64", 8},
+                                        {DType::f64, "f64", 8}}};
 
 const Row& row_of(DType type) {
   for (const Row& row : kTypes)
@@ -45,7 +46,7 @@ DType dtype_from_name(std::string_view name) {
   for (const Row& row : kTypes)
     if (row.name == name) return row.type;
   throw std::invalid_argument("unknown data type '" + std::string(name) +
-                              "', expected f32, bf16, f16, u8, i8, i32 or i64");
+                              "', expected f32, bf16, f16, u8, i8, i32, i64 or f64");
 }
 
 std::uint16_t f16_from_float(float value) {

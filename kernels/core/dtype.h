@@ -8,7 +8,7 @@
 
 namespace tutti {
 
-enum class DType : std::uint8_t { f32, bf16, f16, u8, i8, i32, i64 };
+enum class DType : std::uint8_t { f32, bf16, f16, u8, i8, i32, i64, f64 };
 
 // Bytes of one element.
 std::size_t size_of(DType type);
@@ -74,5 +74,7 @@ template <>
 inline constexpr DType dtype_of<std::int32_t> = DType::i32;
 template <>
 inline constexpr DType dtype_of<std::int64_t> = DType::i64;
+template <>
+inline constexpr DType dtype_of<double> = DType::f64;
 
 }  // namespace tutti

@@ -16,6 +16,7 @@
 
 #include "runtime/base/check.h"
 #include "runtime/base/error.h"
+#include "runtime/base/nearest_name.h"
 
 namespace tutti {
 namespace {
@@ -80,19 +81,6 @@ std::string listed(const std::vector<std::string>& values) {
   std::string text = "[";
   for (const std::string& v : values) text += (text.size() > 1 ? ", " : "") + toml_string(v);
   return text + "]";
-}
-
-std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replaced}));
-    }
-  }
-  return row[b.size()];
 }
 
 std::string environment_name(const std::string& key) {
@@ -282,13 +270,9 @@ Schema::Key* Schema::find(const std::string& name) {
 }
 
 std::string Schema::nearest(const std::string& name) const {
-  const Key* best = nullptr;
-  std::size_t best_distance = std::string::npos;
-  for (const Key& k : keys_) {
-    const std::size_t d = edit_distance(name, k.name);
-    if (d < best_distance) best = &k, best_distance = d;
-  }
-  return best ? best->name : "";
+  std::vector<std::string> names;
+  for (const Key& k : keys_) names.push_back(k.name);
+  return nearest_name(name, names);
 }
 
 void Schema::assign(const std::string& name, const void* node, const std::string& place) {

@@ -12,6 +12,7 @@ namespace tutti {
 inline constexpr const char* kManifestFile = "manifest.json";
 inline constexpr const char* kWholeFile = "dataset.h5";  // virtual datasets over all shards
 inline constexpr const char* kTokenizerFile = "tokenizer.model";
+inline constexpr const char* kColumnsFile = "columns.json";  // what metadata vectors have
 inline constexpr const char* kModelFile = "model.h5";
 inline constexpr const char* kCentroidsFile = "centroids.h5";
 inline constexpr const char* kNeighborsFile = "neighbors.h5";

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -65,18 +66,38 @@ std::string VectorInput::place(std::int64_t row) const {
   return fmt::format("{}, row {}", files_[f].path().string(), row - first_rows_[f]);
 }
 
-std::vector<TableSchema> vector_tables(const VectorInput& input) {
-  return {{"vectors",
-           {ColumnSchema::vector("vector", input.dtype(), input.dimension()),
-            ColumnSchema::scalar("id", DType::i64)}}};
+std::vector<TableSchema> vector_tables(const VectorInput& input, const MetadataInput* metadata) {
+  TableSchema table{"vectors",
+                    {ColumnSchema::vector("vector", input.dtype(), input.dimension()),
+                     ColumnSchema::scalar(kIdColumn, DType::i64)}};
+  if (metadata)
+    for (ColumnSchema& column : metadata_schemas(*metadata))
+      table.columns.push_back(std::move(column));
+  return {table};
 }
 
 VectorSharder::VectorSharder(const std::filesystem::path& folder, std::int64_t index,
-                             std::int64_t shards, const VectorInput& input, bool skip_bad)
-    : input_(input), rows_(part_of(input.rows(), shards, index)), next_(rows_.begin) {
+                             std::int64_t shards, const VectorInput& input, bool skip_bad,
+                             const MetadataInput* metadata, std::int64_t memory_bytes)
+    : input_(input),
+      metadata_(metadata),
+      rows_(part_of(input.rows(), shards, index)),
+      next_(rows_.begin) {
   if (skip_bad) find_bad_rows();
-  writer_.emplace(folder, index, vector_tables(input),
-                  std::vector<std::int64_t>{rows_.size() - std::int64_t(bad_.size())});
+  if (metadata_) metadata_sharder_.emplace(*metadata_, rows_.begin);
+  open_writer(folder, index, memory_bytes);
+}
+
+void VectorSharder::open_writer(const std::filesystem::path& folder, std::int64_t index,
+                                std::int64_t memory_bytes) {
+  auto tables = vector_tables(input_, metadata_);
+  const bool ragged = std::ranges::any_of(
+      tables[0].columns, [](const auto& column) { return column.kind == ColumnKind::ragged; });
+  if (ragged)
+    writer_.emplace(folder, index, std::move(tables), memory_bytes);
+  else
+    writer_.emplace(folder, index, std::move(tables),
+                    std::vector<std::int64_t>{rows_.size() - std::int64_t(bad_.size())});
 }
 
 // The next rows into the buffer; how many. Rows that are bad are Errors, or go to `bad`.
@@ -92,13 +113,28 @@ std::int64_t VectorSharder::read_batch(std::vector<std::int64_t>* bad) {
 }
 
 void VectorSharder::find_bad_rows() {
-  constexpr std::size_t kPlacesTold = 5;
-  while (read_batch(&bad_) > 0) {
+  std::vector<std::int64_t> bad_vectors;
+  while (read_batch(&bad_vectors) > 0) {
   }
   next_ = rows_.begin;
+  bad_ = bad_vectors;
+  if (metadata_) {
+    bad_.clear();
+    const auto& all = metadata_->bad_rows();
+    std::ranges::set_union(bad_vectors.begin(), bad_vectors.end(),
+                           std::ranges::lower_bound(all, rows_.begin),
+                           std::ranges::lower_bound(all, rows_.end), std::back_inserter(bad_));
+  }
+  tell_bad_rows(bad_vectors);
+}
+
+void VectorSharder::tell_bad_rows(std::span<const std::int64_t> bad_vectors) {
+  constexpr std::size_t kPlacesTold = 5;
   counts_.skipped = skipped_.count = std::int64_t(bad_.size());
   for (std::size_t i = 0; i < std::min(kPlacesTold, bad_.size()); ++i)
-    skipped_.first.push_back(input_.place(bad_[i]) + ": not all finite numbers");
+    skipped_.first.push_back(std::ranges::binary_search(bad_vectors, bad_[i])
+                                 ? input_.place(bad_[i]) + ": not all finite numbers"
+                                 : metadata_->problem_of(bad_[i]));
 }
 
 bool VectorSharder::read() {
@@ -107,7 +143,8 @@ bool VectorSharder::read() {
   ids_.resize(std::size_t(count));
   std::iota(ids_.begin(), ids_.end(), first);
   counts_.bytes += count * input_.row_bytes();
-  if (!seen.empty()) drop_bad_rows();
+  if (!bad_.empty()) drop_bad_rows();
+  if (metadata_sharder_) metadata_sharder_->read({first, first + count}, ids_);
   return count > 0;
 }
 
@@ -142,7 +179,8 @@ void VectorSharder::write() {
     default:
       CHECK(false);
   }
-  writer_->append<std::int64_t>(writer_->column("vectors", "id"), ids_);
+  writer_->append<std::int64_t>(writer_->column("vectors", kIdColumn), ids_);
+  if (metadata_sharder_) metadata_sharder_->write(*writer_);
   counts_.records += std::int64_t(ids_.size());
 }
 

@@ -1,5 +1,5 @@
 // Vectors into shards of one table "vectors": columns "vector" and "id", the row's number over all
-// of the input.
+// of the input, and those of their metadata.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/data/input_files.h"
+#include "runtime/data/metadata_sharder.h"
 #include "runtime/data/shard_writer.h"
 #include "runtime/data/sharder.h"
 #include "runtime/data/vector_file.h"
@@ -39,15 +40,18 @@ class VectorInput {
   std::vector<std::int64_t> first_rows_ = {0};  // of each file, and the end
 };
 
-std::vector<TableSchema> vector_tables(const VectorInput& input);
+// `metadata` may be null.
+std::vector<TableSchema> vector_tables(const VectorInput& input, const MetadataInput* metadata);
 
 // Shard `index` holds the rows part_of(rows, shards, index), without those that are skipped.
 class VectorSharder : public Sharder {
  public:
-  // The input must outlive the sharder. `skip_bad`: leave rows with a NaN or an infinity out
-  // instead of throwing; the shard's rows are then read twice.
+  // Input and metadata must outlive the sharder; `metadata` may be null, and otherwise has a line a
+  // row. `skip_bad`: leave rows with a NaN or an infinity, or with bad metadata, out instead of
+  // throwing; the shard's rows are then read twice. `memory_bytes`: for gathering ragged columns.
   VectorSharder(const std::filesystem::path& folder, std::int64_t index, std::int64_t shards,
-                const VectorInput& input, bool skip_bad);
+                const VectorInput& input, bool skip_bad, const MetadataInput* metadata = nullptr,
+                std::int64_t memory_bytes = std::int64_t(64) << 20);
 
   bool read() override;
   void write() override;
@@ -57,15 +61,20 @@ class VectorSharder : public Sharder {
  private:
   std::int64_t read_batch(std::vector<std::int64_t>* bad);
   void find_bad_rows();
+  void tell_bad_rows(std::span<const std::int64_t> bad_vectors);
+  void open_writer(const std::filesystem::path& folder, std::int64_t index,
+                   std::int64_t memory_bytes);
   void drop_bad_rows();
 
   const VectorInput& input_;
+  const MetadataInput* metadata_;
   Range rows_;
   std::int64_t next_ = 0;              // row to read
   std::vector<std::uint32_t> buffer_;  // the batch: wide enough for any element type
   std::vector<std::int64_t> ids_;      // of its rows
   std::vector<std::int64_t> bad_;      // rows to leave out, ascending
   SkippedRecords skipped_;
+  std::optional<MetadataSharder> metadata_sharder_;
   std::optional<ShardWriter> writer_;
 };
 

@@ -53,6 +53,8 @@ Hdf5Handle type_of(DType dtype) {
       return copy(H5T_STD_I32LE);
     case DType::i64:
       return copy(H5T_STD_I64LE);
+    case DType::f64:
+      return copy(H5T_IEEE_F64LE);
   }
   CHECK(false);
 }

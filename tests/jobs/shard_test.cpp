@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <map>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "runtime/data/dataset.h"
+#include "runtime/data/filter.h"
+#include "runtime/data/metadata_columns.h"
 #include "runtime/data/paths.h"
+#include "tests/jobs/vector_folder.h"
 #include "tests/support/command.h"
 #include "tests/support/corpus.h"
 #include "tests/support/process.h"
@@ -50,7 +54,7 @@ class Shard : public ::testing::Test {
     for (const auto& entry : std::filesystem::directory_iterator(folder() / run)) {
       const std::string name = entry.path().filename().string();
       if (is_shard_file(name) || name == kManifestFile || name == kWholeFile ||
-          name == kTokenizerFile)
+          name == kTokenizerFile || name == kColumnsFile)
         files[name] = read_text(entry.path());
     }
     return files;
@@ -264,6 +268,124 @@ TEST_F(Shard, Vectors) {
   dataset.read(dataset.column("vectors", "id"), 0, 1000, std::span(ids));
   for (std::size_t i = 0; i < 7000; ++i) EXPECT_EQ(vectors[i], float(i));
   for (std::size_t i = 0; i < 1000; ++i) EXPECT_EQ(ids[i], std::int64_t(i));
+}
+
+// Vectors with metadata, in 5 shards: the arguments to shard them.
+class ShardMetadata : public Shard {
+ protected:
+  static constexpr int kRows = 3000;
+
+  static std::string line_of(int row) {
+    return row % 10 == 9
+               ? "{\"doc\": \"d" + std::to_string(row) + "\"}\n"
+               : fmt::format(
+                     R"({{"doc": "d{0}", "year": {1}, "score": {0}.25, "lang": "{2}", "tags": [{3}]}})"
+                     "\n",
+                     row, 2000 + row % 25, row % 3 ? "en" : "de", row % 4 ? "\"old\", \"a\"" : "");
+  }
+  static std::string lines() {
+    std::string all;
+    for (int row = 0; row < kRows; ++row) all += line_of(row);
+    return all;
+  }
+  static void SetUpTestSuite() {
+    Shard::SetUpTestSuite();
+    testing::write_fvecs(folder() / "v.fvecs", testing::clustered_vectors(kRows, 6, 1), 6);
+    write_text(folder() / "m.jsonl", lines());
+  }
+  static std::string metadata(
+      const std::string& file,
+      const std::string& columns =
+          R"(["year:integer", "score:float", "lang:category", "tags:tags"])",
+      const std::string& id = "doc:string") {
+    return input(folder() / "v.fvecs") + "--set metadata.file=" + (folder() / file).string() +
+           " --set 'metadata.columns=" + columns + "' --set metadata.id=" + id + " ";
+  }
+  static void expect_lines_refused(int code, const std::string& said, const std::string& text) {
+    write_text(folder() / "bad.jsonl", text);
+    expect_refused(code, said, metadata("bad.jsonl"));
+  }
+};
+
+TEST_F(ShardMetadata, TheSameBytesOnAnyNumberOfRanks) {
+  for (const int ranks : {1, 2, 4}) {
+    const std::string run = "columns" + std::to_string(ranks);
+    const auto done = run_tutti(ranks, arguments(run, metadata("m.jsonl")));
+    ASSERT_EQ(done.exit_code, 0) << done.output;
+    EXPECT_EQ(artefact_of(run).size(), 8u);  // 5 shards, the whole, the columns, the manifest
+    EXPECT_TRUE(artefact_of(run) == artefact_of("columns1")) << ranks;
+  }
+  const Dataset dataset = Dataset::open(folder() / "columns2", kVectorsKind);
+  const MetadataColumns columns(dataset);
+  EXPECT_EQ(columns.columns()[2].values, (std::vector<std::string>{"de", "en"}));
+  EXPECT_EQ(columns.read_external_ids({1234, 1235}), (std::vector<std::string>{"d1234"}));
+  const Filter filter("lang = 'de' and year >= 2020 and not tags contains 'a'", columns.columns());
+  std::vector<std::uint64_t> bits(std::size_t(Filter::words_of(kRows)));
+  const auto values = columns.read(filter.columns(), {0, kRows});
+  filter.evaluate(views_of(values), kRows, bits);
+  for (int row = 0; row < kRows; ++row)
+    ASSERT_EQ(bits[std::size_t(row) / 64] >> (row % 64) & 1,
+              row % 10 != 9 && row % 3 == 0 && row % 25 >= 20 && row % 4 == 0)
+        << row;
+}
+
+TEST_F(ShardMetadata, KilledAndStartedAgain) {
+  const std::string more = metadata("m.jsonl") + "--set shards=300 ";
+  const auto done = run_tutti(2, arguments("columns_whole", more));
+  ASSERT_EQ(done.exit_code, 0) << done.output;
+  for (int kill = 1; kill <= 3; ++kill) run_until_shards("columns_killed", kill, more, 60 * kill);
+  const auto again = run_tutti(2, arguments("columns_killed", more));
+  ASSERT_EQ(again.exit_code, 0) << again.output;
+  EXPECT_NE(again.output.find("shards are finished already"), std::string::npos) << again.output;
+  EXPECT_TRUE(artefact_of("columns_killed") == artefact_of("columns_whole"));
+}
+
+TEST_F(ShardMetadata, BadLines) {
+  const std::string rest = lines().substr(line_of(0).size());
+  expect_lines_refused(65, "bad.jsonl:1: the field \"year\" is a string",
+                       "{\"doc\": \"d\", \"year\": \"2000\"}\n" + rest);
+  expect_lines_refused(65, "bad.jsonl:1: the record has no field \"doc\"", "{}\n" + rest);
+  expect_lines_refused(65, "bad.jsonl: 2999 lines of metadata, but 3000 vectors", rest);
+  expect_lines_refused(65, "bad.jsonl: 3001 lines of metadata", line_of(7000) + lines());
+  expect_lines_refused(65, "bad.jsonl:2001: the id 'd2000' is there twice, first in ",
+                       line_of(2000) + rest);
+  write_text(folder() / "bad.jsonl", "{}\n" + rest);
+  const auto skipped =
+      run_tutti(2, arguments("columns_skip", metadata("bad.jsonl") + "--set on_bad_record=skip"));
+  ASSERT_EQ(skipped.exit_code, 0) << skipped.output;
+  EXPECT_NE(skipped.output.find("bad.jsonl:1: the record has no field"), std::string::npos);
+  EXPECT_EQ(result_of("columns_skip")["skipped_records"], 1);
+  const Dataset dataset = Dataset::open(folder() / "columns_skip", kVectorsKind);
+  EXPECT_EQ(dataset.rows("vectors"), kRows - 1);
+  EXPECT_EQ(MetadataColumns(dataset).read_external_ids({0, 1})[0], "d1");
+}
+
+TEST_F(ShardMetadata, BadConfiguration) {
+  expect_refused(65, "no line has a field \"lnag\"", metadata("m.jsonl", R"(["lnag:category"])"));
+  expect_refused(64, "metadata.columns: 'lang' is no column", metadata("m.jsonl", R"(["lang"])"));
+  expect_refused(64, "the column 'a' is named twice",
+                 metadata("m.jsonl", R"(["a:tags", "a:float"])"));
+  expect_refused(64, "already", metadata("m.jsonl", R"(["id:integer"])"));
+  expect_refused(64, "metadata.id: 'doc' is no field and type", metadata("m.jsonl", "[]", "doc"));
+  expect_refused(64, "check metadata.file", metadata("none.jsonl"));
+  expect_refused(
+      64, "metadata go with vectors",
+      "--set metadata.id=doc:string --set metadata.file=" + (folder() / "m.jsonl").string());
+  expect_refused(64, "metadata.file", "--set metadata.id=doc:string");
+}
+
+TEST_F(ShardMetadata, Inspected) {
+  ASSERT_EQ(run_tutti(1, arguments("inspected", metadata("m.jsonl"))).exit_code, 0);
+  const std::string run = (folder() / "inspected").string();
+  const auto seen = run_tutti(2, "inspect " + run);
+  EXPECT_EQ(seen.exit_code, 0) << seen.output;
+  EXPECT_NE(seen.output.find("  lang                 category of 2: 'de', 'en'\n"),
+            std::string::npos)
+      << seen.output;
+  write_text(folder() / "inspected" / kColumnsFile, "{}");
+  const auto damaged = run_tutti(2, "inspect " + run);
+  EXPECT_EQ(damaged.exit_code, 65);
+  EXPECT_NE(damaged.output.find(kColumnsFile), std::string::npos) << damaged.output;
 }
 
 }  // namespace

@@ -8,21 +8,9 @@
 #include "runtime/data/shard_writer.h"
 #include "tests/support/mpi_main.h"
 #include "tests/support/scratch_folder.h"
+#include "tests/support/shared_folder.h"
 
 namespace tutti::testing {
-
-// One folder for all ranks: the root's.
-class SharedFolder {
- public:
-  explicit SharedFolder(const std::string& name)
-      : scratch_(name), path_(world().broadcast_string(scratch_.path().string())) {}
-  ~SharedFolder() { world().barrier(); }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  ScratchFolder scratch_;
-  std::filesystem::path path_;
-};
 
 // Shards of 0, 7, 14, 21 and 28 passages.
 inline constexpr std::int64_t kExampleShards = 5, kExampleRows = 70;
