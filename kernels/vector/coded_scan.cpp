@@ -34,13 +34,13 @@ std::vector<Task> cut(std::span<const CodedList> lists) {
   std::vector<Task> tasks;
   for (const CodedList& list : lists) {
     const auto queries = static_cast<std::int64_t>(list.queries.size());
-    for (std::int64_t begin = 0; begin < list.vectors.count; begin += kPiece)
+    for (std::int64_t begin = 0; begin < list.count(); begin += kPiece)
       for (std::int64_t from = 0; from < queries; from += kChunk)
         tasks.push_back(
             {&list,
              list.queries.subspan(static_cast<std::size_t>(from),
                                   static_cast<std::size_t>(std::min(kChunk, queries - from))),
-             begin, std::min(begin + kPiece, list.vectors.count)});
+             begin, std::min(begin + kPiece, list.count())});
   }
   return tasks;
 }
@@ -120,7 +120,7 @@ class CodedScan {
   void sweep(const Task& task, Take&& take);
   void seed(const Task& task);
   float farthest_seed(const Task& task, int query, std::span<const std::int32_t> values);
-  float farthest(std::int32_t query, const VectorRows& vectors,
+  float farthest(std::int32_t query, const CodedList& list,
                  std::span<const std::pair<std::int64_t, std::int32_t>> near);
   void find_survivors(const Task& task);
   void compute_squares(const Task& task);
@@ -290,21 +290,21 @@ float CodedScan::farthest_seed(const Task& task, int query, std::span<const std:
   for (std::size_t i = 0; i < wanted; ++i) near.emplace_back(squares_[i], survivors_[i].vector);
   std::ranges::nth_element(near, near.begin() + std::ptrdiff_t(k - 1));
   near.resize(k);
-  return farthest(block_[static_cast<std::size_t>(query)].number, task.list->vectors, near);
+  return farthest(block_[static_cast<std::size_t>(query)].number, *task.list, near);
 }
 
-float CodedScan::farthest(std::int32_t query, const VectorRows& vectors,
+float CodedScan::farthest(std::int32_t query, const CodedList& list,
                           std::span<const std::pair<std::int64_t, std::int32_t>> near) {
   const float* queries[kPairs];
   const VectorRows* sets[kPairs];
   std::int64_t rows[kPairs];
   float distances[kPairs];
   std::fill_n(queries, kPairs, queries_.vectors.row(query));
-  std::fill_n(sets, kPairs, &vectors);
+  std::fill_n(sets, kPairs, &list.vectors);
   float all = -kInfinity;
   for (std::size_t at = 0; at < near.size(); at += kPairs) {
     const auto count = std::min<std::size_t>(kPairs, near.size() - at);
-    for (std::size_t p = 0; p < count; ++p) rows[p] = near[at + p].second;
+    for (std::size_t p = 0; p < count; ++p) rows[p] = list.row_of(near[at + p].second);
     distances_.measure(queries, sets, rows, static_cast<int>(count), distances);
     for (std::size_t p = 0; p < count; ++p)
       all = distances[p] <= all ? all : distances[p];  // what is no number stays
@@ -347,11 +347,12 @@ void CodedScan::check_survivors(const Task& task) {
 // The third step's pairs wait, so that their vectors are there when they are measured.
 void CodedScan::add_pair(const Task& task, std::int32_t query, std::int64_t vector) {
   const VectorRows& rows = task.list->vectors;
+  const std::int64_t row = task.list->row_of(vector);
   const auto element = static_cast<std::int64_t>(size_of(rows.type));
-  const auto* bytes = static_cast<const char*>(rows.data) + vector * rows.stride * element;
+  const auto* bytes = static_cast<const char*>(rows.data) + row * rows.stride * element;
   for (std::int64_t b = 0; b < rows.dim * element; b += 64) __builtin_prefetch(bytes + b);
   pair_query_[static_cast<std::size_t>(pairs_)] = query;
-  pair_row_[static_cast<std::size_t>(pairs_)] = vector;
+  pair_row_[static_cast<std::size_t>(pairs_)] = row;
   if (++pairs_ == 2 * kPairs) measure_pairs(task);
 }
 
@@ -392,10 +393,13 @@ void check(const CodeSpace& space, const CodedQueries& queries, std::span<const 
     check_rows(list.vectors, "scan_coded: vectors");
     list.ids.check(list.vectors.count);
     require(list.vectors.dim == space.axes().dim, "scan_coded: vectors of another dimension");
-    require(
-        list.codes != nullptr && list.first_group >= 0 &&
-            list.first_group + CodedVectors::groups_of(list.vectors.count) <= list.codes->groups(),
-        "scan_coded: vectors and codes do not fit");
+    require(list.codes != nullptr && list.first_group >= 0 &&
+                list.first_group + CodedVectors::groups_of(list.count()) <= list.codes->groups(),
+            "scan_coded: vectors and codes do not fit");
+    require(!list.rows ||
+                std::ranges::all_of(
+                    *list.rows, [&](std::int32_t r) { return r >= 0 && r < list.vectors.count; }),
+            "scan_coded: a code of a row that does not exist");
     require(std::ranges::all_of(list.queries,
                                 [&](std::int32_t q) { return q >= 0 && q < queries.vectors.rows; }),
             "scan_coded: a list names a query that does not exist");
