@@ -66,7 +66,8 @@ Linear TransformerPass<T>::make_linear(const LinearPlaces& linear, bool cut_outp
                  .y_stride = Activation<float>::stride_of(linear.outputs),
                  .dy_stride = Activation<T>::stride_of(linear.outputs),
                  .dx_stride = Activation<float>::stride_of(linear.inputs),
-                 .dx_adds = dx_adds},
+                 .dx_adds = dx_adds,
+                 .weights_stay = frozen() && dtype_of<T> == DType::bf16},
                 backend);
 }
 

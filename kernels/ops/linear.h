@@ -24,8 +24,9 @@ struct LinearShape {
   std::int64_t y_stride = 0;
   std::int64_t dy_stride = 0;
   std::int64_t dx_stride = 0;
-  bool y_adds = false;   // y += x W^T
-  bool dx_adds = false;  // dx += dy W
+  bool y_adds = false;        // y += x W^T
+  bool dx_adds = false;       // dx += dy W
+  bool weights_stay = false;  // as PackedShape::b_stays
 };
 
 class Linear {
@@ -46,6 +47,8 @@ class Linear {
   void pack(std::int64_t task, const float* weights);
   void pack_forward(std::int64_t block, const void* weights, DType type);
   void pack_backward(std::int64_t block, const void* weights, DType type);
+  // Whether packing leaves references to the weights, which is possible with weights_stay.
+  bool in_place() const;
 
   // Scratch for any of the following.
   std::int64_t scratch_bytes() const;
