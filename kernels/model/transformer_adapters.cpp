@@ -11,16 +11,19 @@ void TransformerPass<T>::make_adapters(ProductBackend backend) {
   const std::int64_t rank = adapters_->shape.rank;
   for (const AdapterPlaces& a : adapters_->layers[0]) {
     const std::int64_t outputs = a.part == Part::qkv ? shape_.qkv_width() : a.outputs;
-    const LowRankShape shape{.rows = panel_rows_,
-                             .outputs = a.outputs,
-                             .inputs = a.inputs,
-                             .rank = rank,
-                             .scale = adapters_->shape.scale(),
-                             .x_stride = Activation<T>::stride_of(a.inputs),
-                             .y_stride = Activation<float>::stride_of(outputs),
-                             .dy_stride = Activation<T>::stride_of(outputs),
-                             .dx_stride = Activation<float>::stride_of(a.inputs),
-                             .low_stride = Activation<T>::stride_of(rank)};
+    // As make_layer() has it.
+    const bool blocks_out = a.part == Part::ff1 || a.part == Part::up;
+    const LowRankShape shape{
+        .rows = panel_rows_,
+        .outputs = a.outputs,
+        .inputs = a.inputs,
+        .rank = rank,
+        .scale = adapters_->shape.scale(),
+        .x_stride = Activation<T>::stride_of(a.inputs),
+        .y_stride = blocks_out ? inner_stride() : Activation<float>::stride_of(outputs),
+        .dy_stride = Activation<T>::stride_of(outputs),
+        .dx_stride = a.part == Part::ff2 ? inner_stride() : Activation<float>::stride_of(a.inputs),
+        .low_stride = Activation<T>::stride_of(rank)};
     low_rank_.emplace_back(shape, backend);
     low_rank_gradients_.emplace_back(shape, dtype_of<T>, backend);
     d_low_.emplace_back(rank);

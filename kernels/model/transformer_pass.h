@@ -211,8 +211,10 @@ class TransformerPass {
     kSlots = 13
   };
 
-  Linear make_linear(const LinearPlaces& linear, bool cut_outputs, ProductBackend backend,
-                     bool dx_adds = false) const;
+  // A block of the feed-forward part's inner dimension, and the distance of its rows in scratch.
+  std::int64_t inner_block() const { return Linear::block_of(shape_.feed_forward); }
+  std::int64_t inner_stride() const { return Activation<float>::stride_of(inner_block()); }
+  LinearShape linear_shape(const LinearPlaces& linear) const;
   PackedLayer make_layer(const LayerPlaces& layer, ProductBackend backend) const;
   WeightGradientShape weight_shape(const LinearPlaces& linear) const;
   bool gated() const { return shape_.feed_forward_kind == FeedForward::swiglu; }
@@ -311,6 +313,7 @@ class TransformerPass {
 
   // Backward.
   void recompute(std::int64_t index, const TokenBatch& batch);
+  void discard_until_recomputed();
   void back_final_norm(std::int64_t panel);
   MatrixView<float> back_feed_forward(std::int64_t index, std::int64_t panel);
   MatrixView<float> back_gated_feed_forward(std::int64_t index, std::int64_t panel);

@@ -57,9 +57,13 @@ class Linear {
   void forward(const void* x, float* y, std::byte* scratch) const;
   void backward(const void* dy, float* dx, std::byte* scratch) const;
 
-  // The columns of y that belong to one block of outputs, y pointing to the first of them.
+  // The columns of y that belong to one block of outputs, or those of dx that belong to one of
+  // inputs, y and dx pointing to the first of them.
   void forward_block_at(std::int64_t block, const void* x, float* y, std::byte* scratch) const {
     forward_[block]->run(x, y, scratch);
+  }
+  void backward_block_at(std::int64_t block, const void* dy, float* dx, std::byte* scratch) const {
+    backward_[block]->run(dy, dx, scratch);
   }
 
   // The part of them that belongs to one block. `x` and the others point to the whole panel; where
