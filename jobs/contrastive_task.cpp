@@ -60,7 +60,7 @@ class ContrastiveTask : public TrainTask {
                    config.optimizer_options(encoder_.layout()), phases),
         trainer_(comm, encoder_, optimizer_,
                  {config.global_batch, config.micro_batch, float(config.temperature)}, phases) {
-    encoder_.recompute_activations(config.recompute);
+    encoder_.recompute_activations(config.recomputes());
     if (config.steps > 0 && loader_.documents() < config.global_batch)
       throw Error(
           ExitCode::usage,

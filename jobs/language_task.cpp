@@ -109,7 +109,7 @@ class LanguageTask : public TrainTask {
                               compute)),
         optimizer_(comm, decoder_.layout(), config.global_batch / config.leaf(),
                    config.optimizer_options(decoder_.layout()), phases) {
-    decoder_.recompute_activations(config.recompute);
+    decoder_.recompute_activations(config.recomputes());
     comm.attempt([&] {
       if (adapters_) load_frozen_parameters(*start_, decoder_);
       examples_ = examples_of(dataset);

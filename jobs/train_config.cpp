@@ -113,7 +113,8 @@ void TrainConfig::describe(Schema& s) {
   s.key(
       "train.recompute", &recompute,
       "keep only the layers' inputs, and compute their activations once more in the backward pass: "
-      "less memory, a quarter less speed, the same bytes");
+      "less memory, a quarter less speed, the same bytes; auto: where lora.rank says that adapters "
+      "are trained");
   s.key("train.temperature", &temperature, "", "encoder: divides the similarities in the loss");
   s.key("train.span_share", &span_share, "",
         "encoder: share of pairs whose query is a run of words out of another passage of the "

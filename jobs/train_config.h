@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,7 +52,7 @@ struct TrainConfig {
   LoraConfig lora;
   std::int64_t steps = 1000, global_batch = 256, micro_batch = 64, leaf_size = 0, seed = 1;
   double budget_seconds = 0;
-  bool recompute = false;
+  std::optional<bool> recompute;  // nothing: with adapters
   std::string dtype = "auto", schedule = "cosine";
   double learning_rate = 1e-3, final_rate = 0.05, decay_share = 0.2;
   double temperature = 0.05, span_share = 0, label_smoothing = 0, z_loss = 0, dropout = 0;
@@ -72,6 +73,7 @@ struct TrainConfig {
   // Throws Error as ModelConfig::check() does.
   void check();
 
+  bool recomputes() const { return recompute.value_or(lora.rank > 0); }
   // Samples of a piece in which sums are ordered.
   std::int64_t leaf() const { return leaf_size > 0 ? leaf_size : micro_batch; }
   // Throws Error as rules_by_name() does.

@@ -86,7 +86,8 @@ class Decoder::Pass {
 
   virtual void recompute_activations(bool recompute) = 0;
   virtual void load(std::span<const float> parameters) = 0;
-  virtual void load_head(std::span<const bf16> weights) = 0;
+  // Returns whether it refers to them from now on.
+  virtual bool load_head(std::span<const bf16> weights) = 0;
   virtual void losses(const TokenBatch& batch, std::span<const std::int32_t> targets,
                       const CrossEntropyOptions& options, std::span<float> losses) = 0;
   virtual void forward(const TokenBatch& batch, const Dropout& mask) = 0;
@@ -115,10 +116,11 @@ class Decoder::Pass {
   ArenaLayout layout_;
   TransformerPlaces places_;
   ParameterPlace head_;
-  // Frozen parameters, but for a head of its own, which is only kept packed.
+  // Frozen parameters.
   std::optional<Adapters> adapters_;
   ArenaLayout whole_layout_, matrices_layout_, vectors_layout_;
   AlignedBuffer<bf16> matrices_;
+  AlignedBuffer<bf16> own_head_;  // where the head pass refers to it instead of packing it
   AlignedBuffer<float> vectors_;
   std::set<std::string> missing_;  // frozen parameters that were not given yet
   bool loaded_ = false;
@@ -132,20 +134,21 @@ class Decoder::TypedPass final : public Decoder::Pass {
   TypedPass(const DecoderShape& shape, ProductBackend backend, const AdapterShape* adapters)
       : Pass(shape, dtype_of<T>, adapters),
         body_(shape_.body, places_, backend, this->adapters()),
-        head_pass_(shape_.body.vocabulary, shape_.body.width, body_.panel_rows(), backend) {}
+        head_pass_(shape_.body.vocabulary, shape_.body.width, body_.panel_rows(), frozen(),
+                   backend) {}
 
   void recompute_activations(bool recompute) override { body_.recompute_activations(recompute); }
   void load(std::span<const float> parameters) override {
     if (frozen()) {
-      body_.load_frozen(matrices_.data(), vectors_.data());
-      body_.load_adapters(parameters.data());
+      body_.load_frozen(matrices_.data(), vectors_.data(), parameters.data());
       return;
     }
     body_.load(parameters.data());
     head_pass_.load(parameters.data() + head_.offset, DType::f32);
   }
-  void load_head(std::span<const bf16> weights) override {
+  bool load_head(std::span<const bf16> weights) override {
     head_pass_.load(weights.data(), DType::bf16);
+    return head_pass_.in_place();
   }
 
   void losses(const TokenBatch& batch, std::span<const std::int32_t> targets,
@@ -164,8 +167,9 @@ class Decoder::TypedPass final : public Decoder::Pass {
     body_.start_backward(batch);
     head_pass_.losses_and_gradients(body_, targets, options, losses,
                                     frozen() ? nullptr : gradients.data() + head_.offset);
-    if (on_final)
-      head_pass_.discard_logits();  // the gradient travels from here on, and takes memory
+    // Frozen layers are to take as little memory as they can. Otherwise, the gradient travels from
+    // here on, and takes memory.
+    if (on_final || frozen()) head_pass_.discard_logits();
     body_.backward(batch, gradients, on_final);
   }
 
@@ -312,7 +316,7 @@ void Decoder::load_frozen(const std::string& name, std::span<const float> values
   for (const Parameter& p : pass_->matrices_layout_.parameters())
     if (p.name == name) matrix = pass_->matrices_.span().subspan(p.offset, p.size);
   parallel_for(std::ssize(matrix), [&](std::int64_t i) { matrix[i] = bf16(values[i]); });
-  if (is_head) pass_->load_head(matrix);
+  if (is_head && pass_->load_head(matrix) && name == kHead) pass_->own_head_ = std::move(head);
   pass_->missing_.erase(name);
 }
 

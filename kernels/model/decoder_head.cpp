@@ -14,7 +14,7 @@ constexpr std::int64_t kChunkRows = 1024;
 
 template <class T>
 DecoderHead<T>::DecoderHead(std::int64_t vocabulary, std::int64_t width, std::int64_t panel_rows,
-                            ProductBackend backend)
+                            bool frozen, ProductBackend backend)
     : vocabulary_(vocabulary),
       panel_rows_(panel_rows),
       chunk_panels_(kChunkRows / panel_rows),
@@ -26,7 +26,8 @@ DecoderHead<T>::DecoderHead(std::int64_t vocabulary, std::int64_t width, std::in
                // One block of logits at a time, in scratch that stays in cache.
                .y_stride = Linear::block_of(vocabulary),
                .dy_stride = Activation<T>::stride_of(vocabulary),
-               .dx_stride = Activation<float>::stride_of(width)},
+               .dx_stride = Activation<float>::stride_of(width),
+               .weights_stay = frozen && dtype_of<T> == DType::bf16},
               backend),
       weight_gradient_({vocabulary, width, Activation<T>::stride_of(vocabulary),
                         Activation<T>::stride_of(width), dtype_of<T>},

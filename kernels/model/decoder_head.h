@@ -16,12 +16,14 @@ namespace tutti {
 template <class T>
 class DecoderHead {
  public:
-  // `panel_rows` as the body has it.
-  DecoderHead(std::int64_t vocabulary, std::int64_t width, std::int64_t panel_rows,
+  // `panel_rows` as the body has it. Frozen weights are given in bf16, and stay.
+  DecoderHead(std::int64_t vocabulary, std::int64_t width, std::int64_t panel_rows, bool frozen,
               ProductBackend backend);
 
   // Packs the weights [vocabulary, width], of f32 or bf16.
   void load(const void* weights, DType type);
+  // Whether it refers to frozen weights instead of packing them.
+  bool in_place() const { return linear_.in_place(); }
 
   // Losses of the tokens (one a target) from the body's hidden states. With gradients, also the
   // gradient of the hidden states, left in the body, and of the weights, added to `d_weights` (null

@@ -9,42 +9,43 @@ namespace tutti {
 template <class T>
 void TransformerPass<T>::make_adapters(ProductBackend backend) {
   const std::int64_t rank = adapters_->shape.rank;
-  for (const std::vector<AdapterPlaces>& layer : adapters_->layers) {
-    std::vector<LowRank<T>>& made = low_rank_.emplace_back();
-    for (const AdapterPlaces& a : layer) {
-      const std::int64_t outputs = a.part == Part::qkv ? shape_.qkv_width() : a.outputs;
-      const LowRankShape shape{.rows = panel_rows_,
-                               .outputs = a.outputs,
-                               .inputs = a.inputs,
-                               .rank = rank,
-                               .scale = adapters_->shape.scale(),
-                               .x_stride = Activation<T>::stride_of(a.inputs),
-                               .y_stride = Activation<float>::stride_of(outputs),
-                               .dy_stride = Activation<T>::stride_of(outputs),
-                               .dx_stride = Activation<float>::stride_of(a.inputs),
-                               .low_stride = Activation<T>::stride_of(rank)};
-      made.emplace_back(shape, backend);
-      if (low_rank_.size() > 1) continue;
-      low_rank_gradients_.emplace_back(shape, dtype_of<T>, backend);
-      d_low_.emplace_back(rank);
-    }
+  for (const AdapterPlaces& a : adapters_->layers[0]) {
+    const std::int64_t outputs = a.part == Part::qkv ? shape_.qkv_width() : a.outputs;
+    // As make_layer() has it.
+    const bool blocks_out = a.part == Part::ff1 || a.part == Part::up;
+    const LowRankShape shape{
+        .rows = panel_rows_,
+        .outputs = a.outputs,
+        .inputs = a.inputs,
+        .rank = rank,
+        .scale = adapters_->shape.scale(),
+        .x_stride = Activation<T>::stride_of(a.inputs),
+        .y_stride = blocks_out ? inner_stride() : Activation<float>::stride_of(outputs),
+        .dy_stride = Activation<T>::stride_of(outputs),
+        .dx_stride = a.part == Part::ff2 ? inner_stride() : Activation<float>::stride_of(a.inputs),
+        .low_stride = Activation<T>::stride_of(rank)};
+    low_rank_.emplace_back(shape, backend);
+    low_rank_gradients_.emplace_back(shape, dtype_of<T>, backend);
+    d_low_.emplace_back(rank);
   }
   for (const auto& layer : layers_)
     for (std::size_t i = 0; i < d_low_.size(); ++i) layer->low.emplace_back(rank);
 }
 
 template <class T>
-void TransformerPass<T>::load_frozen(const bf16* matrices, const float* vectors) {
+void TransformerPass<T>::load_frozen(const bf16* matrices, const float* vectors,
+                                     const float* adapters) {
   matrices_ = matrices;
   arena_ = vectors;
+  adapter_arena_ = adapters;
 }
 
 template <class T>
-void TransformerPass<T>::load_adapters(const float* arena) {
-  const auto each = static_cast<std::int64_t>(d_low_.size());
-  parallel_for_dynamic(shape_.layers * each, [&](std::int64_t i) {
-    const AdapterPlaces& adapter = adapters_->layers[i / each][i % each];
-    low_rank_[i / each][i % each].load(arena + adapter.a.offset, arena + adapter.b.offset);
+void TransformerPass<T>::pack_adapters(std::int64_t index, std::initializer_list<Part> parts) {
+  const std::vector<AdapterPlaces>& places = adapters_->layers[index];
+  parallel_for_dynamic(std::ssize(places), [&](std::int64_t i) {
+    if (std::ranges::find(parts, places[i].part) == parts.end()) return;
+    low_rank_[i].load(adapter_arena_ + places[i].a.offset, adapter_arena_ + places[i].b.offset);
   });
 }
 
@@ -77,6 +78,7 @@ void TransformerPass<T>::pack_frozen(std::int64_t index, std::initializer_list<P
     else
       task.linear->pack_backward(task.block, task.weights, DType::bf16);
   });
+  pack_adapters(index, parts);
 }
 
 // finish_layer() ends with the next layer's queries, keys and values.
@@ -107,7 +109,7 @@ void TransformerPass<T>::each_adapter(std::int64_t index, Part part, Visit&& vis
   if (!frozen()) return;
   const std::vector<AdapterPlaces>& places = adapters_->layers[index];
   for (std::size_t i = 0; i < places.size(); ++i)
-    if (places[i].part == part) visit(low_rank_[index][i], places[i], i);
+    if (places[i].part == part) visit(low_rank_[i], places[i], i);
 }
 
 template <class T>

@@ -40,6 +40,7 @@ MatrixView<bf16> TransformerPass<T>::narrow_panel(Residual& residual, std::int64
 template <class T>
 void TransformerPass<T>::start_backward(const TokenBatch& batch) {
   keep_ = true;
+  if (recompute_) discard_until_recomputed();
   for (Residual* residual : {&d_out_, &d_middle_, &d_in_}) {
     residual->wide.grow(rows_);
     if (drops()) residual->dropped.grow(rows_);
@@ -56,6 +57,14 @@ void TransformerPass<T>::start_backward(const TokenBatch& batch) {
   scratch_.prepare();
   zero_rows(d_in_.wide.rows(tokens_, rows_ - tokens_));
   zero_rows(d_qkv_.rows(tokens_, rows_ - tokens_));
+}
+
+// What a layer's backward pass fills anew makes room for the logits.
+template <class T>
+void TransformerPass<T>::discard_until_recomputed() {
+  Layer& l = *layers_[0];
+  for (Activation<T>* a : {&l.u, &l.v, &l.g}) a->discard();
+  for (Activation<float>* a : {&l.middle, &d_out_.wide, &d_middle_.wide}) a->discard();
 }
 
 template <class T>
@@ -77,16 +86,16 @@ void TransformerPass<T>::back_final_norm(std::int64_t panel) {
 template <class T>
 MatrixView<float> TransformerPass<T>::back_feed_forward(std::int64_t index, std::int64_t panel) {
   const Linear &ff1 = packed(index).ff1, &ff2 = packed(index).ff2;
-  const MatrixView<float> d_g = scratch_panel<float>(kWide, shape_.feed_forward);
+  const std::int64_t size = ff2.block_size();
+  const MatrixView<float> d_g = scratch_panel<float>(kWide, size);
   const MatrixView<float> d_h = scratch_panel<float>(kWide2, shape_.width);
   const MatrixView<T> u = panel_of(layer(index).u, panel);
-  const std::int64_t size = ff2.block_size();
   find_d_low(index, Part::ff2, panel, compute_panel(d_out_, panel).data);
   for (std::int64_t block = 0; block < ff2.blocks(); ++block) {
-    ff2.backward_block(block, compute_panel(d_out_, panel).data, d_g.data, product_scratch(ff2));
+    ff2.backward_block_at(block, compute_panel(d_out_, panel).data, d_g.data, product_scratch(ff2));
     add_d_low_block(index, Part::ff2, panel, block, d_g.data);
     const MatrixView<T> part = block_of(u, block, size);
-    gelu_backward<T>(block_of(d_g, block, size), part, part,
+    gelu_backward<T>(block_of(d_g, 0, part.cols), part, part,
                      partial(panel, columns_.ff1_bias + block * size), shape_.gelu);
     ff1.backward_block(block, u.data, d_h.data, product_scratch(ff1));
   }
@@ -99,16 +108,16 @@ template <class T>
 MatrixView<float> TransformerPass<T>::back_gated_feed_forward(std::int64_t index,
                                                               std::int64_t panel) {
   const Linear &gate = packed(index).ff1, &up = *packed(index).up, &ff2 = packed(index).ff2;
-  const MatrixView<float> d_g = scratch_panel<float>(kWide, shape_.feed_forward);
+  const std::int64_t size = ff2.block_size();
+  const MatrixView<float> d_g = scratch_panel<float>(kWide, size);
   const MatrixView<float> d_h = scratch_panel<float>(kWide2, shape_.width);
   const MatrixView<T> u = panel_of(layer(index).u, panel), v = panel_of(layer(index).v, panel);
-  const std::int64_t size = ff2.block_size();
   find_d_low(index, Part::ff2, panel, compute_panel(d_out_, panel).data);
   for (std::int64_t block = 0; block < ff2.blocks(); ++block) {
-    ff2.backward_block(block, compute_panel(d_out_, panel).data, d_g.data, product_scratch(ff2));
+    ff2.backward_block_at(block, compute_panel(d_out_, panel).data, d_g.data, product_scratch(ff2));
     add_d_low_block(index, Part::ff2, panel, block, d_g.data);
     const MatrixView<T> gates = block_of(u, block, size), ups = block_of(v, block, size);
-    swiglu_backward<T>(block_of(d_g, block, size), gates, ups, gates, ups);
+    swiglu_backward<T>(block_of(d_g, 0, gates.cols), gates, ups, gates, ups);
     gate.backward_block(block, u.data, d_h.data, product_scratch(gate));
     up.backward_block(block, v.data, d_h.data, product_scratch(up));
   }

@@ -14,14 +14,15 @@ void TransformerPass<T>::feed_forward(std::int64_t index, std::int64_t panel, Ma
   const float* bias = parameter(places_.layers[index].ff1.bias);
   const MatrixView<T> u = kept_or_scratch(l.u, panel, kU, shape_.feed_forward);
   const MatrixView<T> g = kept_or_scratch(l.g, panel, kG, shape_.feed_forward);
-  const MatrixView<float> before = float_target(u, kWide2);
   const std::int64_t size = ff1.block_size();
+  const MatrixView<float> before = scratch_panel<float>(kWide2, size);
   find_low(index, Part::ff1, panel, h.data);
   for (std::int64_t block = 0; block < ff1.blocks(); ++block) {
-    ff1.forward_block(block, h.data, before.data, product_scratch(ff1));
+    ff1.forward_block_at(block, h.data, before.data, product_scratch(ff1));
     add_low_block(index, Part::ff1, panel, block, before.data);
-    bias_gelu<T>(block_of<float>(before, block, size), bias + block * size,
-                 block_of(u, block, size), block_of(g, block, size), shape_.gelu);
+    const MatrixView<T> pre = block_of(u, block, size);
+    bias_gelu<T>(block_of(before, 0, pre.cols), bias + block * size, pre, block_of(g, block, size),
+                 shape_.gelu);
     if (out.data != nullptr) ff2.forward_block(block, g.data, out.data, product_scratch(ff2));
   }
   if (out.data != nullptr)
@@ -39,15 +40,17 @@ void TransformerPass<T>::gated_feed_forward(std::int64_t index, std::int64_t pan
   const MatrixView<T> u = kept_or_scratch(l.u, panel, kU, shape_.feed_forward);
   const MatrixView<T> v = kept_or_scratch(l.v, panel, kV, shape_.feed_forward);
   const MatrixView<T> g = kept_or_scratch(l.g, panel, kG, shape_.feed_forward);
-  const MatrixView<float> gates = float_target(u, kWide2), ups = float_target(v, kWide3);
   const std::int64_t size = gate.block_size();
+  const MatrixView<float> gates = scratch_panel<float>(kWide2, size),
+                          ups = scratch_panel<float>(kWide3, size);
   for (const Part part : {Part::ff1, Part::up}) find_low(index, part, panel, h.data);
   for (std::int64_t block = 0; block < gate.blocks(); ++block) {
-    gate.forward_block(block, h.data, gates.data, product_scratch(gate));
-    up.forward_block(block, h.data, ups.data, product_scratch(up));
+    gate.forward_block_at(block, h.data, gates.data, product_scratch(gate));
+    up.forward_block_at(block, h.data, ups.data, product_scratch(up));
     add_low_block(index, Part::ff1, panel, block, gates.data);
     add_low_block(index, Part::up, panel, block, ups.data);
-    swiglu<T>(block_of(gates, block, size), block_of(ups, block, size), block_of(u, block, size),
+    const MatrixView<T> kept = block_of(u, block, size);
+    swiglu<T>(block_of(gates, 0, kept.cols), block_of(ups, 0, kept.cols), kept,
               block_of(v, block, size), block_of(g, block, size));
     if (out.data != nullptr) ff2.forward_block(block, g.data, out.data, product_scratch(ff2));
   }

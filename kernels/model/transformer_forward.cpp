@@ -55,29 +55,32 @@ TransformerPass<T>::TransformerPass(const TransformerShape& shape, const Transfo
 }
 
 template <class T>
-Linear TransformerPass<T>::make_linear(const LinearPlaces& linear, bool cut_outputs,
-                                       ProductBackend backend, bool dx_adds) const {
-  return Linear({.rows = panel_rows_,
-                 .outputs = linear.outputs,
-                 .inputs = linear.inputs,
-                 .cut_outputs = cut_outputs,
-                 .in = dtype_of<T>,
-                 .x_stride = Activation<T>::stride_of(linear.inputs),
-                 .y_stride = Activation<float>::stride_of(linear.outputs),
-                 .dy_stride = Activation<T>::stride_of(linear.outputs),
-                 .dx_stride = Activation<float>::stride_of(linear.inputs),
-                 .dx_adds = dx_adds},
-                backend);
+LinearShape TransformerPass<T>::linear_shape(const LinearPlaces& linear) const {
+  return {.rows = panel_rows_,
+          .outputs = linear.outputs,
+          .inputs = linear.inputs,
+          .in = dtype_of<T>,
+          .x_stride = Activation<T>::stride_of(linear.inputs),
+          .y_stride = Activation<float>::stride_of(linear.outputs),
+          .dy_stride = Activation<T>::stride_of(linear.outputs),
+          .dx_stride = Activation<float>::stride_of(linear.inputs),
+          .weights_stay = frozen() && dtype_of<T> == DType::bf16};
 }
 
 template <class T>
 typename TransformerPass<T>::PackedLayer TransformerPass<T>::make_layer(
     const LayerPlaces& layer, ProductBackend backend) const {
-  PackedLayer packed{make_linear(layer.qkv, true, backend), make_linear(layer.out, true, backend),
-                     make_linear(layer.ff1, true, backend), make_linear(layer.ff2, false, backend),
-                     std::nullopt};
-  // Its gradient comes on top of the gate's.
-  if (gated()) packed.up = make_linear(layer.up, true, backend, true);
+  // One block of the inner dimension at a time is in floats.
+  LinearShape ff1 = linear_shape(layer.ff1), ff2 = linear_shape(layer.ff2);
+  ff1.y_stride = ff2.dx_stride = inner_stride();
+  ff2.cut_outputs = false;
+  PackedLayer packed{Linear(linear_shape(layer.qkv), backend),
+                     Linear(linear_shape(layer.out), backend), Linear(ff1, backend),
+                     Linear(ff2, backend), std::nullopt};
+  if (!gated()) return packed;
+  LinearShape up = ff1;
+  up.dx_adds = true;  // on top of the gate's
+  packed.up.emplace(up, backend);
   return packed;
 }
 
@@ -123,7 +126,7 @@ const NormPlaces& TransformerPass<T>::norm_after(std::int64_t layer) const {
 template <class T>
 MatrixView<T> TransformerPass<T>::kept_or_scratch(Activation<T>& kept, std::int64_t panel,
                                                   Slot slot, std::int64_t cols) {
-  return keep_ ? panel_of(kept, panel) : scratch_panel<T>(slot, cols);
+  return keep_inputs_ ? panel_of(kept, panel) : scratch_panel<T>(slot, cols);
 }
 
 // Where a product leaves floats that end up in `target`: there, if it holds floats, else in

@@ -102,11 +102,10 @@ class TransformerPass {
 
   // Packs the weights of an arena, which stays referenced until the next call.
   void load(const float* arena);
-  // Of frozen parameters: matrices and vectors in arenas of their own, which stay referenced. The
-  // matrices of one layer are packed at a time, whenever a pass comes by.
-  void load_frozen(const bf16* matrices, const float* vectors);
-  // Packs the adapters of an arena.
-  void load_adapters(const float* arena);
+  // Of frozen parameters: matrices and vectors in arenas of their own, and adapters in another, all
+  // of which stay referenced until the next call. Those of one layer are packed at a time, whenever
+  // a pass comes by.
+  void load_frozen(const bf16* matrices, const float* vectors, const float* adapters);
 
   // From the next forward pass on: whether only the layers' inputs are kept, from which the
   // backward pass computes a layer's activations, the same bytes, before it goes through it.
@@ -212,8 +211,10 @@ class TransformerPass {
     kSlots = 13
   };
 
-  Linear make_linear(const LinearPlaces& linear, bool cut_outputs, ProductBackend backend,
-                     bool dx_adds = false) const;
+  // A block of the feed-forward part's inner dimension, and the distance of its rows in scratch.
+  std::int64_t inner_block() const { return Linear::block_of(shape_.feed_forward); }
+  std::int64_t inner_stride() const { return Activation<float>::stride_of(inner_block()); }
+  LinearShape linear_shape(const LinearPlaces& linear) const;
   PackedLayer make_layer(const LayerPlaces& layer, ProductBackend backend) const;
   WeightGradientShape weight_shape(const LinearPlaces& linear) const;
   bool gated() const { return shape_.feed_forward_kind == FeedForward::swiglu; }
@@ -261,6 +262,7 @@ class TransformerPass {
   enum class Direction : std::uint8_t { forward, backward };
   void make_adapters(ProductBackend backend);
   void pack_frozen(std::int64_t index, std::initializer_list<Part> parts, Direction direction);
+  void pack_adapters(std::int64_t index, std::initializer_list<Part> parts);
   void pack_for_finish(std::int64_t index);
   void embed_frozen_rows(const TokenBatch& batch, std::int64_t panel);
   // visit(adapter, its places, its number) for each adapter of a part.
@@ -311,6 +313,7 @@ class TransformerPass {
 
   // Backward.
   void recompute(std::int64_t index, const TokenBatch& batch);
+  void discard_until_recomputed();
   void back_final_norm(std::int64_t panel);
   MatrixView<float> back_feed_forward(std::int64_t index, std::int64_t panel);
   MatrixView<float> back_gated_feed_forward(std::int64_t index, std::int64_t panel);
@@ -334,9 +337,10 @@ class TransformerPass {
   const TransformerPlaces& places_;
   const float* arena_ = nullptr;
   const Adapters* const adapters_;
-  const bf16* matrices_ = nullptr;                    // frozen
-  std::vector<std::vector<LowRank<T>>> low_rank_;     // by layer and adapter
-  std::vector<LowRankGradients> low_rank_gradients_;  // by adapter
+  const bf16* matrices_ = nullptr;  // frozen
+  const float* adapter_arena_ = nullptr;
+  std::vector<LowRank<T>> low_rank_;  // by adapter, as for what follows; of one layer at a time
+  std::vector<LowRankGradients> low_rank_gradients_;
   std::vector<Activation<T>> d_low_;
   const std::int64_t panel_rows_;  // rows that go through a layer together
   const PartialColumns columns_;

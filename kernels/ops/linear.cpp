@@ -32,6 +32,7 @@ Linear::Linear(const LinearShape& shape, ProductBackend backend)
     (shape_.cut_outputs ? backward : forward).accumulate = first > 0;
     if (shape.y_adds) forward.accumulate = true;
     if (shape.dx_adds) backward.accumulate = true;
+    forward.b_stays = backward.b_stays = shape.weights_stay;
     forward_.push_back(make_packed_product(forward, backend));
     backward_.push_back(make_packed_product(backward, backend));
   }
@@ -50,6 +51,13 @@ void Linear::pack_forward(std::int64_t block, const void* weights, DType type) {
 
 void Linear::pack_backward(std::int64_t block, const void* weights, DType type) {
   backward_[block]->pack(block_weights(block, weights, type), type);
+}
+
+bool Linear::in_place() const {
+  for (const auto* products : {&forward_, &backward_})
+    for (const auto& product : *products)
+      if (product->in_place()) return true;
+  return false;
 }
 
 const void* Linear::block_weights(std::int64_t block, const void* weights, DType type) const {

@@ -24,8 +24,9 @@ struct LinearShape {
   std::int64_t y_stride = 0;
   std::int64_t dy_stride = 0;
   std::int64_t dx_stride = 0;
-  bool y_adds = false;   // y += x W^T
-  bool dx_adds = false;  // dx += dy W
+  bool y_adds = false;        // y += x W^T
+  bool dx_adds = false;       // dx += dy W
+  bool weights_stay = false;  // as PackedShape::b_stays
 };
 
 class Linear {
@@ -46,6 +47,8 @@ class Linear {
   void pack(std::int64_t task, const float* weights);
   void pack_forward(std::int64_t block, const void* weights, DType type);
   void pack_backward(std::int64_t block, const void* weights, DType type);
+  // Whether packing leaves references to the weights, which is possible with weights_stay.
+  bool in_place() const;
 
   // Scratch for any of the following.
   std::int64_t scratch_bytes() const;
@@ -54,9 +57,13 @@ class Linear {
   void forward(const void* x, float* y, std::byte* scratch) const;
   void backward(const void* dy, float* dx, std::byte* scratch) const;
 
-  // The columns of y that belong to one block of outputs, y pointing to the first of them.
+  // The columns of y that belong to one block of outputs, or those of dx that belong to one of
+  // inputs, y and dx pointing to the first of them.
   void forward_block_at(std::int64_t block, const void* x, float* y, std::byte* scratch) const {
     forward_[block]->run(x, y, scratch);
+  }
+  void backward_block_at(std::int64_t block, const void* dy, float* dx, std::byte* scratch) const {
+    backward_[block]->run(dy, dx, scratch);
   }
 
   // The part of them that belongs to one block. `x` and the others point to the whole panel; where

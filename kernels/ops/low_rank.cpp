@@ -76,7 +76,7 @@ void LowRank<T>::add(const T* low, float* y, std::byte* scratch) const {
 
 template <class T>
 void LowRank<T>::add_block(std::int64_t block, const T* low, float* y, std::byte* scratch) const {
-  up_.forward_block(block, low, y, product_scratch(scratch));
+  up_.forward_block_at(block, low, y, product_scratch(scratch));
 }
 
 template <class T>
@@ -94,7 +94,7 @@ void LowRank<T>::add_dx(const T* d_low, float* dx, std::byte* scratch) const {
 template <class T>
 void LowRank<T>::add_dx_block(std::int64_t block, const T* d_low, float* dx,
                               std::byte* scratch) const {
-  down_.backward_block(block, d_low, dx, product_scratch(scratch));
+  down_.backward_block_at(block, d_low, dx, product_scratch(scratch));
 }
 
 template class LowRank<float>;

@@ -40,12 +40,12 @@ class LowRank {
   std::int64_t scratch_bytes() const;
 
   void low(const T* x, MatrixView<T> low, std::byte* scratch) const;
-  // y += low B^T; of a block, y is that of the whole panel.
+  // y += low B^T; of a block, y points to its first column.
   void add(const T* low, float* y, std::byte* scratch) const;
   void add_block(std::int64_t block, const T* low, float* y, std::byte* scratch) const;
 
   void d_low(const T* dy, MatrixView<T> d_low, std::byte* scratch) const;
-  // dx += d_low A; of a block, dx is that of the whole panel.
+  // dx += d_low A; of a block, dx points to its first column.
   void add_dx(const T* d_low, float* dx, std::byte* scratch) const;
   void add_dx_block(std::int64_t block, const T* d_low, float* dx, std::byte* scratch) const;
 

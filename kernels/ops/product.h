@@ -78,6 +78,9 @@ struct PackedShape {
   bool b_transposed = true;   // B is given as [outer, inner], not as [inner, outer]
   DType in = DType::f32;      // of the panel and of the packed B; the result is f32
   bool accumulate = false;
+  // B is given in type `in` and neither goes nor changes until another is given: a backend that
+  // multiplies it as fast where it stands makes no copy.
+  bool b_stays = false;
 };
 
 class PackedProduct {
@@ -85,8 +88,11 @@ class PackedProduct {
   virtual ~PackedProduct() = default;
 
   // Packs a matrix B of `type` (f32 or bf16), on the calling thread; it is not referenced
-  // afterwards.
+  // afterwards, unless in_place().
   virtual void pack(const void* b, DType type) = 0;
+
+  // Whether pack() only keeps the address of B, which is possible with b_stays.
+  virtual bool in_place() const { return false; }
 
   virtual std::int64_t scratch_bytes() const { return 0; }
 

@@ -1,3 +1,5 @@
+#include <stdexcept>
+
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.hpp>
 
@@ -112,33 +114,59 @@ class OneDnnProduct final : public Product {
 class OneDnnPackedProduct final : public PackedProduct {
  public:
   explicit OneDnnPackedProduct(const PackedShape& s)
-      : plain_(plain_of(s, DType::f32)),
+      : type_(s.in),
+        plain_(plain_of(s, DType::f32)),
         plain_bf16_(plain_of(s, DType::bf16)),
-        matmul_(
-            {memory::dims{s.rows, s.inner}, type_of(s.in), memory::dims{s.x_stride, 1}},
-            {memory::dims{s.inner, s.outer}, type_of(s.in), memory::format_tag::any},
-            {memory::dims{s.rows, s.outer}, memory::data_type::f32, memory::dims{s.y_stride, 1}},
-            s.accumulate),
-        packed_(static_cast<std::int64_t>(matmul_.weights().get_size())) {}
+        matmul_(matmul_of(
+            s, {memory::dims{s.inner, s.outer}, type_of(s.in), memory::format_tag::any})) {
+    // Where the matmul chose no blocks, it packs B itself, each time, whatever its order.
+    in_place_ = s.b_stays && is_plain(s, matmul_.weights());
+    if (in_place_)
+      matmul_ = matmul_of(s, plain(s.in));
+    else
+      packed_.grow(static_cast<std::int64_t>(matmul_.weights().get_size()));
+  }
 
   void pack(const void* b, DType type) override {
-    matmul_.reorder(type == DType::bf16 ? plain_bf16_ : plain_, b, packed_.data());
+    if (!in_place_) {
+      matmul_.reorder(plain(type), b, packed_.data());
+      b_ = packed_.data();
+      return;
+    }
+    if (type != type_) throw std::invalid_argument("packed product: B that stays has another type");
+    b_ = b;
   }
+  bool in_place() const override { return in_place_; }
   std::int64_t scratch_bytes() const override { return matmul_.scratch_bytes(); }
   void run(const void* x, float* y, std::byte* scratch) const override {
-    matmul_.run(x, packed_.data(), y, scratch);
+    matmul_.run(x, b_, y, scratch);
   }
 
  private:
+  static Matmul matmul_of(const PackedShape& s, const memory::desc& b) {
+    return {{memory::dims{s.rows, s.inner}, type_of(s.in), memory::dims{s.x_stride, 1}},
+            b,
+            {memory::dims{s.rows, s.outer}, memory::data_type::f32, memory::dims{s.y_stride, 1}},
+            s.accumulate};
+  }
+  static bool is_plain(const PackedShape& s, const memory::desc& b) {
+    const memory::dims sizes{s.inner, s.outer};
+    return b == memory::desc(sizes, type_of(s.in), memory::dims{s.outer, 1}) ||
+           b == memory::desc(sizes, type_of(s.in), memory::dims{1, s.inner});
+  }
+  const memory::desc& plain(DType type) const { return type == DType::bf16 ? plain_bf16_ : plain_; }
   static memory::desc plain_of(const PackedShape& s, DType type) {
     return {{s.inner, s.outer},
             type_of(type),
             s.b_transposed ? memory::dims{1, s.b_stride} : memory::dims{s.b_stride, 1}};
   }
 
+  DType type_;
   memory::desc plain_, plain_bf16_;
   Matmul matmul_;
+  bool in_place_ = false;
   AlignedBuffer<std::byte> packed_;
+  const void* b_ = nullptr;  // packed, or where it stands
 };
 
 }  // namespace

@@ -191,6 +191,17 @@ void Schema::key(std::string name, bool* value, std::string meaning) {
   k.default_text = k.print();
 }
 
+void Schema::key(std::string name, std::optional<bool>* value, std::string meaning) {
+  Key& k = add(std::move(name), "true, false or \"auto\"", std::move(meaning));
+  k.parse = [value](const void* n, const std::string& p) {
+    *value = as_node(n).value_exact<bool>();
+    if (!*value && as_node(n).value_exact<std::string>() != "auto")
+      usage("expected true, false or \"auto\"", p);
+  };
+  k.print = [value] { return !*value ? toml_string("auto") : **value ? "true" : "false"; };
+  k.default_text = k.print();
+}
+
 void Schema::key(std::string name, std::string* value, std::string meaning) {
   Key& k = add(std::move(name), "", std::move(meaning));
   k.parse = [value](const void* n, const std::string& p) { *value = string_of(as_node(n), p); };

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@ class Schema {
   void key(std::string name, std::int64_t* value, std::string unit, std::string meaning);
   void key(std::string name, double* value, std::string unit, std::string meaning);
   void key(std::string name, bool* value, std::string meaning);
+  // True, false or "auto", which is nothing.
+  void key(std::string name, std::optional<bool>* value, std::string meaning);
   void key(std::string name, std::string* value, std::string meaning);
   void key(std::string name, std::vector<std::string>* value, std::string meaning);
   // A string that must be one of `choices`.

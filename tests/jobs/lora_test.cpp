@@ -103,6 +103,9 @@ TEST_F(Lora, TheSameAdaptersOnAnyNumberOfRanksAndAcrossKills) {
                                 folder() / (family + "_killed"), {2, 1}, 3);
     ASSERT_EQ(killed.exit_code, 0) << killed.output;
     EXPECT_EQ(result_of(family + "_killed")["model_digest"], whole["model_digest"]);
+    // Activations are computed once more unless that is switched off.
+    expect_done(2, train(family, family + "_kept", "--set train.recompute=false"));
+    EXPECT_EQ(result_of(family + "_kept")["model_digest"], whole["model_digest"]);
   }
 }
 

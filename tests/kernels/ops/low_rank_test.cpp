@@ -72,7 +72,8 @@ TEST(LowRank, IsItsDefinitionInBothDirectionsAndBlockByBlock) {
   adapter.add(low.data(), whole.data(), scratch.data());
   adapter.add_dx(d_low.data(), d_whole.data(), scratch.data());
   for (std::int64_t i = 0; i < kOutputs; i += Linear::block_of(kOutputs))
-    adapter.add_block(i / Linear::block_of(kOutputs), low.data(), blocks.data(), scratch.data());
+    adapter.add_block(i / Linear::block_of(kOutputs), low.data(), blocks.data() + i,
+                      scratch.data());
   adapter.add_dx_block(0, d_low.data(), d_blocks.data(), scratch.data());
   test::expect_near(whole, y, 1e-4);
   test::expect_near(d_whole, dx, 1e-3);

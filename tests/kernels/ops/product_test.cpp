@@ -170,6 +170,30 @@ TEST_P(ProductVariant, PacksMatricesOfEitherType) {
     }
 }
 
+// Whether it is copied or not; where it is not, changes to it are seen.
+TEST_P(ProductVariant, AMatrixThatStaysGivesTheSameProduct) {
+  for (const bool transposed : {false, true}) {
+    PackedShape s = packed_shape(64, 70, 45, transposed, DType::bf16);
+    const auto x = random_values<bf16>(1, s.rows * s.x_stride);
+    auto b = random_values<bf16>(2, (transposed ? s.outer : s.inner) * s.b_stride);
+    EXPECT_FALSE(make_packed_product(s, GetParam())->in_place());
+    const auto copied = run(*make_packed_product(s, GetParam()), s, x, b);
+    s.b_stays = true;
+    const auto product = make_packed_product(s, GetParam());
+    const auto kept = run(*product, s, x, b);
+    test::expect_near(kept, copied, 1e-5);
+    EXPECT_EQ(run(*product, s, x, std::vector<bf16>(b)), kept);
+    if (!product->in_place()) continue;
+    EXPECT_THROW(run(*product, s, x, test::to_floats(b)), std::invalid_argument);
+    product->pack(b.data(), DType::bf16);
+    b.assign(b.size(), bf16(0.0f));
+    AlignedBuffer<std::byte> scratch(product->scratch_bytes());
+    std::vector<float> y(s.rows * s.y_stride, 0.5f);
+    product->run(x.data(), y.data(), scratch.data());
+    EXPECT_EQ(y[0], 0.0f);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, ProductVariant,
                          testing::Values(ProductBackend::reference, ProductBackend::onednn,
                                          ProductBackend::openblas, ProductBackend::automatic),

@@ -1,6 +1,7 @@
 #include "runtime/base/config.h"
 
 #include <fstream>
+#include <optional>
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@ struct Values {
   std::int64_t steps = 100;
   double rate = 0.5;
   bool shuffle = true;
+  std::optional<bool> sort;
   std::string name = "plain";
   std::vector<std::string> paths = {"a"};
   double every = 60;
@@ -24,6 +26,7 @@ struct Values {
     s.key("train.steps", &steps, "steps", "how many updates");
     s.key("train.rate", &rate, "", "the learning rate");
     s.key("shuffle", &shuffle, "whether to shuffle");
+    s.key("sort", &sort, "whether to sort");
     s.key("input.name", &name, "what it is called");
     s.key("input.paths", &paths, "where it is");
     s.duration("checkpoint.every", &every, "time between checkpoints");
@@ -82,6 +85,22 @@ TEST(Config, WhatIsWrittenIsReadBack) {
   EXPECT_EQ(w.name, v.name);
   EXPECT_EQ(w.rate, 1e-3);
   EXPECT_EQ(t.to_toml(), s.to_toml());
+}
+
+TEST(Config, AChoiceBetweenTrueAndFalseMayBeLeftOpen) {
+  Values v;
+  Schema s;
+  v.describe(s);
+  EXPECT_NE(s.to_toml().find("sort = \"auto\""), std::string::npos);
+  for (const bool value : {true, false}) {
+    s.set(value ? "sort=true" : "sort=false");
+    EXPECT_EQ(v.sort, value);
+    EXPECT_NE(s.to_toml().find(value ? "sort = true" : "sort = false"), std::string::npos);
+  }
+  s.set("sort=auto");
+  EXPECT_EQ(v.sort, std::nullopt);
+  for (const char* bad : {"sort=1", "sort=maybe"})
+    EXPECT_NE(message_of([&] { s.set(bad); }).find("true, false or \"auto\""), std::string::npos);
 }
 
 TEST(Config, MistakesNameThePlaceAndTheNearestKey) {
