@@ -91,7 +91,7 @@ void IndexSearcher::load_centroids() {
   if (coded_) return;
   centroids_ = index_.read_centroids();
   const ConstMatrixView<float> rows(centroids_.data(), index_.nlist, index_.dim);
-  space_.emplace(CodeSpace::train(VectorRows(rows), index_.metric));
+  space_.emplace(CodeSpace::train(VectorRows(rows), index_.metric, true));
   coded_.emplace(*space_, rows);
 }
 

@@ -20,7 +20,9 @@ namespace {
 constexpr std::int64_t kBlock = 1024;       // rows that the covariance takes at a time
 constexpr std::int64_t kTrialQueries = 64;  // of the sample, by which the prefix is chosen
 constexpr std::int64_t kTrialVectors = 4096;
-constexpr double kRoom = 1.05;  // of the caps above what the sample has
+
+constexpr double kSurvivor = 120;  // steps of work of a pair that the prefix leaves, as measured
+constexpr double kRoom = 1.05;     // of the caps above what the sample has
 
 // The sample's rows as floats, in the code space's dimensions.
 class Sample {
@@ -136,7 +138,7 @@ class PrefixTrial {
       const double share =
           double(left[static_cast<std::size_t>(p / kStride)]) / double(queries_ * vectors);
       costs.push_back((double(p) / 4 + 2) / 16 +
-                      (p < dims ? share * (30 + double(dims - p) / 16) : 0));
+                      (p < dims ? share * (kSurvivor + double(dims - p) / 16) : 0));
     }
     return costs;
   }
@@ -171,7 +173,7 @@ class PrefixTrial {
 
 }  // namespace
 
-CodeAxes CodeSpace::train(const VectorRows& sample, Metric metric) {
+CodeAxes CodeSpace::train(const VectorRows& sample, Metric metric, bool whole) {
   check_rows(sample, "CodeSpace: sample");
   if (sample.count == 0) throw std::invalid_argument("CodeSpace: an empty sample");
   CodeAxes axes;
@@ -189,24 +191,30 @@ CodeAxes CodeSpace::train(const VectorRows& sample, Metric metric) {
       place += double(axes.axes[std::size_t(i * axes.code_dim + j)]) * mean[std::size_t(j)];
     axes.origin.push_back(static_cast<float>(place));
   }
-  choose_step(axes, sample);
-  choose_prefix(axes, sample);
+  choose_steps(axes, sample);
+  if (!whole) {
+    choose_prefix(axes, sample);
+    choose_steps(axes, sample);
+  }
   choose_caps(axes, sample);
   return axes;
 }
 
-void CodeSpace::choose_step(CodeAxes& axes, const VectorRows& sample) {
+void CodeSpace::choose_steps(CodeAxes& axes, const VectorRows& sample) {
   const CodeSpace space(axes);
   Places places(space, sample, false);
-  float farthest = 0;
+  float farthest = 0, farthest_rest = 0;
   for (std::int64_t i = 0; i < sample.count; ++i) {
     const Places::Row row = places.next();
-    for (std::int64_t j = 0; j < axes.code_dim; ++j)
-      farthest = std::max(farthest, std::abs(row.place[j]));
+    for (std::int64_t j = 0; j < axes.code_dim; ++j) {
+      float& far = j < axes.prefix ? farthest : farthest_rest;
+      far = std::max(far, std::abs(row.place[j]));
+    }
   }
   constexpr float kSmallestStep = 1e-25f;  // whose square is a normal number in the end
   constexpr float kMargin = 1.1f;          // for what is farther out than the sample
   axes.step = std::max(farthest * kMargin / 127, kSmallestStep);
+  axes.rest_step = std::max(farthest_rest * kMargin / 127, kSmallestStep);
 }
 
 void CodeSpace::choose_prefix(CodeAxes& axes, const VectorRows& sample) {

@@ -71,7 +71,8 @@ CodeSpace::CodeSpace(CodeAxes axes) : axes_(std::move(axes)) {
           "CodeSpace: the axes do not fit the dimension");
   require(a.prefix == a.code_dim || (a.prefix > 0 && a.prefix < a.code_dim && a.prefix % 4 == 0),
           "CodeSpace: no such prefix");
-  require(a.step > 0 && std::isfinite(a.step), "CodeSpace: no such step");
+  require(a.step > 0 && std::isfinite(a.step) && a.rest_step > 0 && std::isfinite(a.rest_step),
+          "CodeSpace: no such step");
   packed_.pack(ConstMatrixView<float>(a.axes.data(), a.code_dim, a.code_dim));
   padded_.assign(std::size_t(packed_.groups() * kTileLanes), 0);
   std::ranges::copy(a.origin, padded_.begin());
@@ -101,7 +102,7 @@ CodeSpace::Rounded CodeSpace::round(const float* places, double square, std::int
   float sums[16] = {};
   round_to_steps(places, prefix, axes_.step, code, sums);
   const auto part = static_cast<float>(length_above(sums) + off);
-  round_to_steps(places + prefix, axes_.code_dim - prefix, axes_.step, code + prefix, sums);
+  round_to_steps(places + prefix, axes_.code_dim - prefix, axes_.rest_step, code + prefix, sums);
   return {static_cast<float>(length_above(sums) + off), part};
 }
 

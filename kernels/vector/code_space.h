@@ -2,9 +2,10 @@
 // tells most vectors apart.
 //
 // A vector is moved into a space of Euclidean distance, where it stands along the principal axes of
-// a sample, and rounded to whole steps of -127 to 127. All that is lost on the way is bounded:
-// with c(v) the code of v in steps, for all q and v that are not loose,
-//   step * |c(q) - c(v)| <= reach(limit) + radius(q) + cap   if distance(q, v) <= limit,
+// a sample, and rounded to whole steps of -127 to 127. Dimensions of the prefix have one step, the
+// others, along which vectors differ less, a smaller one. All that is lost on the way is bounded:
+// with r(v) the rounded place of v, for all q and v that are not loose,
+//   |r(q) - r(v)| <= reach(limit) + radius(q) + cap   if distance(q, v) <= limit,
 // for distances as reference::distance measures them. A vector is loose where the sample did not
 // lead to expect it, or where it is not finite. The same holds for the first prefix()
 // dimensions alone, with the radius and the cap of these. A scan may therefore leave out all pairs
@@ -33,7 +34,7 @@ struct CodeAxes {
   std::int64_t prefix = 0;    // dimensions that are looked at first, a multiple of 4, or code_dim
   std::vector<float> axes;    // [code_dim][code_dim], a row an axis
   std::vector<float> origin;  // [code_dim], along the axes
-  float step = 1;
+  float step = 1, rest_step = 1;  // of the prefix, and of the other dimensions
   float cap = 0, prefix_cap = 0;  // what rounding may take off a vector that is not loose
   float longest_square = 0;       // of a vector that is not loose
 };
@@ -64,7 +65,8 @@ class CodeSpace {
   // The space that suits a sample of finite vectors; the more, the better: some thousands are
   // enough, and dim at least. The same bytes for the same sample, whatever the threads. Throws
   // std::invalid_argument as check_rows does, or where there are no rows.
-  static CodeAxes train(const VectorRows& sample, Metric metric);
+  // `whole`: the prefix is to be all of a code.
+  static CodeAxes train(const VectorRows& sample, Metric metric, bool whole = false);
 
   // Throws std::invalid_argument where the parts do not fit one another.
   explicit CodeSpace(CodeAxes axes);
@@ -90,7 +92,7 @@ class CodeSpace {
     float radius, prefix_radius;
   };
   Rounded round(const float* places, double square, std::int8_t* code) const;
-  static void choose_step(CodeAxes& axes, const VectorRows& sample);
+  static void choose_steps(CodeAxes& axes, const VectorRows& sample);
   static void choose_prefix(CodeAxes& axes, const VectorRows& sample);
   static void choose_caps(CodeAxes& axes, const VectorRows& sample);
 

@@ -54,12 +54,18 @@ using CodeProducts = void (*)(const std::uint8_t* vectors, const std::int8_t* qu
                               std::int64_t bytes, std::span<const CodePair> pairs,
                               std::int32_t* products);
 
+// Writes the places of the values that are not below `least`, ascending, and returns how many there
+// are. `places` has room for 16 more than there are values.
+using CodeCollect = std::size_t (*)(std::span<const std::int32_t> values, std::int32_t least,
+                                    std::int32_t* places);
+
 // One set of kernels for one vector unit; all sets give the same integers. Tiles are indexed by
 // their groups less one.
 struct CodeKernels {
   const char* name;
   CodeTile tile[kCodeTileGroups];
   CodeProducts products;
+  CodeCollect collect;
 };
 
 // The sets that this CPU can run, the fastest first.

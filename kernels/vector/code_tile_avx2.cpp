@@ -58,6 +58,11 @@ struct Avx2Lanes {
     half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1));
     return _mm_cvtsi128_si32(half);
   }
+
+  TUTTI_INLINE static std::size_t collect(const std::int32_t* values, std::int32_t least,
+                                          std::int32_t first, std::int32_t* places) {
+    return collect_16(values, least, first, places);
+  }
 };
 
 }  // namespace

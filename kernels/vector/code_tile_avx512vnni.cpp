@@ -54,6 +54,16 @@ struct VnniLanes {
     quarter = _mm_add_epi32(quarter, _mm_shuffle_epi32(quarter, 0xb1));
     return _mm_cvtsi128_si32(quarter);
   }
+
+  TUTTI_INLINE static std::size_t collect(const std::int32_t* values, std::int32_t least,
+                                          std::int32_t first, std::int32_t* places) {
+    const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __mmask16 large =
+        _mm512_cmpge_epi32_mask(_mm512_loadu_si512(values), _mm512_set1_epi32(least));
+    _mm512_storeu_si512(places, _mm512_maskz_compress_epi32(
+                                    large, _mm512_add_epi32(lanes, _mm512_set1_epi32(first))));
+    return static_cast<std::size_t>(__builtin_popcount(large));
+  }
 };
 
 }  // namespace

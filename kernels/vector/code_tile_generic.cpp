@@ -54,6 +54,11 @@ struct GenericLanes {
     for (std::int64_t j = 0; j < count; ++j) sum += vector[j] * query[j];
     return sum;
   }
+
+  TUTTI_INLINE static std::size_t collect(const std::int32_t* values, std::int32_t least,
+                                          std::int32_t first, std::int32_t* places) {
+    return collect_16(values, least, first, places);
+  }
 };
 
 }  // namespace

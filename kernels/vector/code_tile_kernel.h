@@ -100,10 +100,37 @@ void code_products(const std::uint8_t* vectors, const std::int8_t* queries, std:
         Lanes::dot(vectors + pairs[i].vector * bytes, queries + pairs[i].query * bytes, bytes);
 }
 
+// Lanes::collect, 16 values at a time, and what is left over.
+template <class Lanes>
+std::size_t code_collect(std::span<const std::int32_t> values, std::int32_t least,
+                         std::int32_t* places) {
+  std::size_t found = 0, i = 0;
+  for (; i + 16 <= values.size(); i += 16)
+    found += Lanes::collect(values.data() + i, least, static_cast<std::int32_t>(i), places + found);
+  for (; i < values.size(); ++i) {
+    places[found] = static_cast<std::int32_t>(i);
+    found += values[i] >= least;
+  }
+  return found;
+}
+
+// By plain code, without a branch for each value.
+TUTTI_INLINE std::size_t collect_16(const std::int32_t* values, std::int32_t least,
+                                    std::int32_t first, std::int32_t* places) {
+  std::size_t found = 0;
+  for (std::int32_t i = 0; i < 16; ++i) {
+    places[found] = first + i;
+    found += values[i] >= least;
+  }
+  return found;
+}
+
 template <class Lanes>
 constexpr CodeKernels code_kernels_of(const char* name) {
-  return {
-      name, {code_tile<Lanes, 1>, code_tile<Lanes, 2>, code_tile<Lanes, 3>}, code_products<Lanes>};
+  return {name,
+          {code_tile<Lanes, 1>, code_tile<Lanes, 2>, code_tile<Lanes, 3>},
+          code_products<Lanes>,
+          code_collect<Lanes>};
 }
 
 }  // namespace

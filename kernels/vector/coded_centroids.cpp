@@ -54,7 +54,6 @@ CodedCentroids::CodedCentroids(const CodeSpace& space, ConstMatrixView<float> ce
   const std::vector<std::int8_t> codes = codes_of(space, centroids);
   const ConstMatrixView<std::int8_t> rows(codes.data(), centroids.rows, space.code_dim());
   codes_ = CodedVectors(rows, space.prefix());
-  whole_codes_ = CodedVectors(rows, space.code_dim());
   packed_.pack(VectorRows(centroids));
 }
 
@@ -85,11 +84,11 @@ void CodedCentroids::assign_nearest(const CodedQueries& vectors,
 
 namespace {
 
-// The nearest by code of a few queries at a time. One thread's.
+// The nearest by the prefix of the codes, of a few queries at a time. One thread's.
 class ProbeFinder {
  public:
   ProbeFinder(const CodeSpace& space, const CodedVectors& centroids, std::int64_t count)
-      : code_dim_(space.code_dim()),
+      : prefix_(space.prefix()),
         centroids_(centroids),
         count_(count),
         packed_(static_cast<std::size_t>(centroids.steps() * kCodeTileQueries * 4)),
@@ -109,7 +108,7 @@ class ProbeFinder {
   // products_[i][c] is query i's product with centroid c less half the centroid's square.
   void multiply(const QueryCodes& queries, std::int64_t first, std::int64_t present) {
     for (std::int64_t i = 0; i < present; ++i)
-      pack_code(queries.row(first + i), code_dim_, static_cast<int>(i), packed_.data());
+      pack_code(queries.row(first + i), prefix_, static_cast<int>(i), packed_.data());
     // The same for all centroids, so that it changes no order: large enough to have values written.
     constexpr std::int32_t kPass = CodedVectors::kNever / 2;
     std::int32_t starts[kCodeTileQueries];
@@ -128,7 +127,7 @@ class ProbeFinder {
     }
   }
 
-  std::int64_t code_dim_;
+  std::int64_t prefix_;
   const CodedVectors& centroids_;
   std::int64_t count_;
   const CodeKernels& kernels_ = *available_code_kernels().front();
@@ -143,7 +142,8 @@ class ProbeFinder {
 void CodedCentroids::find_probes(const CodedQueries& queries,
                                  MatrixView<std::int32_t> probes) const {
   if (probes.rows != queries.vectors.rows || probes.rows != queries.codes->count() ||
-      probes.cols > centroids_.rows || queries.codes->code_dim != space_.code_dim())
+      probes.cols > centroids_.rows || queries.codes->code_dim != space_.code_dim() ||
+      space_.prefix() != space_.code_dim())
     throw std::invalid_argument("find_probes: the output must have one row per query");
   find_by_codes(*queries.codes, probes);
   std::vector<Neighbor> nearest(static_cast<std::size_t>(probes.cols));
@@ -159,7 +159,7 @@ void CodedCentroids::find_probes(const CodedQueries& queries,
 void CodedCentroids::find_by_codes(const QueryCodes& queries,
                                    MatrixView<std::int32_t> probes) const {
   parallel_for((probes.rows + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
-    ProbeFinder finder(space_, whole_codes_, centroids_.rows);
+    ProbeFinder finder(space_, codes_, centroids_.rows);
     const std::int64_t end = std::min(probes.rows, (chunk + 1) * kChunk);
     for (std::int64_t first = chunk * kChunk; first < end; first += kCodeTileQueries)
       finder.find(queries, first, std::min<std::int64_t>(kCodeTileQueries, end - first), probes);

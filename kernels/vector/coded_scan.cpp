@@ -85,13 +85,14 @@ class SharedResults {
 
 // What is asked of a query's pairs now. One is ruled out by the prefix where
 // start + product - half square is negative, and by the whole code where its squared distance in
-// steps is above `most`.
+// steps of the prefix is above `most`.
 struct Query {
   std::int32_t number = 0;
   float limit = 0;         // that the rest follows from
   std::int32_t start = 0;  // see CodeTileTask
-  std::int64_t most = 0;
-  std::int64_t offset = 0;  // of the squared distance, from what a pair's values make of it
+  double most = 0;
+  // Of the squared distances of prefixes and rests, from what a pair's values make of them.
+  std::int64_t prefix_offset = 0, rest_offset = 0;
 };
 
 // What the prefix left: a pair and its tile's value.
@@ -109,7 +110,10 @@ class CodedScan {
         queries_(queries),
         results_(results),
         distances_(space.axes().metric, queries.vectors.cols),
-        per_step_(1 / double(space.axes().step)) {}
+        per_step_(1 / double(space.axes().step)),
+        rest_share_(double(space.axes().rest_step) * per_step_) {
+    rest_share_ *= rest_share_;
+  }
 
   void run(const Task& task);
 
@@ -121,7 +125,7 @@ class CodedScan {
   void seed(const Task& task);
   float farthest_seed(const Task& task, int query, std::span<const std::int32_t> values);
   float farthest(std::int32_t query, const CodedList& list,
-                 std::span<const std::pair<std::int64_t, std::int32_t>> near);
+                 std::span<const std::pair<double, std::int32_t>> near);
   void find_survivors(const Task& task);
   void compute_squares(const Task& task);
   void check_survivors(const Task& task);
@@ -132,7 +136,7 @@ class CodedScan {
   const CodedQueries& queries_;
   SharedResults& results_;
   PairDistances distances_;
-  double per_step_;
+  double per_step_, rest_share_;  // the square of a step of the rest in those of the prefix
   const CodeKernels& kernels_ = *available_code_kernels().front();
 
   const CodedVectors* codes_ = nullptr;
@@ -147,7 +151,7 @@ class CodedScan {
   std::ptrdiff_t survivor_count_ = 0;
   std::vector<CodePair> pairs_of_codes_;
   std::vector<std::int32_t> products_;  // of the survivors' rests
-  std::vector<std::int64_t> squares_;   // of their codes' distances
+  std::vector<double> squares_;         // of their codes' distances, in steps of the prefix
   std::array<std::int32_t, 2 * kPairs> pair_query_{};
   std::array<std::int64_t, 2 * kPairs> pair_row_{};
   int pairs_ = 0;
@@ -178,16 +182,17 @@ void CodedScan::set_limit(Query& query, float limit) {
     const double steps = (reach + double(radius) + double(cap)) * per_step_;
     return steps * steps * (1 + 1e-9) + 2;
   };
-  constexpr double kFar = 1e15;  // and what is no number
-  const double whole = steps_square(code.radius, axes.cap);
-  query.most = whole < kFar ? static_cast<std::int64_t>(whole) : std::int64_t{1} << 60;
+  query.most = steps_square(code.radius, axes.cap);
+  if (!(query.most <= kInfinity)) query.most = kInfinity;  // what is no number rules nothing out
   const double most = steps_square(code.prefix_radius, axes.prefix_cap);
   // |q|^2 + |v|^2 - 2 q.v <= most, halved, with |v|^2 / 2 rounded down and the rest up.
   const double start = (most - code.prefix_square) / 2 + 1 - double(kHigher * code.prefix_sum);
   constexpr double kPass = CodedVectors::kNever / 2;
   query.start =
       start < kPass ? static_cast<std::int32_t>(std::max(start, -kPass)) : std::int32_t(kPass);
-  query.offset = code.code_square + 2 * (query.start + kHigher * code.sum);
+  query.prefix_offset = code.prefix_square + 2 * (query.start + kHigher * code.prefix_sum);
+  query.rest_offset =
+      code.code_square - code.prefix_square + 2 * kHigher * (code.sum - code.prefix_sum);
 }
 
 // Computes the tiles of a task's vectors, and hands take(first vector, vectors, marks) those in
@@ -286,7 +291,7 @@ float CodedScan::farthest_seed(const Task& task, int query, std::span<const std:
     survivors_.push_back({first + place, query, values[static_cast<std::size_t>(place)]});
   survivor_count_ = static_cast<std::ptrdiff_t>(wanted);
   compute_squares(task);
-  std::vector<std::pair<std::int64_t, std::int32_t>> near;
+  std::vector<std::pair<double, std::int32_t>> near;
   for (std::size_t i = 0; i < wanted; ++i) near.emplace_back(squares_[i], survivors_[i].vector);
   std::ranges::nth_element(near, near.begin() + std::ptrdiff_t(k - 1));
   near.resize(k);
@@ -294,7 +299,7 @@ float CodedScan::farthest_seed(const Task& task, int query, std::span<const std:
 }
 
 float CodedScan::farthest(std::int32_t query, const CodedList& list,
-                          std::span<const std::pair<std::int64_t, std::int32_t>> near) {
+                          std::span<const std::pair<double, std::int32_t>> near) {
   const float* queries[kPairs];
   const VectorRows* sets[kPairs];
   std::int64_t rows[kPairs];
@@ -327,10 +332,12 @@ void CodedScan::compute_squares(const Task& task) {
   }
   for (std::size_t i = 0; i < survivors.size(); ++i) {
     const Survivor& s = survivors[i];
-    // value = start + product of the prefixes - half the prefix's square, and so on.
-    squares_[i] = block_[static_cast<std::size_t>(s.query)].offset -
-                  2 * (std::int64_t{s.value} + products_[i]) +
-                  codes_->rest_square(first + s.vector);
+    const Query& query = block_[static_cast<std::size_t>(s.query)];
+    // value = start + product of the prefixes - half the prefix's square.
+    const std::int64_t prefix = query.prefix_offset - 2 * std::int64_t{s.value};
+    const std::int64_t square =
+        query.rest_offset - 2 * std::int64_t{products_[i]} + codes_->rest_square(first + s.vector);
+    squares_[i] = double(prefix) + rest_share_ * double(square);
   }
 }
 

@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "kernels/vector/code_tile.h"
+
 namespace tutti {
 
 // One thread's scratch for one selection after another.
@@ -16,15 +18,18 @@ class LargestValues {
   // The places of the `wanted` largest values, the largest first, and of equals the first. `wanted`
   // is at most their number. Valid until the next call.
   std::span<const std::int32_t> select(std::span<const std::int32_t> values, std::size_t wanted) {
-    keys_.resize(values.size());
-    std::size_t found = collect(values, estimate(values, wanted));
-    if (found < wanted) found = collect(values, std::numeric_limits<std::int32_t>::min());
-    std::partial_sort(keys_.begin(), keys_.begin() + std::ptrdiff_t(wanted),
-                      keys_.begin() + std::ptrdiff_t(found));
-    places_.resize(wanted);
+    places_.resize(values.size() + 16);
+    std::size_t found = kernels_.collect(values, estimate(values, wanted), places_.data());
+    if (found < wanted)
+      found = kernels_.collect(values, std::numeric_limits<std::int32_t>::min(), places_.data());
+    keys_.clear();
+    for (std::size_t i = 0; i < found; ++i) keys_.push_back(key(values, places_[i]));
+    const auto end = keys_.begin() + std::ptrdiff_t(wanted);
+    if (end != keys_.end()) std::nth_element(keys_.begin(), end, keys_.end());
+    std::sort(keys_.begin(), end);
     for (std::size_t i = 0; i < wanted; ++i)
       places_[i] = static_cast<std::int32_t>(keys_[i] & 0xffffffff);
-    return places_;
+    return std::span(places_).first(wanted);
   }
 
  private:
@@ -41,16 +46,12 @@ class LargestValues {
   }
 
   // Ascending keys are descending values, then ascending places.
-  std::size_t collect(std::span<const std::int32_t> values, std::int32_t least) {
-    std::int64_t* keys = keys_.data();
-    std::size_t found = 0;
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      keys[found] = -(std::int64_t{values[i]} * (std::int64_t{1} << 32)) + std::int64_t(i);
-      found += values[i] >= least;
-    }
-    return found;
+  static std::int64_t key(std::span<const std::int32_t> values, std::int32_t place) {
+    return -(std::int64_t{values[static_cast<std::size_t>(place)]} * (std::int64_t{1} << 32)) +
+           place;
   }
 
+  const CodeKernels& kernels_ = *available_code_kernels().front();
   std::vector<std::int32_t> sample_, places_;
   std::vector<std::int64_t> keys_;
 };

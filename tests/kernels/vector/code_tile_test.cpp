@@ -99,5 +99,20 @@ TEST(CodeTile, ProductsOfPairs) {
   }
 }
 
+TEST(CodeTile, CollectsWhatIsNotBelow) {
+  for (const std::size_t count : {0, 5, 16, 47, 100}) {
+    std::vector<std::int32_t> values, expected;
+    for (std::size_t i = 0; i < count; ++i) {
+      values.push_back(std::int32_t(random_u64(5, 0, i) % 7) - 3);
+      if (values.back() >= 1) expected.push_back(std::int32_t(i));
+    }
+    for (const CodeKernels* kernels : available_code_kernels()) {
+      std::vector<std::int32_t> places(count + 16);
+      places.resize(kernels->collect(values, 1, places.data()));
+      EXPECT_EQ(places, expected) << kernels->name << " " << count;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tutti

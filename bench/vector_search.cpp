@@ -1,0 +1,213 @@
+// Claims about vectors, against faiss and hnswlib from PyPI beside it: a million vectors of 128
+// dimensions, 10,000 queries a batch, the 10 nearest, in all runs on the same two threads.
+//
+//   search.exact.vs_faiss     exact search against IndexFlat
+//   search.ivf_90.vs_faiss    lists at recall 0.90 against faiss's fastest IVF at that recall; also
+//                             _95 and _99
+//   search.ivf_95.vs_hnswlib  the same at 0.95 against hnswlib (M 16)
+//   search.two_ranks          2 ranks of 1 thread against 1 rank of 2 threads, at 0.95
+//   index.kmeans.vs_faiss     10 iterations, 4096 lists, against the faster of faiss's two ways
+//   index.build_95.vs_hnswlib from vectors to an index on disk, against hnswlib's in memory
+//
+//   bench_vector_search FOLDER [exact] [ivf] [hnswlib] [kmeans]   (all, where none is named)
+//
+// Queries a second of ours are result.json's: from queries in memory to neighbours in memory.
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "bench/claim.h"
+#include "bench/job.h"
+#include "bench/peer.h"
+
+namespace tutti::bench {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr int kRounds = 5;
+constexpr const char* kLists = "1024";
+
+json asked(PeerProcess& peer, const std::string& command) {
+  peer.ask(command);
+  return json::parse(peer.answer());
+}
+
+json result_of(const std::string& run) {
+  std::ifstream file(run + "/result.json");
+  return json::parse(file);
+}
+
+// Queries a second of one start of the search job.
+double search(const std::string& more, int ranks = 1, int threads = 2) {
+  fs::remove_all("found");
+  run_job(ranks, threads,
+          "search --run found --set index=index --set search.batch=10000 --set search.k=10 --set "
+          "memory_limit=8GiB " +
+              more);
+  return result_of("found").at("queries_per_second");
+}
+
+std::string probing(int nprobe) {
+  return fmt::format("--set query.file=queries3.npy --set search.nprobe={}", nprobe);
+}
+
+// Seconds from vectors to an index.
+double build() {
+  fs::remove_all("index");
+  return seconds([] {
+    run_job(1, 2,
+            fmt::format("index --run index --set vectors=vectors --set index.nlist={} --set "
+                        "memory_limit=4GiB",
+                        kLists));
+  });
+}
+
+// The fewest probes that reach a recall.
+int tune(PeerProcess& peer, double target, double& recall) {
+  int nprobe = 4;
+  for (;; nprobe += std::max(1, nprobe / 12)) {
+    search(fmt::format("--set query.file=queries.npy --set search.nprobe={}", nprobe));
+    recall = asked(peer, "recall found/neighbors.h5").at("recall");
+    if (recall >= target) return nprobe;
+  }
+}
+
+void claim_exact(PeerProcess& peer) {
+  std::vector<double> ours, theirs;
+  for (int round = 0; round < kRounds; ++round) {
+    ours.push_back(search("--set search.mode=exact --set query.file=queries.npy"));
+    theirs.push_back(asked(peer, "exact").at("qps"));
+  }
+  const double recall = asked(peer, "recall found/neighbors.h5").at("recall");
+  print_claim("search.exact.vs_faiss", median(ours) / median(theirs), 10,
+              fmt::format("{:.0f} against {:.0f} queries/s, recall {:.5f} by faiss's own",
+                          median(ours), median(theirs), recall));
+}
+
+void claim_lists(PeerProcess& peer) {
+  for (const double target : {0.90, 0.95, 0.99}) {
+    const json chosen = asked(peer, fmt::format("tune {}", target));
+    double recall = 0;
+    const int nprobe = tune(peer, target, recall);
+    std::vector<double> ours, theirs, two;
+    for (int round = 0; round < kRounds; ++round) {
+      ours.push_back(search(probing(nprobe)));
+      theirs.push_back(asked(peer, fmt::format("ivf {}", target)).at("qps"));
+      if (target == 0.95) two.push_back(search(probing(nprobe), 2, 1));
+    }
+    print_claim(fmt::format("search.ivf_{:.0f}.vs_faiss", target * 100),
+                median(ours) / median(theirs), 5,
+                fmt::format("{:.0f} (recall {:.4f}, {} lists, nprobe {}) against {:.0f} queries/s "
+                            "(recall {:.4f}, {}, nprobe {}, factor {})",
+                            median(ours), recall, kLists, nprobe, median(theirs),
+                            chosen.at("recall").get<double>(), chosen.at("key").get<std::string>(),
+                            chosen.at("probes").get<double>(), chosen.at("factor").get<double>()));
+    if (!two.empty())
+      print_claim("search.two_ranks", median(two) / median(ours), 0.95,
+                  fmt::format("{:.0f} against {:.0f} queries/s", median(two), median(ours)));
+  }
+}
+
+void claim_graph(PeerProcess& peer) {
+  const json built = asked(peer, "graph_build");
+  const double theirs_seconds = built.at("seconds");
+  std::vector<double> builds;
+  for (int round = 0; round < 3; ++round) builds.push_back(build());
+  print_claim("index.build_95.vs_hnswlib", theirs_seconds / median(builds), 20,
+              fmt::format("{:.1f} s with the index on disk against {:.0f} s in memory",
+                          median(builds), theirs_seconds));
+  const json chosen = asked(peer, "graph_tune 0.95");
+  double recall = 0;
+  const int nprobe = tune(peer, 0.95, recall);
+  std::vector<double> ours, theirs;
+  for (int round = 0; round < kRounds; ++round) {
+    ours.push_back(search(probing(nprobe)));
+    theirs.push_back(asked(peer, "graph_search").at("qps"));
+  }
+  print_claim("search.ivf_95.vs_hnswlib", median(ours) / median(theirs), 4,
+              fmt::format("{:.0f} (recall {:.4f}) against {:.0f} queries/s (recall {:.4f}, ef {})",
+                          median(ours), recall, median(theirs), chosen.at("recall").get<double>(),
+                          chosen.at("ef").get<int>()));
+}
+
+void claim_kmeans(PeerProcess& peer) {
+  std::vector<double> ours, theirs;
+  json last;
+  double distance = 0;
+  for (int round = 0; round < 3; ++round) {
+    fs::remove_all("clusters");
+    run_job(1, 2,
+            "index --run clusters --set vectors=vectors --set index.nlist=4096 --set "
+            "kmeans.iterations=10 --set kmeans.sample=1000000 --set memory_limit=8GiB");
+    std::ifstream events("clusters/events.jsonl");
+    double first = 0, end = 0;
+    for (std::string line; std::getline(events, line);) {
+      const json event = json::parse(line);
+      if (event.at("event") == "ready") first = event.at("time");
+      if (event.at("event") != "kmeans") continue;
+      end = event.at("time");
+      distance = event.at("mean_distance");
+    }
+    ours.push_back(end - first);
+    last = asked(peer, "kmeans");
+    theirs.push_back(last.at("seconds"));
+  }
+  print_claim(
+      "index.kmeans.vs_faiss", median(theirs) / median(ours), 3,
+      fmt::format("{:.2f} s to a mean distance of {:.3f} against {:.2f} s to {:.3f} ({})",
+                  median(ours), distance, median(theirs), last.at("mean_distance").get<double>(),
+                  last.at("way").get<std::string>()));
+}
+
+int run(const fs::path& folder, std::set<std::string> parts) {
+  const std::vector<std::pair<std::string, void (*)(PeerProcess&)>> claims = {
+      {"exact", claim_exact},
+      {"ivf", claim_lists},
+      {"hnswlib", claim_graph},
+      {"kmeans", claim_kmeans}};
+  if (parts.empty())
+    for (const auto& [name, claim] : claims) parts.insert(name);
+  const bool graph = has_package("hnswlib");
+  if (!has_package("faiss")) {
+    for (const char* name :
+         {"search.exact.vs_faiss", "search.ivf_90.vs_faiss", "search.ivf_95.vs_faiss",
+          "search.ivf_99.vs_faiss", "search.two_ranks", "index.kmeans.vs_faiss",
+          "search.ivf_95.vs_hnswlib", "index.build_95.vs_hnswlib"})
+      print_skipped(name, lacks_package("faiss"));
+    return 0;
+  }
+  const JobFolder current(folder / "vector_search");
+  PeerProcess peer(std::string(TUTTI_BENCH_PEER) + " .");
+  std::printf("%s\n", peer.answer().c_str());
+  run_job(1, 2, "shard --run vectors --set input.paths=[\\\"base.npy\\\"]");
+  build();
+  for (const auto& [name, claim] : claims) {
+    if (!parts.contains(name)) continue;
+    if (name == "hnswlib" && !graph) {
+      for (const char* skipped : {"search.ivf_95.vs_hnswlib", "index.build_95.vs_hnswlib"})
+        print_skipped(skipped, lacks_package("hnswlib"));
+      continue;
+    }
+    claim(peer);
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace tutti::bench
+
+int main(int count, char** arguments) {
+  const std::filesystem::path folder = count > 1 ? arguments[1] : ".";
+  return tutti::bench::run(folder, {arguments + std::min(count, 2), arguments + count});
+}
