@@ -309,6 +309,7 @@ class SearchJob : public Job {
     });
     const std::unique_ptr<QuerySource> queries = open_queries(context, config_.queries, *index);
     if (context.dry_run) {
+      context.comm.attempt([&] { config_.evaluation.open_truth(queries->count()); });
       log_info("{} queries; {} vectors of {} dimensions in {} lists, {}", queries->count(),
                index->vectors, index->dim, index->nlist, name_of(index->metric));
       return ExitCode::done;

@@ -78,6 +78,17 @@ void EvaluationConfig::check() const {
     throw Error(ExitCode::usage, "at least one list must be looked into", "evaluate.nprobe", "");
 }
 
+std::optional<GroundTruth> EvaluationConfig::open_truth(std::int64_t queries) const {
+  if (truth.empty()) return std::nullopt;
+  GroundTruth found(truth);
+  if (found.queries() != queries)
+    throw Error(ExitCode::data,
+                fmt::format("it has the true neighbours of {} queries, there are {} queries",
+                            found.queries(), queries),
+                truth, "give the true neighbours of these queries: evaluate.truth");
+  return found;
+}
+
 SearchEvaluation::SearchEvaluation(JobContext& context, const EvaluationConfig& config,
                                    const IndexFolder& index, IndexSearcher& searcher,
                                    const EvaluatedSearch& search)
@@ -91,12 +102,7 @@ SearchEvaluation::SearchEvaluation(JobContext& context, const EvaluationConfig& 
   if (!needs_exact()) {
     const auto timed = context_.phases.measure("load");
     comm_.attempt([&] {
-      if (comm_.is_root()) truth_.emplace(config_.truth);
-      if (truth_ && truth_->queries() != search_.queries)
-        throw Error(ExitCode::data,
-                    fmt::format("it has the true neighbours of {} queries, there are {} queries",
-                                truth_->queries(), search_.queries),
-                    config_.truth, "give the true neighbours of these queries: evaluate.truth");
+      if (comm_.is_root()) truth_ = config_.open_truth(search_.queries);
       largest_id_ = largest_id(
           index_, part_of(index_.dataset.manifest().shards(), comm_.size(), comm_.rank()));
     });

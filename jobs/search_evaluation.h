@@ -24,6 +24,9 @@ struct EvaluationConfig {
   void describe(Schema& schema);
   // Throws Error(usage).
   void check() const;
+  // The true neighbours where a file of them is named. Local; throws Error(data), also where they
+  // are of another number of queries.
+  std::optional<GroundTruth> open_truth(std::int64_t queries) const;
 };
 
 // The search that is evaluated.
@@ -37,7 +40,7 @@ struct EvaluatedSearch {
 // are collective and throw Error on all ranks; index and searcher must outlive the evaluation.
 class SearchEvaluation {
  public:
-  // Opens the truth where it is a file. Error(data) where it is of another number of queries.
+  // Opens the truth where it is a file.
   SearchEvaluation(JobContext& context, const EvaluationConfig& config, const IndexFolder& index,
                    IndexSearcher& searcher, const EvaluatedSearch& search);
 

@@ -135,6 +135,7 @@ GroundTruth::GroundTruth(std::filesystem::path path, const std::string& format)
 
 GroundTruth::~GroundTruth() = default;
 GroundTruth::GroundTruth(GroundTruth&&) noexcept = default;
+GroundTruth& GroundTruth::operator=(GroundTruth&&) noexcept = default;
 
 void GroundTruth::read_rows(std::int64_t begin, std::int64_t count, std::int64_t largest_id,
                             std::span<std::int64_t> ids) const {

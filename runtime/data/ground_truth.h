@@ -20,6 +20,7 @@ class GroundTruth {
   explicit GroundTruth(std::filesystem::path path, const std::string& format = "");
   ~GroundTruth();
   GroundTruth(GroundTruth&&) noexcept;
+  GroundTruth& operator=(GroundTruth&&) noexcept;
 
   const std::filesystem::path& path() const { return path_; }
   std::int64_t queries() const { return queries_; }

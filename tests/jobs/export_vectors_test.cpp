@@ -255,6 +255,12 @@ TEST_F(ExportVectors, MistakesEndWithTheirCodeAndSayWhatToDo) {
   for (std::size_t i = 2048; i < bytes.size(); i += 64) bytes[i] ^= 1;
   write_text(folder() / "damaged" / "shard-00001.h5", bytes);
   expect_refused(from + path("damaged"), 65, "shard-00001.h5");
+  std::filesystem::copy(folder() / "l2_found", folder() / "damaged_found");
+  bytes = read_text(folder() / "damaged_found" / "neighbors.h5");
+  const auto manifest = nlohmann::json::parse(read_text(folder() / "l2_found" / "manifest.json"));
+  bytes[manifest["files"][0]["extents"][1]["offset"].get<std::size_t>()] ^= 1;
+  write_text(folder() / "damaged_found" / "neighbors.h5", bytes);
+  expect_refused(from + path("damaged_found"), 65, "neighbors.h5");
 }
 
 TEST_F(ExportVectors, ADryRunWritesNothing) {

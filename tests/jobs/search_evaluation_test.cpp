@@ -177,6 +177,7 @@ TEST_F(Evaluation, ATruthThatDoesNotFitIsRefusedByName) {
   testing::write_text(folder() / "fewer.bin", truth_bytes("exact", 1));
   expect_refused(truth(folder() / "fewer.bin"), 65, "fewer.bin");
   expect_refused(truth(folder() / "fewer.bin"), 65, "49 queries, there are 50");
+  expect_refused(truth(folder() / "fewer.bin") + " --dry-run", 65, "49 queries, there are 50");
   std::string beyond = bytes;
   const std::int32_t id = 10 * kCount;  // the largest is 10 less
   std::memcpy(beyond.data() + beyond.size() - 4, &id, 4);
