@@ -346,9 +346,9 @@ void VectorExport::describe(Schema& s) {
       "export.format", &format,
       {"auto", "fvecs", "bvecs", "fbin", "f16bin", "u8bin", "i8bin", "npy", "hdf5", "faiss",
        "ivecs", "bigann"},
-      "of vectors: one of the first nine, auto keeps their type; of neighbours: ivecs with "
-      "fvecs of the distances, or bigann, a ground truth file; of an index: faiss. Numbers are "
-      "rounded only to f16");
+      "auto: vectors in their own type, neighbours as ivecs, an index as faiss. Vectors go to all "
+      "but ivecs and bigann; neighbours to these: ivecs, with fvecs of the distances, or a ground "
+      "truth file; an index to faiss. Numbers are rounded only to f16");
   s.key("export.queries", &queries, "file of queries, for the dataset test of hdf5");
   s.key("export.neighbors", &neighbors,
         "folder of neighbours of these queries, for the datasets neighbors and distances of hdf5");
