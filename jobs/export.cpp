@@ -1,9 +1,11 @@
-// export: a model of ours as a folder that Hugging Face's transformers reads.
+// export: a model of ours as a folder that Hugging Face's transformers reads; vectors, neighbours
+// and indexes in the formats of others.
 #include <fmt/format.h>
 
 #include "jobs/decoder_model.h"
 #include "jobs/decoder_source.h"
 #include "jobs/encoder_model.h"
+#include "jobs/export_vectors.h"
 #include "jobs/hugging_face_model.h"
 #include "jobs/hugging_face_names.h"
 #include "jobs/job.h"
@@ -88,7 +90,7 @@ class ExportJob : public Job {
   void describe(Schema& schema) override {
     schema.key("export.model", &model_,
                "folder of a model, of import or train; an encoder must come from an import");
-    schema.require("export.model");
+    vectors_.describe(schema);
     schema.bytes("export.shard_bytes", &shard_bytes_,
                  "most bytes of tensors in a file; a larger model is cut into several");
     schema.key(
@@ -104,6 +106,7 @@ class ExportJob : public Job {
     context.comm.attempt([&] {
       if (!context.comm.is_root()) return;
       check(context.run_folder);
+      if (!vectors_.from.empty()) return write_vectors(context);
       const Manifest manifest = load_manifest(model_, kModelKind);
       if (manifest.metadata.contains(kAdaptersKey) && !merge_) return write_adapters(context);
       const Exported model = load(context, manifest);
@@ -114,11 +117,22 @@ class ExportJob : public Job {
 
  private:
   void check(const std::filesystem::path& folder) const {
+    if (model_.empty() == vectors_.from.empty())
+      throw Error(ExitCode::usage,
+                  model_.empty() ? "there is nothing to export" : "there are two things to export",
+                  "export.*", "give one of export.model and export.from");
     if (shard_bytes_ < 1)
       throw Error(ExitCode::usage, "expected at least 1", "export.shard_bytes", "");
     if (std::filesystem::exists(folder / kManifestFile))
       throw Error(ExitCode::usage, "the run folder holds an artefact of Tutti", folder.string(),
                   "give another --run folder");
+  }
+
+  void write_vectors(JobContext& context) const {
+    const auto timed = context.phases.measure("save");
+    context.result.update(export_vectors(vectors_, context.run_folder, context.dry_run));
+    log_info("{} as {} in {}", vectors_.from, context.result["format"].get<std::string>(),
+             context.run_folder.string());
   }
 
   void write_adapters(JobContext& context) const {
@@ -178,6 +192,7 @@ class ExportJob : public Job {
   }
 
   std::string model_, dtype_ = "auto";
+  VectorExport vectors_;
   std::int64_t shard_bytes_ = 5'000'000'000;
   bool merge_ = false;
 };

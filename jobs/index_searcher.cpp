@@ -58,6 +58,10 @@ std::vector<Neighbor> IndexSearcher::exact(ConstMatrixView<float> queries) {
   return merge(std::move(found));
 }
 
+std::int64_t IndexSearcher::held_bytes() const {
+  return lists_->held_bytes() + std::int64_t(centroids_.size() * sizeof(float));
+}
+
 // The nearest lists first, so that little of the others comes into question.
 void IndexSearcher::scan_probes(ConstMatrixView<float> queries,
                                 ConstMatrixView<std::int32_t> probes, std::span<TopK> found) {

@@ -29,6 +29,9 @@ class IndexSearcher {
   // The same among all vectors.
   std::vector<Neighbor> exact(ConstMatrixView<float> queries);
 
+  // Bytes of vectors, ids, codes and centroids that this rank holds at a time. Local.
+  std::int64_t held_bytes() const;
+
  private:
   void load_centroids();
   std::vector<std::int32_t> find_probes(ConstMatrixView<float> queries, std::int64_t nprobe);

@@ -43,6 +43,10 @@ struct JobEntry {
   // Where the job takes texts from the command line: the key that they go to, and what they are.
   const char* text_key = nullptr;
   const char* text_meaning = nullptr;
+  // Where the job has a flag of its own: its name, the key that it sets to true, and what it means.
+  const char* flag = nullptr;
+  const char* flag_key = nullptr;
+  const char* flag_meaning = nullptr;
 };
 
 std::unique_ptr<Job> make_shard_job();

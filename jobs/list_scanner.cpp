@@ -31,17 +31,16 @@ ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t me
       vector_(index.dataset.column("entries", "vector")),
       id_(index.dataset.column("entries", "id")) {
   const std::int64_t code_dim = index.dim + 1;  // at most
-  const std::int64_t entry_bytes = index.dim * std::int64_t(size_of(index.storage)) +
-                                   std::int64_t(sizeof(std::int64_t)) + code_dim +
-                                   CodedVectors::bytes_per_vector(code_dim, 4);
-  chunk_entries_ = std::max<std::int64_t>(1, memory_bytes / entry_bytes);
+  entry_bytes_ = index.dim * std::int64_t(size_of(index.storage)) +
+                 std::int64_t(sizeof(std::int64_t)) + code_dim +
+                 CodedVectors::bytes_per_vector(code_dim, 4);
+  chunk_entries_ = std::max<std::int64_t>(1, memory_bytes / entry_bytes_);
   if (shards.size() == 0) return;
   lists_ = {index.dataset.shard_rows("lists", shards.begin).begin,
             index.dataset.shard_rows("lists", shards.end - 1).end};
   for (std::int64_t shard = shards.begin; shard < shards.end; ++shard) add_lists(shard);
-  std::int64_t entries = 0;
-  for (const Piece& piece : pieces_) entries += piece.entries.size();
-  if (!pieces_.empty() && entries <= chunk_entries_) resident_ = load(pieces_);
+  for (const Piece& piece : pieces_) entries_ += piece.entries.size();
+  if (!pieces_.empty() && entries_ <= chunk_entries_) resident_ = load(pieces_);
 }
 
 void ListScanner::add_lists(std::int64_t shard) {

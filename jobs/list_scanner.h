@@ -1,6 +1,7 @@
 // Scans the inverted lists of one rank's shards.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -33,6 +34,9 @@ class ListScanner {
 
   // Whether all lists are in memory, so that one more scan of some of them costs little.
   bool is_resident() const { return resident_.has_value() || pieces_.empty(); }
+
+  // Bytes of vectors, ids and codes that are in memory at a time, at most.
+  std::int64_t held_bytes() const { return std::min(entries_, chunk_entries_) * entry_bytes_; }
 
   // The lists that each query probes (-1 is none): list by list, each against all queries that
   // probe it.
@@ -74,7 +78,8 @@ class ListScanner {
 
   const IndexFolder& index_;
   Dataset::Column vector_, id_;
-  std::int64_t chunk_entries_;
+  std::int64_t entry_bytes_, chunk_entries_;
+  std::int64_t entries_ = 0;        // of all pieces
   Range lists_;                     // those of the shards
   std::vector<Piece> pieces_;       // in order of list
   std::optional<CodeSpace> space_;  // of the first vectors read

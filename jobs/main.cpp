@@ -30,9 +30,10 @@ constexpr JobEntry kJobs[] = {
     {"embed", "embed a dataset's passages with a model", make_embed_job},
     {"index", "build a vector index over all ranks", make_index_job},
     {"search", "find the nearest neighbours of many queries at once", make_search_job, "query.text",
-     "a question; prints the best passages"},
+     "a question; prints the best passages", "--evaluate", "search.evaluate",
+     "measure recall and speed at several nprobe"},
     {"import", "take over a model of Hugging Face's transformers", make_import_job},
-    {"export", "write a model as transformers reads it", make_export_job},
+    {"export", "write a model as transformers reads it, or vectors as others do", make_export_job},
     {"evaluate", "measure how well a model finds held-out documents, and judges similarity",
      make_evaluate_job},
     {"generate", "complete many prompts at once with a language model", make_generate_job,
@@ -60,7 +61,7 @@ struct CommandLine {
   CheckpointCommand checkpoint;     // or this
   std::string config_file, run_folder, tool_path, max_time;
   std::vector<std::string> settings, texts;
-  bool dry_run = false, json = false;
+  bool dry_run = false, json = false, flag = false;
 };
 
 // Within about this time a job's death is known.
@@ -102,6 +103,7 @@ void add_job(CLI::App& app, const JobEntry& entry, CommandLine& line) {
         ->type_name("TEXT")
         ->expected(1)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  if (entry.flag) sub->add_flag(entry.flag, line.flag, entry.flag_meaning);
   sub->callback([&line, &entry] { line.job = &entry; });
 
   const std::unique_ptr<Job> job = entry.make();
@@ -148,6 +150,7 @@ void configure(Schema& schema, const CommandLine& line) {
   for (const std::string& setting : line.settings) schema.set(setting);
   if (!line.texts.empty())
     schema.set(std::string(line.job->text_key) + "=" + nlohmann::json(line.texts).dump());
+  if (line.flag) schema.set(std::string(line.job->flag_key) + "=true");
   schema.check_required();
 }
 

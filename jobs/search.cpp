@@ -12,12 +12,14 @@
 #include "jobs/index_searcher.h"
 #include "jobs/job.h"
 #include "jobs/query_source.h"
+#include "jobs/search_evaluation.h"
 #include "jobs/vector_reader.h"
 #include "runtime/base/log.h"
 #include "runtime/base/stop.h"
 #include "runtime/data/commit.h"
 #include "runtime/data/neighbors_file.h"
 #include "runtime/data/paths.h"
+#include "runtime/io/file.h"
 
 namespace tutti {
 namespace {
@@ -29,6 +31,7 @@ constexpr std::size_t kScreenWidth = 100;
 struct SearchConfig {
   std::string index, dataset, mode = "probe";
   QueryConfig queries;
+  EvaluationConfig evaluation;
   std::int64_t k = 10, nprobe = 16, batch = 16384, show = 5;
   std::int64_t memory = std::int64_t(1) << 30;
 
@@ -46,6 +49,7 @@ struct SearchConfig {
     s.key("search.batch", &batch, "queries", "queries that are searched for at a time");
     s.key("search.show", &show, "passages", "best passages to print for each question");
     s.bytes("memory_limit", &memory, "memory of a rank for the index's vectors");
+    evaluation.describe(s);
   }
 
   void check() const {
@@ -59,6 +63,7 @@ struct SearchConfig {
     if (memory < std::int64_t(1) << 20)
       wrong("too little memory to work in", "memory_limit", "give at least 1MiB");
     queries.check();
+    evaluation.check();
   }
 };
 
@@ -103,6 +108,9 @@ class SearchRun {
         probing_(config.mode != "exact"),
         searcher_(context, index, config.k, config.memory - config.memory / 8) {
     if (!queries.texts.empty() && config.show > 0) comm_.attempt([&] { open_passages(); });
+    if (config.evaluation.wanted)
+      evaluation_.emplace(context, config.evaluation, index, searcher_,
+                          EvaluatedSearch{queries.count(), config.k, nprobe_, probing_});
     if (probing_ && nprobe_ < config.nprobe)
       log_info("search.nprobe is {}, but there are {} lists: looking into all of them",
                config.nprobe, index.nlist);
@@ -119,6 +127,7 @@ class SearchRun {
     }
     const Manifest found = commit();
     report(found);
+    if (evaluation_) evaluation_->finish();
     return ExitCode::done;
   }
 
@@ -126,9 +135,11 @@ class SearchRun {
   void open_output() {
     const auto timed = context_.phases.measure("write");
     comm_.attempt([&] {
-      if (comm_.is_root())
-        output_.emplace(context_.run_folder, NeighborsShape{queries_.count(), config_.k, index_.dim,
-                                                            published_name(index_.metric)});
+      if (!comm_.is_root()) return;
+      for (const char* old : {kCurveFile, kCurvePictureFile})
+        remove_file(context_.run_folder / old);
+      output_.emplace(context_.run_folder, NeighborsShape{queries_.count(), config_.k, index_.dim,
+                                                          published_name(index_.metric)});
     });
   }
 
@@ -141,11 +152,12 @@ class SearchRun {
       probed = searcher_.probe(queries, nprobe_);
       probe_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
     }
-    if (config_.mode != "probe") {
+    if (config_.mode != "probe" || (evaluation_ && evaluation_->needs_exact())) {
       const auto start = Clock::now();
       exact = searcher_.exact(queries);
       exact_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
     }
+    if (evaluation_) evaluation_->measure(range, queries, exact);
     const auto timed = context_.phases.measure("write");
     comm_.attempt([&] {
       if (comm_.is_root()) keep(range, probing_ ? probed : exact, exact);
@@ -277,6 +289,7 @@ class SearchRun {
   const std::int64_t nprobe_;
   const bool probing_;
   IndexSearcher searcher_;
+  std::optional<SearchEvaluation> evaluation_;
   std::optional<NeighborsWriter> output_;    // the root's
   std::optional<Dataset> passages_;          // where there are questions to show passages for
   std::vector<std::vector<Neighbor>> best_;  // of each question
@@ -296,6 +309,7 @@ class SearchJob : public Job {
     });
     const std::unique_ptr<QuerySource> queries = open_queries(context, config_.queries, *index);
     if (context.dry_run) {
+      context.comm.attempt([&] { config_.evaluation.open_truth(queries->count()); });
       log_info("{} queries; {} vectors of {} dimensions in {} lists, {}", queries->count(),
                index->vectors, index->dim, index->nlist, name_of(index->metric));
       return ExitCode::done;

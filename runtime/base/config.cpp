@@ -223,6 +223,21 @@ void Schema::key(std::string name, std::vector<std::string>* value, std::string 
   k.default_text = k.print();
 }
 
+void Schema::key(std::string name, std::vector<std::int64_t>* value, std::string unit,
+                 std::string meaning) {
+  Key& k = add(std::move(name), std::move(unit), std::move(meaning));
+  k.parse = [value](const void* n, const std::string& p) {
+    const toml::node& node = as_node(n);
+    value->clear();
+    if (const toml::array* list = node.as_array())
+      for (const toml::node& item : *list) value->push_back(integer_of(item, p));
+    else
+      value->push_back(integer_of(node, p));
+  };
+  k.print = [value] { return fmt::format("[{}]", fmt::join(*value, ", ")); };
+  k.default_text = k.print();
+}
+
 void Schema::choice(std::string name, std::string* value, std::vector<std::string> choices,
                     std::string meaning) {
   const std::string options = fmt::format("one of {}", fmt::join(choices, ", "));

@@ -29,6 +29,8 @@ class Schema {
   void key(std::string name, std::optional<bool>* value, std::string meaning);
   void key(std::string name, std::string* value, std::string meaning);
   void key(std::string name, std::vector<std::string>* value, std::string meaning);
+  void key(std::string name, std::vector<std::int64_t>* value, std::string unit,
+           std::string meaning);
   // A string that must be one of `choices`.
   void choice(std::string name, std::string* value, std::vector<std::string> choices,
               std::string meaning);

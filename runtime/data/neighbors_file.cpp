@@ -4,6 +4,19 @@
 #include "runtime/data/paths.h"
 
 namespace tutti {
+namespace {
+
+Error broken(const std::filesystem::path& folder) {
+  return Error(ExitCode::data, "the manifest lists no neighbours and their distances",
+               (folder / kManifestFile).string(), "search again");
+}
+
+FileRecord neighbors_record(const Manifest& manifest, const std::filesystem::path& folder) {
+  if (const FileRecord* record = manifest.find_file(kNeighborsFile)) return *record;
+  throw broken(folder);
+}
+
+}  // namespace
 
 NeighborsWriter::NeighborsWriter(const std::filesystem::path& folder, const NeighborsShape& shape)
     : file_(folder / kNeighborsFile,
@@ -18,6 +31,37 @@ void NeighborsWriter::append(std::span<const std::int64_t> ids, std::span<const 
   CHECK(ids.size() == distances.size());
   file_.append(0, std::as_bytes(ids));
   file_.append(1, std::as_bytes(distances));
+}
+
+NeighborsReader::NeighborsReader(const std::filesystem::path& folder)
+    : folder_(folder),
+      manifest_(load_manifest(folder, kNeighborsKind)),
+      file_(folder / kNeighborsFile, neighbors_record(manifest_, folder)),
+      ids_(column("/neighbors", DType::i64)),
+      distances_(column("/distances", DType::f32)),
+      shape_(file_.record().extents[ids_].shape) {
+  if (shape_ != file_.record().extents[distances_].shape) throw broken(folder_);
+}
+
+std::size_t NeighborsReader::column(const char* dataset, DType type) const {
+  const int found = file_.record().find(dataset);
+  if (found < 0) throw broken(folder_);
+  const ExtentRecord& extent = file_.record().extents[std::size_t(found)];
+  if (extent.dtype != type || extent.shape.size() != 2 || extent.elements() == 0)
+    throw broken(folder_);
+  return std::size_t(found);
+}
+
+std::vector<std::int64_t> NeighborsReader::ids(std::int64_t begin, std::int64_t count) const {
+  std::vector<std::int64_t> values(std::size_t(count * k()));
+  file_.read(ids_, begin * k(), std::span(values));
+  return values;
+}
+
+std::vector<float> NeighborsReader::distances(std::int64_t begin, std::int64_t count) const {
+  std::vector<float> values(std::size_t(count * k()));
+  file_.read(distances_, begin * k(), std::span(values));
+  return values;
 }
 
 }  // namespace tutti

@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "runtime/data/manifest.h"
 #include "runtime/io/extent_file.h"
 
 namespace tutti {
@@ -31,6 +33,30 @@ class NeighborsWriter {
 
  private:
   ExtentWriter file_;
+};
+
+// Reads a folder of kind `neighbors`, verifying what it hands out. Local. Throws Error as
+// load_manifest and ExtentReader do.
+class NeighborsReader {
+ public:
+  explicit NeighborsReader(const std::filesystem::path& folder);
+
+  const Manifest& manifest() const { return manifest_; }
+  std::int64_t queries() const { return shape_[0]; }
+  std::int64_t k() const { return shape_[1]; }
+
+  // Of queries [begin, begin + count), row-major.
+  std::vector<std::int64_t> ids(std::int64_t begin, std::int64_t count) const;
+  std::vector<float> distances(std::int64_t begin, std::int64_t count) const;
+
+ private:
+  std::size_t column(const char* dataset, DType type) const;
+
+  std::filesystem::path folder_;
+  Manifest manifest_;
+  ExtentReader file_;
+  std::size_t ids_, distances_;
+  std::vector<std::int64_t> shape_;
 };
 
 }  // namespace tutti

@@ -18,6 +18,7 @@ struct Values {
   std::optional<bool> sort;
   std::string name = "plain";
   std::vector<std::string> paths = {"a"};
+  std::vector<std::int64_t> sizes = {1};
   double every = 60;
   std::int64_t memory = 1 << 20;
   std::string kind = "cosine";
@@ -29,6 +30,7 @@ struct Values {
     s.key("sort", &sort, "whether to sort");
     s.key("input.name", &name, "what it is called");
     s.key("input.paths", &paths, "where it is");
+    s.key("input.sizes", &sizes, "bytes", "how large it is");
     s.duration("checkpoint.every", &every, "time between checkpoints");
     s.bytes("memory", &memory, "how much");
     s.choice("train.schedule", &kind, {"cosine", "constant"}, "the schedule");
@@ -43,6 +45,19 @@ std::string message_of(const std::function<void()>& f) {
     return e.what();
   }
   return "no error";
+}
+
+TEST(Config, ListsOfIntegers) {
+  Values v;
+  Schema s;
+  v.describe(s);
+  s.set("input.sizes=[3, 4]");
+  EXPECT_EQ(v.sizes, (std::vector<std::int64_t>{3, 4}));
+  EXPECT_NE(s.to_toml().find("sizes = [3, 4]"), std::string::npos) << s.to_toml();
+  s.set("input.sizes=5");
+  EXPECT_EQ(v.sizes, std::vector<std::int64_t>{5});
+  EXPECT_NE(message_of([&] { s.set("input.sizes=[1, 2.5]"); }).find("expected an integer"),
+            std::string::npos);
 }
 
 TEST(Config, FileThenSettingsLaterOnesWin) {
