@@ -38,8 +38,8 @@ class CodedCentroids {
   // The centroids whose codes are nearest to each query's code, nearest first, and of equals the
   // lowest: row q of `probes`, which has at most as many columns as there are centroids. The
   // squared lengths of codes decide, so the order is close to that of the distances, not the same;
-  // for a query that has no code which tells something it is the same. The space's codes must be
-  // all prefix.
+  // for a query that has no code which tells something it is the same. It is the prefix that is
+  // looked at: the space should have no rest.
   void find_probes(const CodedQueries& queries, MatrixView<std::int32_t> probes) const;
 
  private:

@@ -17,8 +17,9 @@ extern "C" void dsyevd_(const char* job, const char* part, const int* n, double*
 namespace tutti {
 namespace {
 
-constexpr std::int64_t kBlock = 1024;       // rows that the covariance takes at a time
-constexpr std::int64_t kTrialQueries = 64;  // of the sample, by which the prefix is chosen
+constexpr std::int64_t kMostRotated = 2048;  // dimensions; the axes of more take minutes
+constexpr std::int64_t kBlock = 1024;        // rows that the covariance takes at a time
+constexpr std::int64_t kTrialQueries = 64;   // of the sample, by which the prefix is chosen
 constexpr std::int64_t kTrialVectors = 4096;
 
 constexpr double kSurvivor = 120;  // steps of work of a pair that the prefix leaves, as measured
@@ -91,6 +92,12 @@ std::vector<double> covariance(const Sample& sample, std::int64_t rows,
   return sums;
 }
 
+std::vector<float> unit_axes(std::int64_t dim) {
+  std::vector<float> axes(static_cast<std::size_t>(dim * dim));
+  for (std::int64_t i = 0; i < dim; ++i) axes[static_cast<std::size_t>(i * dim + i)] = 1;
+  return axes;
+}
+
 // The principal axes, that of the largest variance first; the unit vectors where LAPACK fails.
 std::vector<float> principal_axes(std::vector<double> matrix, std::int64_t dim) {
   const int n = static_cast<int>(dim);
@@ -107,11 +114,10 @@ std::vector<float> principal_axes(std::vector<double> matrix, std::int64_t dim) 
   std::vector<int> integer_work(static_cast<std::size_t>(integers));
   dsyevd_("V", "L", &n, matrix.data(), &n, values.data(), work.data(), &size, integer_work.data(),
           &integers, &info);
+  if (info != 0) return unit_axes(dim);
   std::vector<float> axes(matrix.size());
   for (std::int64_t i = 0; i < dim; ++i)  // eigenvalues ascend
-    for (std::int64_t j = 0; j < dim; ++j)
-      axes[std::size_t(i * dim + j)] =
-          info == 0 ? static_cast<float>(matrix[std::size_t((dim - 1 - i) * dim + j)]) : i == j;
+    std::copy_n(matrix.begin() + (dim - 1 - i) * dim, dim, axes.begin() + i * dim);
   return axes;
 }
 
@@ -179,12 +185,15 @@ CodeAxes CodeSpace::train(const VectorRows& sample, Metric metric, bool whole) {
   CodeAxes axes;
   axes.metric = metric;
   axes.dim = sample.dim;
-  axes.code_dim = axes.prefix = sample.dim + (metric == Metric::inner_product);
+  axes.code_dim = sample.dim + (metric == Metric::inner_product);
+  axes.prefix = std::min(axes.code_dim, kLongestPrefix);
   axes.longest_square =
       metric == Metric::l2 ? std::numeric_limits<float>::max() : longest_square(sample);
   const Sample rows(sample, axes);
   const std::vector<double> mean = mean_of(rows, sample.count, axes.code_dim);
-  axes.axes = principal_axes(covariance(rows, sample.count, mean), axes.code_dim);
+  axes.axes = axes.code_dim <= kMostRotated
+                  ? principal_axes(covariance(rows, sample.count, mean), axes.code_dim)
+                  : unit_axes(axes.code_dim);
   for (std::int64_t i = 0; i < axes.code_dim; ++i) {
     double place = 0;
     for (std::int64_t j = 0; j < axes.code_dim; ++j)
@@ -223,7 +232,7 @@ void CodeSpace::choose_prefix(CodeAxes& axes, const VectorRows& sample) {
   if (costs.empty()) return;
   const auto best = std::ranges::min_element(costs) - costs.begin();
   const std::int64_t prefix = (best + 1) * PrefixTrial::kStride;
-  if (prefix < axes.code_dim) axes.prefix = prefix;
+  axes.prefix = std::min(prefix, axes.prefix);
 }
 
 void CodeSpace::choose_caps(CodeAxes& axes, const VectorRows& sample) {

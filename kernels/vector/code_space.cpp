@@ -69,7 +69,8 @@ CodeSpace::CodeSpace(CodeAxes axes) : axes_(std::move(axes)) {
   require(std::int64_t(a.axes.size()) == a.code_dim * a.code_dim &&
               std::int64_t(a.origin.size()) == a.code_dim,
           "CodeSpace: the axes do not fit the dimension");
-  require(a.prefix == a.code_dim || (a.prefix > 0 && a.prefix < a.code_dim && a.prefix % 4 == 0),
+  require(a.prefix > 0 && a.prefix <= std::min(a.code_dim, kLongestPrefix) &&
+              (a.prefix == a.code_dim || a.prefix % 4 == 0),
           "CodeSpace: no such prefix");
   require(a.step > 0 && std::isfinite(a.step) && a.rest_step > 0 && std::isfinite(a.rest_step),
           "CodeSpace: no such step");

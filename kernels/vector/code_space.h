@@ -61,8 +61,11 @@ class CodeSpace {
  public:
   // The first byte of a loose vector's code; no other code has it.
   static constexpr std::int8_t kLoose = -128;
+  // What a scan's integers have room for.
+  static constexpr std::int64_t kLongestPrefix = 4096;
 
-  // The space that suits a sample of finite vectors; the more, the better: some thousands are
+  // The space that suits a sample of finite vectors (the axes are as they are beyond 2048
+  // dimensions, whose principal ones take minutes); the more, the better: some thousands are
   // enough, and dim at least. The same bytes for the same sample, whatever the threads. Throws
   // std::invalid_argument as check_rows does, or where there are no rows.
   // `whole`: the prefix is to be all of a code.

@@ -142,8 +142,7 @@ class ProbeFinder {
 void CodedCentroids::find_probes(const CodedQueries& queries,
                                  MatrixView<std::int32_t> probes) const {
   if (probes.rows != queries.vectors.rows || probes.rows != queries.codes->count() ||
-      probes.cols > centroids_.rows || queries.codes->code_dim != space_.code_dim() ||
-      space_.prefix() != space_.code_dim())
+      probes.cols > centroids_.rows || queries.codes->code_dim != space_.code_dim())
     throw std::invalid_argument("find_probes: the output must have one row per query");
   find_by_codes(*queries.codes, probes);
   std::vector<Neighbor> nearest(static_cast<std::size_t>(probes.cols));
