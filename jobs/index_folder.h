@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -17,8 +18,10 @@
 
 namespace tutti {
 
-// The tables of an index, `lists` and `entries`, in this order.
-std::vector<TableSchema> index_tables(DType storage, std::int64_t dim);
+// The tables of an index, `lists` and `entries`, in this order. `metadata`: the columns that
+// entries have besides their vectors and ids.
+std::vector<TableSchema> index_tables(DType storage, std::int64_t dim,
+                                      std::span<const ColumnSchema> metadata);
 
 // Writes centroids.h5, durably. Local; throws Error(io).
 FileRecord write_centroids(const std::filesystem::path& folder, ConstMatrixView<float> centroids);
