@@ -42,6 +42,12 @@ FileRecord write_centroids(const std::filesystem::path& folder, ConstMatrixView<
   return writer.finish();
 }
 
+Range IndexFolder::entries_of(Range shards) const {
+  if (shards.size() == 0) return {};
+  return {dataset.shard_rows("entries", shards.begin).begin,
+          dataset.shard_rows("entries", shards.end - 1).end};
+}
+
 std::vector<float> IndexFolder::read_centroids() const {
   const std::filesystem::path file = dataset.folder() / kCentroidsFile;
   const FileRecord* record = dataset.manifest().find_file(kCentroidsFile);

@@ -12,6 +12,7 @@
 #include "kernels/core/dtype.h"
 #include "kernels/core/tensor.h"
 #include "kernels/vector/distance.h"
+#include "runtime/comm/partition.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/schema.h"
 #include "runtime/io/file_record.h"
@@ -33,6 +34,8 @@ struct IndexFolder {
   DType storage = DType::f32;
   std::int64_t dim = 0, vectors = 0, nlist = 0;
 
+  // Rows of the table `entries` that consecutive shards hold.
+  Range entries_of(Range shards) const;
   const nlohmann::json& metadata() const { return dataset.manifest().metadata; }
   // Row-major [nlist, dim], verified. Local; throws Error(data).
   std::vector<float> read_centroids() const;

@@ -43,6 +43,8 @@ struct JobEntry {
   // Where the job takes texts from the command line: the key that they go to, and what they are.
   const char* text_key = nullptr;
   const char* text_meaning = nullptr;
+  // Where it takes a filter from there: the key that it goes to.
+  const char* where_key = nullptr;
 };
 
 std::unique_ptr<Job> make_shard_job();

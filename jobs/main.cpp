@@ -30,7 +30,7 @@ constexpr JobEntry kJobs[] = {
     {"embed", "embed a dataset's passages with a model", make_embed_job},
     {"index", "build a vector index over all ranks", make_index_job},
     {"search", "find the nearest neighbours of many queries at once", make_search_job, "query.text",
-     "a question; prints the best passages"},
+     "a question; prints the best passages", "search.where"},
     {"import", "take over a model of Hugging Face's transformers", make_import_job},
     {"export", "write a model as transformers reads it", make_export_job},
     {"evaluate", "measure how well a model finds held-out documents, and judges similarity",
@@ -58,7 +58,7 @@ struct CommandLine {
   const JobEntry* job = nullptr;    // either this
   const ToolEntry* tool = nullptr;  // or that
   CheckpointCommand checkpoint;     // or this
-  std::string config_file, run_folder, tool_path, max_time;
+  std::string config_file, run_folder, tool_path, max_time, where;
   std::vector<std::string> settings, texts;
   bool dry_run = false, json = false;
 };
@@ -102,6 +102,9 @@ void add_job(CLI::App& app, const JobEntry& entry, CommandLine& line) {
         ->type_name("TEXT")
         ->expected(1)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  if (entry.where_key)
+    sub->add_option("--where", line.where, "only what passes a filter over the metadata")
+        ->type_name("FILTER");
   sub->callback([&line, &entry] { line.job = &entry; });
 
   const std::unique_ptr<Job> job = entry.make();
@@ -148,6 +151,8 @@ void configure(Schema& schema, const CommandLine& line) {
   for (const std::string& setting : line.settings) schema.set(setting);
   if (!line.texts.empty())
     schema.set(std::string(line.job->text_key) + "=" + nlohmann::json(line.texts).dump());
+  if (!line.where.empty())
+    schema.set(std::string(line.job->where_key) + "=" + nlohmann::json(line.where).dump());
   schema.check_required();
 }
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "jobs/answers.h"
+#include "jobs/entry_filter.h"
 #include "jobs/index_folder.h"
 #include "jobs/index_searcher.h"
 #include "jobs/job.h"
@@ -27,7 +28,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kScreenWidth = 100;
 
 struct SearchConfig {
-  std::string index, dataset, mode = "probe";
+  std::string index, dataset, mode = "probe", where, where_plan = "auto";
   QueryConfig queries;
   std::int64_t k = 10, nprobe = 16, batch = 16384, show = 5;
   std::int64_t memory = std::int64_t(1) << 30;
@@ -43,9 +44,23 @@ struct SearchConfig {
              "probe: the nearest lists only; exact: all vectors; both: probe, and its recall "
              "against exact");
     s.key("search.nprobe", &nprobe, "lists", "lists to look into for each query");
+    s.key(
+        "search.where", &where,
+        "a filter in the manner of SQL over the index's columns of metadata, such as \"lang = 'en' "
+        "and year >= 2020\": only vectors that it is true of are found");
+    s.choice("search.where_plan", &where_plan, {"auto", "exact", "lists"},
+             "with search.where, look at all vectors that pass, or into as many lists as hold as "
+             "many of them as search.nprobe lists have vectors; auto: what costs less");
     s.key("search.batch", &batch, "queries", "queries that are searched for at a time");
     s.key("search.show", &show, "passages", "best passages to print for each question");
     s.bytes("memory_limit", &memory, "memory of a rank for the index's vectors");
+  }
+
+  SearchScope::Plan plan() const {
+    using Plan = SearchScope::Plan;
+    return where_plan == "exact"   ? Plan::exact
+           : where_plan == "lists" ? Plan::lists
+                                   : Plan::automatic;
   }
 
   void check() const {
@@ -93,7 +108,7 @@ float published(float distance, Metric metric) {
 class SearchRun {
  public:
   SearchRun(JobContext& context, const SearchConfig& config, const IndexFolder& index,
-            QuerySource& queries)
+            const EntryFilter* filter, QuerySource& queries)
       : context_(context),
         comm_(context.comm),
         config_(config),
@@ -101,7 +116,9 @@ class SearchRun {
         queries_(queries),
         nprobe_(std::min(config.nprobe, index.nlist)),
         probing_(config.mode != "exact"),
-        searcher_(context, index, config.k, config.memory - config.memory / 8) {
+        searcher_(context, index, config.k, config.memory - config.memory / 8,
+                  {filter, config.plan()}) {
+    if (filter) tell_filter();
     if (!queries.texts.empty() && config.show > 0) comm_.attempt([&] { open_passages(); });
     if (probing_ && nprobe_ < config.nprobe)
       log_info("search.nprobe is {}, but there are {} lists: looking into all of them",
@@ -123,6 +140,21 @@ class SearchRun {
   }
 
  private:
+  bool all_that_pass() const { return !probing_ || searcher_.plan(nprobe_).exact; }
+
+  void tell_filter() {
+    const double share = double(searcher_.passing()) / double(index_.vectors);
+    log_info("{} of {} vectors pass the filter, {:.4g} %: looking {}", searcher_.passing(),
+             index_.vectors, 100 * share,
+             all_that_pass() ? "at all of them"
+                             : fmt::format("into {} lists", searcher_.plan(nprobe_).lists));
+    context_.result.update({{"where", config_.where},
+                            {"where_plan", all_that_pass() ? "exact" : "lists"},
+                            {"where_passing", searcher_.passing()},
+                            {"selectivity", share}});
+    if (!all_that_pass()) context_.result["where_lists"] = searcher_.plan(nprobe_).lists;
+  }
+
   void open_output() {
     const auto timed = context_.phases.measure("write");
     comm_.attempt([&] {
@@ -208,6 +240,7 @@ class SearchRun {
                                {"mode", probing_ ? "probe" : "exact"},
                                {"index_digest", index_.dataset.manifest().digest}};
     if (probing_) metadata["nprobe"] = nprobe_;
+    if (!config_.where.empty()) metadata["where"] = config_.where;
     return commit_artefact(comm_, context_.run_folder, {kNeighborsKind, {}, metadata}, parts);
   }
 
@@ -290,9 +323,11 @@ class SearchJob : public Job {
 
   ExitCode run(JobContext& context) override {
     std::optional<IndexFolder> index;
+    std::optional<EntryFilter> filter;
     context.comm.attempt([&] {
       config_.check();
       index.emplace(open_index(config_.index));
+      if (!config_.where.empty()) filter.emplace(*index, config_.where);
     });
     const std::unique_ptr<QuerySource> queries = open_queries(context, config_.queries, *index);
     if (context.dry_run) {
@@ -301,7 +336,7 @@ class SearchJob : public Job {
       return ExitCode::done;
     }
     context.events.write("ready");
-    return SearchRun(context, config_, *index, *queries).run();
+    return SearchRun(context, config_, *index, filter ? &*filter : nullptr, *queries).run();
   }
 
  private:
