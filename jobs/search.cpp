@@ -1,7 +1,6 @@
 // search: the nearest neighbours of a batch of queries, by an index over all ranks.
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <iostream>
 #include <optional>
 
@@ -12,12 +11,12 @@
 #include "jobs/index_folder.h"
 #include "jobs/index_searcher.h"
 #include "jobs/job.h"
+#include "jobs/neighbors_output.h"
 #include "jobs/query_source.h"
 #include "jobs/vector_reader.h"
 #include "runtime/base/log.h"
 #include "runtime/base/stop.h"
 #include "runtime/data/commit.h"
-#include "runtime/data/neighbors_file.h"
 #include "runtime/data/paths.h"
 
 namespace tutti {
@@ -97,14 +96,6 @@ std::int64_t common(std::span<const Neighbor> a, std::span<const Neighbor> b) {
   return std::int64_t(both.size());
 }
 
-// What ann-benchmarks calls a metric, and the distance as it counts it.
-std::string published_name(Metric metric) {
-  return metric == Metric::l2 ? "euclidean" : metric == Metric::cosine ? "angular" : "ip";
-}
-float published(float distance, Metric metric) {
-  return metric == Metric::l2 ? std::sqrt(distance) : distance;
-}
-
 class SearchRun {
  public:
   SearchRun(JobContext& context, const SearchConfig& config, const IndexFolder& index,
@@ -127,7 +118,7 @@ class SearchRun {
 
   ExitCode run() {
     begin_artefact(comm_, context_.run_folder);
-    open_output();
+    output_.emplace(context_, index_, queries_.count(), config_.k);
     const std::int64_t granule = queries_.granule();
     const std::int64_t batch = (config_.batch + granule - 1) / granule * granule;
     for (std::int64_t at = 0; at < queries_.count(); at += batch) {
@@ -155,15 +146,6 @@ class SearchRun {
     if (!all_that_pass()) context_.result["where_lists"] = searcher_.plan(nprobe_).lists;
   }
 
-  void open_output() {
-    const auto timed = context_.phases.measure("write");
-    comm_.attempt([&] {
-      if (comm_.is_root())
-        output_.emplace(context_.run_folder, NeighborsShape{queries_.count(), config_.k, index_.dim,
-                                                            published_name(index_.metric)});
-    });
-  }
-
   void search(Range range) {
     std::vector<float> vectors = load(range);
     const ConstMatrixView<float> queries(vectors.data(), range.size(), index_.dim);
@@ -178,10 +160,9 @@ class SearchRun {
       exact = searcher_.exact(queries);
       exact_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
     }
-    const auto timed = context_.phases.measure("write");
-    comm_.attempt([&] {
-      if (comm_.is_root()) keep(range, probing_ ? probed : exact, exact);
-    });
+    const std::vector<Neighbor>& found = probing_ ? probed : exact;
+    output_->append(found);
+    if (comm_.is_root()) judge(range, found, exact);
     log_info("{} of {} queries", range.end, queries_.count());
   }
 
@@ -202,15 +183,8 @@ class SearchRun {
     return vectors;
   }
 
-  // The root's: writes what was found for some queries and counts what it is worth.
-  void keep(Range range, std::span<const Neighbor> found, std::span<const Neighbor> exact) {
-    std::vector<std::int64_t> ids;
-    std::vector<float> distances;
-    for (const Neighbor& n : found) {
-      ids.push_back(n.id);
-      distances.push_back(published(n.distance, index_.metric));
-    }
-    output_->append(ids, distances);
+  // The root's: counts what was found for some queries is worth, and keeps what is to be shown.
+  void judge(Range range, std::span<const Neighbor> found, std::span<const Neighbor> exact) {
     for (std::int64_t q = range.begin; q < range.end; ++q) {
       const auto mine = row_of(found, config_.k, q - range.begin);
       if (!exact.empty()) {
@@ -231,9 +205,7 @@ class SearchRun {
   Manifest commit() {
     const auto timed = context_.phases.measure("commit");
     ArtefactParts parts;
-    comm_.attempt([&] {
-      if (comm_.is_root()) parts.files.push_back(output_->finish());
-    });
+    parts.files = output_->finish();
     nlohmann::json metadata = {{"queries", queries_.count()},
                                {"k", config_.k},
                                {"metric", name_of(index_.metric)},
@@ -310,7 +282,7 @@ class SearchRun {
   const std::int64_t nprobe_;
   const bool probing_;
   IndexSearcher searcher_;
-  std::optional<NeighborsWriter> output_;    // the root's
+  std::optional<NeighborsOutput> output_;
   std::optional<Dataset> passages_;          // where there are questions to show passages for
   std::vector<std::vector<Neighbor>> best_;  // of each question
   std::int64_t true_neighbors_ = 0, recalled_ = 0, own_found_ = 0;

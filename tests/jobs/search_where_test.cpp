@@ -172,6 +172,52 @@ TEST_F(SearchWhere, ListsAreMaskedAndMoreOfThemTheFewerPass) {
   for (const std::int64_t id : read_neighbors(folder() / "none").ids) EXPECT_EQ(id, -1);
 }
 
+// What the definition calls the neighbours that were found in a run: "" for padding.
+std::vector<std::string> names_of(const std::vector<std::int64_t>& ids) {
+  std::vector<std::string> names;
+  for (const std::int64_t id : ids) names.push_back(id < 0 ? "" : Description(id).doc());
+  return names;
+}
+
+TEST_F(SearchWhere, NamesStandBesideIdsInAFileOfTheirOwn) {
+  for (const Where& where : {kOften, kFewerThanK}) {
+    for (const int ranks : {1, 2, 4}) {
+      const std::string run = "named" + std::to_string(ranks);
+      search(ranks, run, "l2", where.text, "--set search.batch=17");
+      std::vector<std::string> names;
+      std::istringstream lines(read_text(folder() / run / "external_ids.jsonl"));
+      for (std::string line; std::getline(lines, line);) {
+        const auto row = nlohmann::json::parse(line);
+        ASSERT_EQ(row.size(), 10u);
+        for (const auto& name : row)
+          names.push_back(name.is_null() ? std::string() : name.get<std::string>());
+      }
+      EXPECT_EQ(names, names_of(read_neighbors(folder() / run).ids)) << ranks;
+      EXPECT_EQ(read_text(folder() / run / "manifest.json"),
+                read_text(folder() / "named1" / "manifest.json"));
+    }
+    const auto seen = run_tutti(1, "inspect " + (folder() / "named2").string());
+    EXPECT_EQ(seen.exit_code, 0) << seen.output;
+  }
+}
+
+TEST_F(SearchWhere, NumbersOfUsersAreADataset) {
+  search(2, "numbers", "l2", kFewerThanK.text);  // which leaves a file of names
+  for (const int ranks : {1, 2, 4}) {
+    search(ranks, "numbers", "numbered_index", kFewerThanK.text, "--set search.batch=17");
+    const Found found = read_neighbors(folder() / "numbers");
+    const Hdf5Import file(folder() / "numbers" / "neighbors.h5");
+    const Hdf5Dataset* ids = file.find("external_ids");
+    ASSERT_NE(ids, nullptr);
+    ASSERT_EQ(ids->shape, (std::vector<std::int64_t>{kQueries, 10}));
+    std::vector<std::int64_t> numbers(found.ids.size());
+    file.read_rows(*ids, 0, kQueries, std::span(numbers));
+    for (std::size_t i = 0; i < numbers.size(); ++i)
+      EXPECT_EQ(numbers[i], found.ids[i] < 0 ? -1 : Description(found.ids[i]).number());
+    EXPECT_FALSE(std::filesystem::exists(folder() / "numbers" / "external_ids.jsonl"));
+  }
+}
+
 TEST_F(SearchWhere, BadFiltersAreRefused) {
   expect_refused("l2", "yaer >= 2020", "there is no column 'yaer'");
   expect_refused("l2", "yaer >= 2020", "the nearest is 'year'");
