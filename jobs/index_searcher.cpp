@@ -69,8 +69,8 @@ std::vector<Neighbor> IndexSearcher::probe(ConstMatrixView<float> queries, std::
 // All vectors, once the nearest lists have told how near the neighbours are.
 std::vector<Neighbor> IndexSearcher::exact(ConstMatrixView<float> queries) {
   std::vector<TopK> found(std::size_t(queries.rows), TopK(k_));
-  // To find the lists of fewer vectors than there are lists takes longer than to scan them all.
-  if (passing_ >= index_.nlist && comm_.all_reduce_min(std::int64_t(lists_->is_resident()))) {
+  // Which lists are near takes longer to find than few vectors take to scan.
+  if (passing_ >= 4 * index_.nlist && comm_.all_reduce_min(std::int64_t(lists_->is_resident()))) {
     const std::int64_t nprobe = std::min(kFirstProbes, index_.nlist);
     const std::vector<std::int32_t> probes = find_probes(queries, nprobe);
     std::vector<TopK> first(found);
