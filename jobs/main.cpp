@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <iostream>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 
@@ -58,7 +59,8 @@ struct CommandLine {
   const JobEntry* job = nullptr;    // either this
   const ToolEntry* tool = nullptr;  // or that
   CheckpointCommand checkpoint;     // or this
-  std::string config_file, run_folder, tool_path, max_time, where;
+  std::string config_file, run_folder, tool_path, max_time;
+  std::optional<std::string> where;
   std::vector<std::string> settings, texts;
   bool dry_run = false, json = false;
 };
@@ -151,8 +153,8 @@ void configure(Schema& schema, const CommandLine& line) {
   for (const std::string& setting : line.settings) schema.set(setting);
   if (!line.texts.empty())
     schema.set(std::string(line.job->text_key) + "=" + nlohmann::json(line.texts).dump());
-  if (!line.where.empty())
-    schema.set(std::string(line.job->where_key) + "=" + nlohmann::json(line.where).dump());
+  if (line.where)
+    schema.set(std::string(line.job->where_key) + "=" + nlohmann::json(*line.where).dump());
   schema.check_required();
 }
 

@@ -218,6 +218,13 @@ TEST_F(SearchWhere, NumbersOfUsersAreADataset) {
   }
 }
 
+TEST_F(SearchWhere, TheCommandLineWinsAndNoFilterIsNone) {
+  const std::string key = "--set 'search.where=\"year < 0\"'";
+  search(1, "key", "l2", kSometimes.text, key);
+  for (const std::int64_t id : read_neighbors(folder() / "key").ids) EXPECT_TRUE(kSometimes(id));
+  EXPECT_FALSE(search(1, "no_filter", "l2", "", key).contains("where"));
+}
+
 TEST_F(SearchWhere, BadFiltersAreRefused) {
   expect_refused("l2", "yaer >= 2020", "there is no column 'yaer'");
   expect_refused("l2", "yaer >= 2020", "the nearest is 'year'");
