@@ -212,7 +212,8 @@ class SearchRun {
                                {"mode", probing_ ? "probe" : "exact"},
                                {"index_digest", index_.dataset.manifest().digest}};
     if (probing_) metadata["nprobe"] = nprobe_;
-    if (!config_.where.empty()) metadata["where"] = config_.where;
+    for (const char* told : {"where", "where_plan", "where_lists"})
+      if (context_.result.contains(told)) metadata[told] = context_.result[told];
     return commit_artefact(comm_, context_.run_folder, {kNeighborsKind, {}, metadata}, parts);
   }
 
