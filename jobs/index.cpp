@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "jobs/carried_columns.h"
 #include "jobs/centroid_trainer.h"
 #include "jobs/index_folder.h"
 #include "jobs/job.h"
@@ -13,6 +14,7 @@
 #include "runtime/base/log.h"
 #include "runtime/data/commit.h"
 #include "runtime/data/paths.h"
+#include "runtime/io/file.h"
 
 namespace tutti {
 namespace {
@@ -80,17 +82,19 @@ struct IndexConfig {
 
 class IndexRun {
  public:
-  IndexRun(JobContext& context, const IndexConfig& config, const VectorReader& vectors)
+  IndexRun(JobContext& context, const IndexConfig& config, const VectorReader& vectors,
+           const CarriedColumns& columns)
       : context_(context),
         comm_(context.comm),
         config_(config),
         vectors_(vectors),
+        columns_(columns),
         digest_(vectors.dataset().manifest().digest),
         trainer_(context, vectors, config.kmeans,
                  {{"vectors", digest_},
                   {"index.metric", name_of(vectors.metric())},
                   {"on_bad_record", config.on_bad_record}}),
-        lists_(context, vectors, config.lists) {}
+        lists_(context, vectors, columns, config.lists) {}
 
   ExitCode run() {
     log_info("{} vectors of {} dimensions, {} lists, {}", vectors_.rows(), vectors_.dim(),
@@ -101,8 +105,7 @@ class IndexRun {
     ArtefactParts parts;
     if (lists_.write(parts.shards) == ExitCode::stopped) return ExitCode::stopped;
     comm_.attempt([&] {
-      if (comm_.is_root())
-        parts.files.push_back(write_centroids(context_.run_folder, trainer_.centroids()));
+      if (comm_.is_root()) write_files(parts.files);
     });
     report(commit(parts));
     return ExitCode::done;
@@ -110,6 +113,14 @@ class IndexRun {
 
  private:
   std::int64_t indexed() const { return vectors_.rows() - lists_.skipped(); }
+
+  void write_files(std::vector<FileRecord>& files) const {
+    files.push_back(write_centroids(context_.run_folder, trainer_.centroids()));
+    const std::string columns = columns_.columns_file();
+    if (columns.empty()) return;
+    atomic_replace(context_.run_folder / kColumnsFile, columns);
+    files.push_back(record_plain_file(context_.run_folder / kColumnsFile));
+  }
 
   Manifest commit(const ArtefactParts& parts) {
     const auto timed = context_.phases.measure("commit");
@@ -124,7 +135,9 @@ class IndexRun {
       if (source.contains(key)) metadata[key] = source[key];
     return commit_artefact(
         comm_, context_.run_folder,
-        {kIndexKind, index_tables(config_.lists.storage, vectors_.dim()), metadata}, parts);
+        {kIndexKind, index_tables(config_.lists.storage, vectors_.dim(), columns_.schemas()),
+         metadata},
+        parts);
   }
 
   void report(const Manifest& index) {
@@ -150,6 +163,7 @@ class IndexRun {
   Comm& comm_;
   const IndexConfig& config_;
   const VectorReader& vectors_;
+  const CarriedColumns& columns_;
   const std::string digest_;
   CentroidTrainer trainer_;
   ListBuilder lists_;
@@ -162,11 +176,13 @@ class IndexJob : public Job {
   ExitCode run(JobContext& context) override {
     std::optional<Dataset> dataset;
     std::optional<VectorReader> vectors;
+    std::optional<CarriedColumns> columns;
     context.comm.attempt([&] {
       config_.resolve();
       dataset.emplace(Dataset::open(config_.vectors, kVectorsKind));
       vectors.emplace(*dataset, config_.metric_of(dataset->manifest()),
                       config_.on_bad_record == "skip");
+      columns.emplace(*dataset);
       if (config_.kmeans.nlist > vectors->rows())
         throw Error(ExitCode::usage,
                     fmt::format("{} lists for {} vectors", config_.kmeans.nlist, vectors->rows()),
@@ -178,7 +194,7 @@ class IndexJob : public Job {
                name_of(vectors->metric()));
       return ExitCode::done;
     }
-    return IndexRun(context, config_, *vectors).run();
+    return IndexRun(context, config_, *vectors, *columns).run();
   }
 
  private:

@@ -4,6 +4,8 @@
 #include <string>
 
 #include "runtime/base/error.h"
+#include "runtime/data/metadata_columns.h"
+#include "runtime/data/metadata_sharder.h"
 #include "runtime/data/paths.h"
 #include "runtime/io/extent_file.h"
 #include "runtime/io/json_integer.h"
@@ -19,13 +21,17 @@ Error broken(const std::filesystem::path& folder, const std::string& what) {
 
 }  // namespace
 
-std::vector<TableSchema> index_tables(DType storage, std::int64_t dim) {
-  return {
-      {"lists",
-       {ColumnSchema::scalar("list", DType::i64), ColumnSchema::scalar("first_entry", DType::i64),
-        ColumnSchema::scalar("entries", DType::i64)}},
-      {"entries",
-       {ColumnSchema::vector("vector", storage, dim), ColumnSchema::scalar("id", DType::i64)}}};
+std::vector<TableSchema> index_tables(DType storage, std::int64_t dim,
+                                      std::span<const ColumnSchema> metadata) {
+  TableSchema lists{
+      "lists",
+      {ColumnSchema::scalar("list", DType::i64), ColumnSchema::scalar("first_entry", DType::i64),
+       ColumnSchema::scalar("entries", DType::i64)}};
+  TableSchema entries{
+      "entries",
+      {ColumnSchema::vector("vector", storage, dim), ColumnSchema::scalar("id", DType::i64)}};
+  entries.columns.insert(entries.columns.end(), metadata.begin(), metadata.end());
+  return {lists, entries};
 }
 
 FileRecord write_centroids(const std::filesystem::path& folder, ConstMatrixView<float> centroids) {
@@ -34,6 +40,12 @@ FileRecord write_centroids(const std::filesystem::path& folder, ConstMatrixView<
                       {{kCentroidsDataset, DType::f32, {centroids.rows, centroids.cols}, {}}});
   writer.write_all(0, std::as_bytes(std::span(centroids.data, size)));
   return writer.finish();
+}
+
+Range IndexFolder::entries_of(Range shards) const {
+  if (shards.size() == 0) return {};
+  return {dataset.shard_rows("entries", shards.begin).begin,
+          dataset.shard_rows("entries", shards.end - 1).end};
 }
 
 std::vector<float> IndexFolder::read_centroids() const {
@@ -66,7 +78,9 @@ IndexFolder open_index(const std::filesystem::path& folder) {
   const Manifest& manifest = index.dataset.manifest();
   std::vector<TableSchema> found;
   for (const TableEntry& table : manifest.tables) found.push_back(table.schema);
-  if (found != index_tables(index.storage, index.dim) ||
+  const MetadataColumns metadata(index.dataset, "entries");
+  if (found != index_tables(index.storage, index.dim,
+                            metadata_schemas(metadata.columns(), metadata.external_ids())) ||
       index.dataset.rows("lists") != index.nlist || index.dataset.rows("entries") != index.vectors)
     throw broken(folder, "the index's tables are not what its metadata say");
   return index;

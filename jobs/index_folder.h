@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -11,14 +12,17 @@
 #include "kernels/core/dtype.h"
 #include "kernels/core/tensor.h"
 #include "kernels/vector/distance.h"
+#include "runtime/comm/partition.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/schema.h"
 #include "runtime/io/file_record.h"
 
 namespace tutti {
 
-// The tables of an index, `lists` and `entries`, in this order.
-std::vector<TableSchema> index_tables(DType storage, std::int64_t dim);
+// The tables of an index, `lists` and `entries`, in this order. `metadata`: the columns that
+// entries have besides their vectors and ids.
+std::vector<TableSchema> index_tables(DType storage, std::int64_t dim,
+                                      std::span<const ColumnSchema> metadata);
 
 // Writes centroids.h5, durably. Local; throws Error(io).
 FileRecord write_centroids(const std::filesystem::path& folder, ConstMatrixView<float> centroids);
@@ -30,6 +34,8 @@ struct IndexFolder {
   DType storage = DType::f32;
   std::int64_t dim = 0, vectors = 0, nlist = 0;
 
+  // Rows of the table `entries` that consecutive shards hold.
+  Range entries_of(Range shards) const;
   const nlohmann::json& metadata() const { return dataset.manifest().metadata; }
   // Row-major [nlist, dim], verified. Local; throws Error(data).
   std::vector<float> read_centroids() const;

@@ -1,6 +1,7 @@
 #include "jobs/index_searcher.h"
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 
 #include "kernels/vector/assign.h"
@@ -9,6 +10,9 @@ namespace tutti {
 namespace {
 
 constexpr std::int64_t kFirstProbes = 4;  // after which thresholds are nearly what they end as
+// So few vectors are looked at as quickly as many lists are found. Of all ranks, for the plan may
+// not depend on their number.
+constexpr std::int64_t kFew = 1 << 15;
 
 std::vector<Neighbor> neighbors_in(std::span<const std::byte> message) {
   std::vector<Neighbor> neighbors(message.size() / sizeof(Neighbor));
@@ -23,27 +27,50 @@ std::vector<std::byte> message_of(std::span<const Neighbor> neighbors) {
 
 }  // namespace
 
+ProbePlan plan_probes(SearchScope::Plan wanted, std::int64_t passing, std::int64_t vectors,
+                      std::int64_t nprobe, std::int64_t nlist) {
+  const double as_many =
+      std::ceil(double(nprobe) * double(vectors) / double(std::max<std::int64_t>(1, passing)));
+  const std::int64_t lists = std::int64_t(std::min(as_many, double(nlist)));
+  const bool worth_it = passing <= kFew || 2 * lists >= nlist;
+  const bool exact =
+      wanted == SearchScope::Plan::automatic ? worth_it : wanted == SearchScope::Plan::exact;
+  return {exact, exact ? nlist : lists};
+}
+
 IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std::int64_t k,
-                             std::int64_t memory_bytes)
-    : context_(context), comm_(context.comm), index_(index), k_(k) {
+                             std::int64_t memory_bytes, const SearchScope& scope)
+    : context_(context), comm_(context.comm), index_(index), k_(k), scope_(scope) {
+  const Range shards = part_of(index.dataset.manifest().shards(), comm_.size(), comm_.rank());
+  std::optional<EntrySet> wanted;
+  if (scope.filter) {
+    const auto timed = context_.phases.measure("filter");
+    comm_.attempt([&] { wanted = scope.filter->evaluate(index.entries_of(shards)); });
+  }
   const auto timed = context_.phases.measure("load");
-  comm_.attempt([&] {
-    lists_.emplace(index, part_of(index.dataset.manifest().shards(), comm_.size(), comm_.rank()),
-                   memory_bytes);
-  });
+  comm_.attempt([&] { lists_.emplace(index, shards, memory_bytes, std::move(wanted)); });
+  passing_ = comm_.all_reduce_sum(lists_->entries());
+}
+
+ProbePlan IndexSearcher::plan(std::int64_t nprobe) const {
+  if (!scope_.filter) return {false, nprobe};
+  return plan_probes(scope_.plan, passing_, index_.vectors, nprobe, index_.nlist);
 }
 
 std::vector<Neighbor> IndexSearcher::probe(ConstMatrixView<float> queries, std::int64_t nprobe) {
-  const std::vector<std::int32_t> probes = find_probes(queries, nprobe);
+  const ProbePlan plan = this->plan(nprobe);
+  if (plan.exact) return exact(queries);
+  const std::vector<std::int32_t> probes = find_probes(queries, plan.lists);
   std::vector<TopK> found(std::size_t(queries.rows), TopK(k_));
-  scan_probes(queries, {probes.data(), queries.rows, nprobe}, found);
+  scan_probes(queries, {probes.data(), queries.rows, plan.lists}, found);
   return merge(std::move(found));
 }
 
 // All vectors, once the nearest lists have told how near the neighbours are.
 std::vector<Neighbor> IndexSearcher::exact(ConstMatrixView<float> queries) {
   std::vector<TopK> found(std::size_t(queries.rows), TopK(k_));
-  if (comm_.all_reduce_min(std::int64_t(lists_->is_resident()))) {
+  // Which lists are near takes longer to find than few vectors take to scan.
+  if (passing_ >= 4 * index_.nlist && comm_.all_reduce_min(std::int64_t(lists_->is_resident()))) {
     const std::int64_t nprobe = std::min(kFirstProbes, index_.nlist);
     const std::vector<std::int32_t> probes = find_probes(queries, nprobe);
     std::vector<TopK> first(found);

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "jobs/entry_filter.h"
 #include "jobs/index_folder.h"
 #include "jobs/job.h"
 #include "jobs/list_scanner.h"
@@ -13,20 +14,45 @@
 
 namespace tutti {
 
+// What is searched among.
+struct SearchScope {
+  const EntryFilter* filter = nullptr;  // those that it takes, or all
+  enum class Plan { automatic, exact, lists } plan = Plan::automatic;  // how, where there is one
+};
+
+// What a probing search looks at: all vectors, or those in so many lists.
+struct ProbePlan {
+  bool exact = false;
+  std::int64_t lists = 0;
+};
+
+// The plan for a filter that takes `passing` of `vectors` vectors. The rarer they are, the more
+// lists hold as many as `nprobe` lists have vectors, which are as near to a query among their like.
+// Few, or those of most lists, are all looked at.
+ProbePlan plan_probes(SearchScope::Plan wanted, std::int64_t passing, std::int64_t vectors,
+                      std::int64_t nprobe, std::int64_t nlist);
+
 // Every rank scans the lists of its contiguous range of shards; what the ranks find is merged by
 // (distance, id), so the result has the same bytes on any number of ranks. Queries are the same on
 // all ranks, of unit length under cosine. All functions are collective and throw Error on all
 // ranks.
 class IndexSearcher {
  public:
-  // `memory_bytes`: of the index, held by a rank at a time. The index must outlive the searcher.
+  // `memory_bytes`: of the index, held by a rank at a time. The index and the scope's filter must
+  // outlive the searcher.
   IndexSearcher(JobContext& context, const IndexFolder& index, std::int64_t k,
-                std::int64_t memory_bytes);
+                std::int64_t memory_bytes, const SearchScope& scope = {});
 
-  // The k nearest of each query among the vectors of its `nprobe` nearest lists, row by row,
-  // padded; on the root, and nothing elsewhere. `nprobe` is at most index.nlist.
+  // Vectors of the scope, over all ranks.
+  std::int64_t passing() const { return passing_; }
+  // What probe() does: without a filter, as it is told.
+  ProbePlan plan(std::int64_t nprobe) const;
+
+  // The k nearest of each query among the scope's vectors that plan(nprobe) has it look at, in the
+  // nearest lists; row by row, padded; on the root, and nothing elsewhere. `nprobe` is at most
+  // index.nlist.
   std::vector<Neighbor> probe(ConstMatrixView<float> queries, std::int64_t nprobe);
-  // The same among all vectors.
+  // The same among all of the scope's vectors.
   std::vector<Neighbor> exact(ConstMatrixView<float> queries);
 
   // Bytes of vectors, ids, codes and centroids that this rank holds at a time. Local.
@@ -44,7 +70,9 @@ class IndexSearcher {
   Comm& comm_;
   const IndexFolder& index_;
   std::int64_t k_;
+  SearchScope scope_;
   std::optional<ListScanner> lists_;
+  std::int64_t passing_ = 0;
   std::vector<float> centroids_;  // read when first needed, like what follows from them
   std::optional<CodeSpace> space_;
   std::optional<CodedCentroids> coded_;

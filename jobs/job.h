@@ -47,6 +47,8 @@ struct JobEntry {
   const char* flag = nullptr;
   const char* flag_key = nullptr;
   const char* flag_meaning = nullptr;
+  // Where it takes a filter from there: the key that it goes to.
+  const char* where_key = nullptr;
 };
 
 std::unique_ptr<Job> make_shard_job();

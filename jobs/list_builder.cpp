@@ -15,9 +15,9 @@
 namespace tutti {
 namespace {
 
-// What travels in front of each vector.
+// What travels in front of each vector, behind which its columns of metadata stand.
 struct EntryHeader {
-  std::int64_t list, id, row;
+  std::int64_t list, id, row, metadata_bytes;
 };
 
 // Vectors that a rank reads at a time, at most.
@@ -52,30 +52,44 @@ struct ListBuilder::Arrivals {
   std::size_t vector_bytes = 0;
   std::vector<std::byte> vectors;
   std::vector<EntryHeader> headers;
-  std::vector<std::int64_t> next;  // by list: where its next entry goes, from first_entry
+  std::vector<std::byte> metadata;           // of all entries
+  std::vector<std::int64_t> metadata_begin;  // of each
+  std::vector<std::int64_t> next;            // by list: where its next entry goes, from first_entry
 
   void place(std::span<const std::byte> message) {
-    for (std::size_t at = 0; at < message.size(); at += sizeof(EntryHeader) + vector_bytes) {
+    while (!message.empty()) {
       EntryHeader header;
-      std::memcpy(&header, message.data() + at, sizeof(header));
+      std::memcpy(&header, message.data(), sizeof(header));
+      message = message.subspan(sizeof(header));
       const auto to = std::size_t(next[std::size_t(header.list)]++ - first_entry);
       headers[to] = header;
-      std::memcpy(vectors.data() + to * vector_bytes, message.data() + at + sizeof(header),
-                  vector_bytes);
+      std::ranges::copy(message.first(vector_bytes), vectors.data() + to * vector_bytes);
+      message = message.subspan(vector_bytes);
+      metadata_begin[to] = std::int64_t(metadata.size());
+      const auto its = message.first(std::size_t(header.metadata_bytes));
+      metadata.insert(metadata.end(), its.begin(), its.end());
+      message = message.subspan(its.size());
     }
+  }
+  std::span<const std::byte> metadata_of(std::int64_t entry) const {
+    const auto i = std::size_t(entry);
+    return std::span(metadata).subspan(std::size_t(metadata_begin[i]),
+                                       std::size_t(headers[i].metadata_bytes));
   }
 };
 
 ListBuilder::ListBuilder(JobContext& context, const VectorReader& vectors,
-                         const ListOptions& options)
+                         const CarriedColumns& columns, const ListOptions& options)
     : context_(context),
       comm_(context.comm),
       vectors_(vectors),
+      columns_(columns),
       options_(options),
       my_rows_(part_of(vectors.rows(), comm_.size(), comm_.rank())) {
   // A chunk stands in memory as read, as floats, packed and as it arrives: some five times.
   const std::int64_t chunk_bytes =
-      5 * (vectors.dim() * std::int64_t(sizeof(float)) + std::int64_t(sizeof(EntryHeader)));
+      5 * (vectors.dim() * std::int64_t(sizeof(float)) + std::int64_t(sizeof(EntryHeader)) +
+           columns.bytes_per_row());
   chunk_rows_ = std::clamp<std::int64_t>(options.memory_bytes / 4 / chunk_bytes, 64, kLargestChunk);
   chunks_ = comm_.all_reduce_max((my_rows_.size() + chunk_rows_ - 1) / chunk_rows_);
 }
@@ -139,8 +153,8 @@ std::int64_t ListBuilder::shard_entries(std::int64_t shard) const {
 
 // Each rank fills as many of its shards in a round as fit its memory, at least one.
 void ListBuilder::plan_rounds() {
-  const std::int64_t entry_bytes =
-      vectors_.dim() * std::int64_t(size_of(options_.storage)) + std::int64_t(sizeof(EntryHeader));
+  const std::int64_t entry_bytes = vectors_.dim() * std::int64_t(size_of(options_.storage)) +
+                                   std::int64_t(sizeof(EntryHeader)) + columns_.bytes_per_row();
   const std::int64_t budget = options_.memory_bytes / 2;
   std::int64_t largest = 0;
   for (int r = 0; r < comm_.size(); ++r) {
@@ -183,6 +197,8 @@ ExitCode ListBuilder::write(std::vector<ShardRecord>& mine) {
           std::size_t(first_entries_[std::size_t(lists.end)] - arrivals.first_entry);
       arrivals.headers.resize(entries);
       arrivals.vectors.resize(entries * arrivals.vector_bytes);
+      arrivals.metadata_begin.resize(entries);
+      arrivals.metadata.reserve(entries * std::size_t(columns_.bytes_per_row()));
     });
     for (const Range& chunk : my_chunks()) {
       const auto timed = context_.phases.measure("exchange");
@@ -218,6 +234,7 @@ ByteLists ListBuilder::pack(Range chunk, std::int64_t round) const {
 
 void ListBuilder::append_entries(const VectorBatch& batch, Range chunk, ByteLists& to_ranks) const {
   const std::vector<std::int64_t> ids = vectors_.ids(chunk);
+  const PackedRows metadata = columns_.read(chunk);
   std::vector<bf16> rounded(std::size_t(options_.storage == DType::bf16 ? batch.dim : 0));
   for (std::int64_t i = 0; i < batch.count(); ++i) {
     const std::int64_t row = batch.rows[std::size_t(i)],
@@ -225,7 +242,9 @@ void ListBuilder::append_entries(const VectorBatch& batch, Range chunk, ByteList
     const std::int64_t owner =
         owner_of(options_.shards, comm_.size(), shard_of_list_[std::size_t(list)]);
     std::vector<std::byte>& message = to_ranks[std::size_t(owner)];
-    const EntryHeader header{list, ids[std::size_t(row - chunk.begin)], row};
+    const std::span<const std::byte> its = metadata.row(row - chunk.begin);
+    const EntryHeader header{list, ids[std::size_t(row - chunk.begin)], row,
+                             std::int64_t(its.size())};
     append_bytes(message, &header, sizeof(header));
     const float* vector = batch.view().row(i);
     if (rounded.empty()) {
@@ -234,14 +253,22 @@ void ListBuilder::append_entries(const VectorBatch& batch, Range chunk, ByteList
       std::transform(vector, vector + batch.dim, rounded.begin(), [](float x) { return bf16(x); });
       append_bytes(message, rounded.data(), rounded.size() * sizeof(bf16));
     }
+    append_bytes(message, its.data(), its.size());
   }
+}
+
+ShardWriter ListBuilder::open_shard(std::int64_t shard) const {
+  const auto tables = index_tables(options_.storage, vectors_.dim(), columns_.schemas());
+  if (columns_.has_ragged())
+    return ShardWriter(context_.run_folder, shard, tables, options_.memory_bytes / 8);
+  return ShardWriter(context_.run_folder, shard, tables,
+                     {shard_lists_[std::size_t(shard)].size(), shard_entries(shard)});
 }
 
 ShardRecord ListBuilder::write_shard(std::int64_t shard, const Arrivals& arrivals) const {
   const Range lists = shard_lists_[std::size_t(shard)];
   const std::int64_t first = first_entries_[std::size_t(lists.begin)];
-  ShardWriter writer(context_.run_folder, shard, index_tables(options_.storage, vectors_.dim()),
-                     {lists.size(), shard_entries(shard)});
+  ShardWriter writer = open_shard(shard);
   std::vector<std::int64_t> numbers, starts;
   for (std::int64_t list = lists.begin; list < lists.end; ++list) {
     numbers.push_back(list);
@@ -267,11 +294,13 @@ void ListBuilder::write_list(std::int64_t list, const Arrivals& arrivals,
     return std::pair(header.id, header.row);
   });
   std::vector<std::byte> vectors;
+  std::vector<std::span<const std::byte>> metadata;
   vectors.reserve(order.size() * arrivals.vector_bytes);
   for (const std::int64_t i : order) {
     ids.push_back(arrivals.headers[std::size_t(i)].id);
     append_bytes(vectors, arrivals.vectors.data() + std::size_t(i) * arrivals.vector_bytes,
                  arrivals.vector_bytes);
+    metadata.push_back(arrivals.metadata_of(i));
   }
   const auto append_as = [&]<class T>(const T* values) {
     writer.append(writer.column("entries", "vector"),
@@ -282,6 +311,7 @@ void ListBuilder::write_list(std::int64_t list, const Arrivals& arrivals,
   else
     append_as(reinterpret_cast<const float*>(vectors.data()));
   writer.append<std::int64_t>(writer.column("entries", "id"), ids);
+  columns_.append(writer, std::move(metadata));
 }
 
 }  // namespace tutti

@@ -1,5 +1,5 @@
-// From centroids to inverted lists on disk: every vector to the owner of its list, in bounded
-// memory.
+// From centroids to inverted lists on disk: every vector, with its metadata, to the owner of its
+// list, in bounded memory.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "jobs/carried_columns.h"
 #include "jobs/job.h"
 #include "jobs/vector_reader.h"
 #include "kernels/core/dtype.h"
@@ -34,8 +35,9 @@ struct ListOptions {
 // each of which reads the vectors again.
 class ListBuilder {
  public:
-  // Collective.
-  ListBuilder(JobContext& context, const VectorReader& vectors, const ListOptions& options);
+  // Collective. All outlive it.
+  ListBuilder(JobContext& context, const VectorReader& vectors, const CarriedColumns& columns,
+              const ListOptions& options);
 
   // Finds every vector's list, that of the nearest centroid. Collective; returns ExitCode::stopped
   // where the job is to stop.
@@ -57,12 +59,14 @@ class ListBuilder {
   std::int64_t shard_entries(std::int64_t shard) const;
   ByteLists pack(Range chunk, std::int64_t round) const;
   void append_entries(const VectorBatch& batch, Range chunk, ByteLists& to_ranks) const;
+  ShardWriter open_shard(std::int64_t shard) const;
   ShardRecord write_shard(std::int64_t shard, const Arrivals& arrivals) const;
   void write_list(std::int64_t list, const Arrivals& arrivals, ShardWriter& writer) const;
 
   JobContext& context_;
   Comm& comm_;
   const VectorReader& vectors_;
+  const CarriedColumns& columns_;
   const ListOptions& options_;
   std::optional<CodeSpace> space_;  // of this rank's first vectors: finds the nearest list faster
   std::optional<CodedCentroids> coded_;

@@ -11,6 +11,7 @@ namespace tutti {
 namespace {
 
 constexpr std::int64_t kSample = 16384;  // vectors that a code space is trained on
+constexpr std::int64_t kStretch = 1024;  // entries read at a time to pick some of them
 
 void read_vectors(const Dataset& dataset, const Dataset::Column& column, Range rows,
                   std::byte* to) {
@@ -26,10 +27,12 @@ void read_vectors(const Dataset& dataset, const Dataset::Column& column, Range r
 
 }  // namespace
 
-ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes)
+ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes,
+                         std::optional<EntrySet> wanted)
     : index_(index),
       vector_(index.dataset.column("entries", "vector")),
-      id_(index.dataset.column("entries", "id")) {
+      id_(index.dataset.column("entries", "id")),
+      wanted_(std::move(wanted)) {
   const std::int64_t code_dim = index.dim + 1;  // at most
   entry_bytes_ = index.dim * std::int64_t(size_of(index.storage)) +
                  std::int64_t(sizeof(std::int64_t)) + code_dim +
@@ -39,7 +42,7 @@ ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t me
   lists_ = {index.dataset.shard_rows("lists", shards.begin).begin,
             index.dataset.shard_rows("lists", shards.end - 1).end};
   for (std::int64_t shard = shards.begin; shard < shards.end; ++shard) add_lists(shard);
-  for (const Piece& piece : pieces_) entries_ += piece.entries.size();
+  for (const Piece& piece : pieces_) entries_ += piece.wanted;
   if (!pieces_.empty() && entries_ <= chunk_entries_) resident_ = load(pieces_);
 }
 
@@ -62,8 +65,36 @@ void ListScanner::add_lists(std::int64_t shard) {
                   (index_.dataset.folder() / shard_file(shard)).string(), "build the index again");
     for (const std::int64_t end = next + sizes[i]; next < end;) {
       const std::int64_t size = std::min(end - next, chunk_entries_);
-      pieces_.push_back({numbers[i], {entries.begin + next, entries.begin + next + size}});
+      const Range rows{entries.begin + next, entries.begin + next + size};
+      const std::int64_t count = wanted_ ? wanted_->count(rows) : size;
+      if (count > 0) pieces_.push_back({numbers[i], rows, count});
       next += size;
+    }
+  }
+}
+
+// Reads those of `rows` that are wanted to where the chunk's entries from `at` on belong.
+void ListScanner::read_entries(Range rows, std::int64_t at, Chunk& chunk) const {
+  const std::int64_t vector_bytes = index_.dim * std::int64_t(size_of(index_.storage));
+  if (!wanted_) {
+    read_vectors(index_.dataset, vector_, rows, chunk.vectors.data() + at * vector_bytes);
+    return index_.dataset.read(
+        id_, rows.begin, rows.size(),
+        std::span(chunk.ids).subspan(std::size_t(at), std::size_t(rows.size())));
+  }
+  AlignedBuffer<std::byte> vectors(std::min(kStretch, rows.size()) * vector_bytes);
+  std::vector<std::int64_t> ids;
+  for (std::int64_t begin = rows.begin; begin < rows.end; begin += kStretch) {
+    const Range stretch{begin, std::min(rows.end, begin + kStretch)};
+    if (wanted_->count(stretch) == 0) continue;
+    ids.resize(std::size_t(stretch.size()));
+    read_vectors(index_.dataset, vector_, stretch, vectors.data());
+    index_.dataset.read(id_, stretch.begin, stretch.size(), std::span(ids));
+    for (std::int64_t i = 0; i < stretch.size(); ++i) {
+      if (!wanted_->contains(stretch.begin + i)) continue;
+      std::copy_n(vectors.data() + i * vector_bytes, vector_bytes,
+                  chunk.vectors.data() + at * vector_bytes);
+      chunk.ids[std::size_t(at++)] = ids[std::size_t(i)];
     }
   }
 }
@@ -75,9 +106,8 @@ ListScanner::Chunk ListScanner::load(std::span<const Piece> pieces) {
   chunk.first_entries.assign(1, 0);
   chunk.first_groups.assign(1, 0);
   for (const Piece& piece : pieces) {
-    const std::int64_t size = piece.entries.size();
-    chunk.first_entries.push_back(chunk.first_entries.back() + size);
-    chunk.first_groups.push_back(chunk.first_groups.back() + CodedVectors::groups_of(size));
+    chunk.first_entries.push_back(chunk.first_entries.back() + piece.wanted);
+    chunk.first_groups.push_back(chunk.first_groups.back() + CodedVectors::groups_of(piece.wanted));
   }
   chunk.vectors.grow(chunk.first_entries.back() * vector_bytes);
   chunk.ids.resize(std::size_t(chunk.first_entries.back()));
@@ -86,10 +116,7 @@ ListScanner::Chunk ListScanner::load(std::span<const Piece> pieces) {
     Range rows = pieces[i].entries;
     for (end = i + 1; end < pieces.size() && pieces[end].entries.begin == rows.end; ++end)
       rows.end = pieces[end].entries.end;
-    const std::int64_t at = chunk.first_entries[i];
-    read_vectors(index_.dataset, vector_, rows, chunk.vectors.data() + at * vector_bytes);
-    index_.dataset.read(id_, rows.begin, rows.size(),
-                        std::span(chunk.ids).subspan(std::size_t(at), std::size_t(rows.size())));
+    read_entries(rows, chunk.first_entries[i], chunk);
   }
   encode(chunk);
   return chunk;
@@ -173,13 +200,13 @@ void ListScanner::scan_probers(ConstMatrixView<float> queries, const Probers& pr
   std::int64_t entries = 0;
   for (const Piece& piece : pieces_) {
     if (probers_of(probers, piece.list).empty()) continue;
-    if (entries + piece.entries.size() > chunk_entries_ && !pieces.empty()) {
+    if (entries + piece.wanted > chunk_entries_ && !pieces.empty()) {
       scan(load(pieces));
       pieces.clear();
       entries = 0;
     }
     pieces.push_back(piece);
-    entries += piece.entries.size();
+    entries += piece.wanted;
   }
   if (!pieces.empty()) scan(load(pieces));
 }

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "jobs/entry_filter.h"
 #include "jobs/index_folder.h"
 #include "kernels/core/arena.h"
 #include "kernels/core/tensor.h"
@@ -22,16 +23,21 @@ struct ProbingQueries {
   ConstMatrixView<std::int32_t> probes;
 };
 
-// Lists stay in memory where they fit, and are read piece by piece for each scan where they do not.
-// Neighbours are added to results[q] for row q of the queries; they depend neither on the shards'
-// number nor on memory_bytes. Local. Throws Error(data) naming file and block where the index is
-// damaged.
+// Where only some entries are wanted, nothing of the others is kept or scanned: what remains of
+// their lists is shorter lists. Lists stay in memory where they fit, and are read piece by piece
+// for each scan where they do not. Neighbours are added to results[q] for row q of the queries;
+// they depend neither on the shards' number nor on memory_bytes. Local. Throws Error(data) naming
+// file and block where the index is damaged.
 class ListScanner {
  public:
   // Reads the lists of `shards`, or where they stand. Vectors in memory at a time take up to
-  // `memory_bytes`, or one vector. The index must outlive the scanner.
-  ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes);
+  // `memory_bytes`, or one vector. `wanted`: which of the shards' entries; all where it is not
+  // given. The index must outlive the scanner.
+  ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes,
+              std::optional<EntrySet> wanted = std::nullopt);
 
+  // Those that are wanted.
+  std::int64_t entries() const { return entries_; }
   // Whether all lists are in memory, so that one more scan of some of them costs little.
   bool is_resident() const { return resident_.has_value() || pieces_.empty(); }
 
@@ -45,10 +51,11 @@ class ListScanner {
   void scan_all(ConstMatrixView<float> queries, std::span<TopK> results);
 
  private:
-  // Part of a list: rows of the table `entries` over all shards.
+  // Part of a list: rows of the table `entries` over all shards, and how many of them are wanted.
   struct Piece {
     std::int64_t list = 0;
     Range entries;
+    std::int64_t wanted = 0;
   };
   // Pieces in memory.
   struct Chunk {
@@ -66,6 +73,7 @@ class ListScanner {
   };
 
   void add_lists(std::int64_t shard);
+  void read_entries(Range rows, std::int64_t at, Chunk& chunk) const;
   Chunk load(std::span<const Piece> pieces);
   void encode(Chunk& chunk);
   VectorRows rows_of(const Chunk& chunk, std::size_t piece) const;
@@ -79,9 +87,10 @@ class ListScanner {
   const IndexFolder& index_;
   Dataset::Column vector_, id_;
   std::int64_t entry_bytes_, chunk_entries_;
-  std::int64_t entries_ = 0;        // of all pieces
-  Range lists_;                     // those of the shards
+  Range lists_;  // those of the shards
+  std::optional<EntrySet> wanted_;
   std::vector<Piece> pieces_;       // in order of list
+  std::int64_t entries_ = 0;        // of all pieces, wanted ones
   std::optional<CodeSpace> space_;  // of the first vectors read
   std::optional<Chunk> resident_;
 };

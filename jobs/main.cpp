@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <iostream>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 
@@ -31,7 +32,7 @@ constexpr JobEntry kJobs[] = {
     {"index", "build a vector index over all ranks", make_index_job},
     {"search", "find the nearest neighbours of many queries at once", make_search_job, "query.text",
      "a question; prints the best passages", "--evaluate", "search.evaluate",
-     "measure recall and speed at several nprobe"},
+     "measure recall and speed at several nprobe", "search.where"},
     {"import", "take over a model of Hugging Face's transformers", make_import_job},
     {"export", "write a model as transformers reads it, or vectors as others do", make_export_job},
     {"evaluate", "measure how well a model finds held-out documents, and judges similarity",
@@ -60,6 +61,7 @@ struct CommandLine {
   const ToolEntry* tool = nullptr;  // or that
   CheckpointCommand checkpoint;     // or this
   std::string config_file, run_folder, tool_path, max_time;
+  std::optional<std::string> where;
   std::vector<std::string> settings, texts;
   bool dry_run = false, json = false, flag = false;
 };
@@ -104,6 +106,9 @@ void add_job(CLI::App& app, const JobEntry& entry, CommandLine& line) {
         ->expected(1)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   if (entry.flag) sub->add_flag(entry.flag, line.flag, entry.flag_meaning);
+  if (entry.where_key)
+    sub->add_option("--where", line.where, "only what passes a filter over the metadata")
+        ->type_name("FILTER");
   sub->callback([&line, &entry] { line.job = &entry; });
 
   const std::unique_ptr<Job> job = entry.make();
@@ -151,6 +156,8 @@ void configure(Schema& schema, const CommandLine& line) {
   if (!line.texts.empty())
     schema.set(std::string(line.job->text_key) + "=" + nlohmann::json(line.texts).dump());
   if (line.flag) schema.set(std::string(line.job->flag_key) + "=true");
+  if (line.where)
+    schema.set(std::string(line.job->where_key) + "=" + nlohmann::json(*line.where).dump());
   schema.check_required();
 }
 

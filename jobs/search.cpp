@@ -1,25 +1,24 @@
 // search: the nearest neighbours of a batch of queries, by an index over all ranks.
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <iostream>
 #include <optional>
 
 #include <fmt/format.h>
 
 #include "jobs/answers.h"
+#include "jobs/entry_filter.h"
 #include "jobs/index_folder.h"
 #include "jobs/index_searcher.h"
 #include "jobs/job.h"
+#include "jobs/neighbors_output.h"
 #include "jobs/query_source.h"
 #include "jobs/search_evaluation.h"
 #include "jobs/vector_reader.h"
 #include "runtime/base/log.h"
 #include "runtime/base/stop.h"
 #include "runtime/data/commit.h"
-#include "runtime/data/neighbors_file.h"
 #include "runtime/data/paths.h"
-#include "runtime/io/file.h"
 
 namespace tutti {
 namespace {
@@ -29,7 +28,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kScreenWidth = 100;
 
 struct SearchConfig {
-  std::string index, dataset, mode = "probe";
+  std::string index, dataset, mode = "probe", where, where_plan = "auto";
   QueryConfig queries;
   EvaluationConfig evaluation;
   std::int64_t k = 10, nprobe = 16, batch = 16384, show = 5;
@@ -46,10 +45,24 @@ struct SearchConfig {
              "probe: the nearest lists only; exact: all vectors; both: probe, and its recall "
              "against exact");
     s.key("search.nprobe", &nprobe, "lists", "lists to look into for each query");
+    s.key(
+        "search.where", &where,
+        "a filter in the manner of SQL over the index's columns of metadata, such as \"lang = 'en' "
+        "and year >= 2020\": only vectors that it is true of are found");
+    s.choice("search.where_plan", &where_plan, {"auto", "exact", "lists"},
+             "with search.where, look at all vectors that pass, or into as many lists as hold as "
+             "many of them as search.nprobe lists have vectors; auto: what costs less");
     s.key("search.batch", &batch, "queries", "queries that are searched for at a time");
     s.key("search.show", &show, "passages", "best passages to print for each question");
     s.bytes("memory_limit", &memory, "memory of a rank for the index's vectors");
     evaluation.describe(s);
+  }
+
+  SearchScope::Plan plan() const {
+    using Plan = SearchScope::Plan;
+    return where_plan == "exact"   ? Plan::exact
+           : where_plan == "lists" ? Plan::lists
+                                   : Plan::automatic;
   }
 
   void check() const {
@@ -87,18 +100,10 @@ std::int64_t common(std::span<const Neighbor> a, std::span<const Neighbor> b) {
   return std::int64_t(both.size());
 }
 
-// What ann-benchmarks calls a metric, and the distance as it counts it.
-std::string published_name(Metric metric) {
-  return metric == Metric::l2 ? "euclidean" : metric == Metric::cosine ? "angular" : "ip";
-}
-float published(float distance, Metric metric) {
-  return metric == Metric::l2 ? std::sqrt(distance) : distance;
-}
-
 class SearchRun {
  public:
   SearchRun(JobContext& context, const SearchConfig& config, const IndexFolder& index,
-            QuerySource& queries)
+            const EntryFilter* filter, QuerySource& queries)
       : context_(context),
         comm_(context.comm),
         config_(config),
@@ -106,7 +111,9 @@ class SearchRun {
         queries_(queries),
         nprobe_(std::min(config.nprobe, index.nlist)),
         probing_(config.mode != "exact"),
-        searcher_(context, index, config.k, config.memory - config.memory / 8) {
+        searcher_(context, index, config.k, config.memory - config.memory / 8,
+                  {filter, config.plan()}) {
+    if (filter) tell_filter();
     if (!queries.texts.empty() && config.show > 0) comm_.attempt([&] { open_passages(); });
     if (config.evaluation.wanted)
       evaluation_.emplace(context, config.evaluation, index, searcher_,
@@ -118,7 +125,7 @@ class SearchRun {
 
   ExitCode run() {
     begin_artefact(comm_, context_.run_folder);
-    open_output();
+    output_.emplace(context_, index_, queries_.count(), config_.k);
     const std::int64_t granule = queries_.granule();
     const std::int64_t batch = (config_.batch + granule - 1) / granule * granule;
     for (std::int64_t at = 0; at < queries_.count(); at += batch) {
@@ -132,15 +139,19 @@ class SearchRun {
   }
 
  private:
-  void open_output() {
-    const auto timed = context_.phases.measure("write");
-    comm_.attempt([&] {
-      if (!comm_.is_root()) return;
-      for (const char* old : {kCurveFile, kCurvePictureFile})
-        remove_file(context_.run_folder / old);
-      output_.emplace(context_.run_folder, NeighborsShape{queries_.count(), config_.k, index_.dim,
-                                                          published_name(index_.metric)});
-    });
+  bool all_that_pass() const { return !probing_ || searcher_.plan(nprobe_).exact; }
+
+  void tell_filter() {
+    const double share = double(searcher_.passing()) / double(index_.vectors);
+    log_info("{} of {} vectors pass the filter, {:.4g} %: looking {}", searcher_.passing(),
+             index_.vectors, 100 * share,
+             all_that_pass() ? "at all of them"
+                             : fmt::format("into {} lists", searcher_.plan(nprobe_).lists));
+    context_.result.update({{"where", config_.where},
+                            {"where_plan", all_that_pass() ? "exact" : "lists"},
+                            {"where_passing", searcher_.passing()},
+                            {"selectivity", share}});
+    if (!all_that_pass()) context_.result["where_lists"] = searcher_.plan(nprobe_).lists;
   }
 
   void search(Range range) {
@@ -158,10 +169,9 @@ class SearchRun {
       exact_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
     }
     if (evaluation_) evaluation_->measure(range, queries, exact);
-    const auto timed = context_.phases.measure("write");
-    comm_.attempt([&] {
-      if (comm_.is_root()) keep(range, probing_ ? probed : exact, exact);
-    });
+    const std::vector<Neighbor>& found = probing_ ? probed : exact;
+    output_->append(found);
+    if (comm_.is_root()) judge(range, found, exact);
     log_info("{} of {} queries", range.end, queries_.count());
   }
 
@@ -182,15 +192,8 @@ class SearchRun {
     return vectors;
   }
 
-  // The root's: writes what was found for some queries and counts what it is worth.
-  void keep(Range range, std::span<const Neighbor> found, std::span<const Neighbor> exact) {
-    std::vector<std::int64_t> ids;
-    std::vector<float> distances;
-    for (const Neighbor& n : found) {
-      ids.push_back(n.id);
-      distances.push_back(published(n.distance, index_.metric));
-    }
-    output_->append(ids, distances);
+  // The root's: counts what was found for some queries is worth, and keeps what is to be shown.
+  void judge(Range range, std::span<const Neighbor> found, std::span<const Neighbor> exact) {
     for (std::int64_t q = range.begin; q < range.end; ++q) {
       const auto mine = row_of(found, config_.k, q - range.begin);
       if (!exact.empty()) {
@@ -211,15 +214,15 @@ class SearchRun {
   Manifest commit() {
     const auto timed = context_.phases.measure("commit");
     ArtefactParts parts;
-    comm_.attempt([&] {
-      if (comm_.is_root()) parts.files.push_back(output_->finish());
-    });
+    parts.files = output_->finish();
     nlohmann::json metadata = {{"queries", queries_.count()},
                                {"k", config_.k},
                                {"metric", name_of(index_.metric)},
                                {"mode", probing_ ? "probe" : "exact"},
                                {"index_digest", index_.dataset.manifest().digest}};
     if (probing_) metadata["nprobe"] = nprobe_;
+    for (const char* told : {"where", "where_plan", "where_lists"})
+      if (context_.result.contains(told)) metadata[told] = context_.result[told];
     return commit_artefact(comm_, context_.run_folder, {kNeighborsKind, {}, metadata}, parts);
   }
 
@@ -290,7 +293,7 @@ class SearchRun {
   const bool probing_;
   IndexSearcher searcher_;
   std::optional<SearchEvaluation> evaluation_;
-  std::optional<NeighborsWriter> output_;    // the root's
+  std::optional<NeighborsOutput> output_;
   std::optional<Dataset> passages_;          // where there are questions to show passages for
   std::vector<std::vector<Neighbor>> best_;  // of each question
   std::int64_t true_neighbors_ = 0, recalled_ = 0, own_found_ = 0;
@@ -303,9 +306,11 @@ class SearchJob : public Job {
 
   ExitCode run(JobContext& context) override {
     std::optional<IndexFolder> index;
+    std::optional<EntryFilter> filter;
     context.comm.attempt([&] {
       config_.check();
       index.emplace(open_index(config_.index));
+      if (!config_.where.empty()) filter.emplace(*index, config_.where);
     });
     const std::unique_ptr<QuerySource> queries = open_queries(context, config_.queries, *index);
     if (context.dry_run) {
@@ -315,7 +320,7 @@ class SearchJob : public Job {
       return ExitCode::done;
     }
     context.events.write("ready");
-    return SearchRun(context, config_, *index, *queries).run();
+    return SearchRun(context, config_, *index, filter ? &*filter : nullptr, *queries).run();
   }
 
  private:

@@ -4,12 +4,13 @@
 
 namespace tutti {
 
-std::vector<ColumnSchema> metadata_schemas(const MetadataInput& input) {
+std::vector<ColumnSchema> metadata_schemas(std::span<const MetadataColumn> columns,
+                                           ExternalIdType id) {
   std::vector<ColumnSchema> schemas;
-  for (const MetadataColumn& column : input.columns()) schemas.push_back(schema_of(column));
-  if (input.fields().id_type == ExternalIdType::integer)
+  for (const MetadataColumn& column : columns) schemas.push_back(schema_of(column));
+  if (id == ExternalIdType::integer)
     schemas.push_back(ColumnSchema::scalar(kExternalIdColumn, DType::i64));
-  if (input.fields().id_type == ExternalIdType::text)
+  if (id == ExternalIdType::text)
     schemas.push_back(ColumnSchema::ragged(kExternalIdColumn, DType::u8));
   return schemas;
 }

@@ -11,9 +11,10 @@
 
 namespace tutti {
 
-// The columns that metadata add to a table of vectors: those of the metadata, in that order, and
-// "external_id" where there is one.
-std::vector<ColumnSchema> metadata_schemas(const MetadataInput& input);
+// The columns that metadata add to a table with a row a vector: those of the metadata, in that
+// order, and "external_id" where there is one.
+std::vector<ColumnSchema> metadata_schemas(std::span<const MetadataColumn> columns,
+                                           ExternalIdType id);
 
 // Appends values to the column `to` of a shard, which is schema_of(column)'s. Local; Error(io).
 void append_values(ShardWriter& writer, std::size_t to, const MetadataColumn& column,

@@ -1,5 +1,7 @@
 #include "runtime/data/neighbors_file.h"
 
+#include <nlohmann/json.hpp>
+
 #include "runtime/base/check.h"
 #include "runtime/data/paths.h"
 
@@ -16,12 +18,18 @@ FileRecord neighbors_record(const Manifest& manifest, const std::filesystem::pat
   throw broken(folder);
 }
 
+std::vector<ColumnSpec> columns_of(const NeighborsShape& shape) {
+  std::vector<ColumnSpec> columns = {{"/neighbors", DType::i64, {shape.queries, shape.k}, {}},
+                                     {"/distances", DType::f32, {shape.queries, shape.k}, {}}};
+  if (shape.external_ids)
+    columns.push_back({"/external_ids", DType::i64, {shape.queries, shape.k}, {}});
+  return columns;
+}
+
 }  // namespace
 
 NeighborsWriter::NeighborsWriter(const std::filesystem::path& folder, const NeighborsShape& shape)
-    : file_(folder / kNeighborsFile,
-            {{"/neighbors", DType::i64, {shape.queries, shape.k}, {}},
-             {"/distances", DType::f32, {shape.queries, shape.k}, {}}},
+    : file_(folder / kNeighborsFile, columns_of(shape),
             {{"type", std::string("dense")},
              {"distance", shape.distance},
              {"dimension", shape.dim},
@@ -62,6 +70,36 @@ std::vector<float> NeighborsReader::distances(std::int64_t begin, std::int64_t c
   std::vector<float> values(std::size_t(count * k()));
   file_.read(distances_, begin * k(), std::span(values));
   return values;
+}
+
+void NeighborsWriter::append_external_ids(std::span<const std::int64_t> ids) {
+  file_.append(2, std::as_bytes(ids));
+}
+
+ExternalIdsWriter::ExternalIdsWriter(const std::filesystem::path& folder, std::int64_t k)
+    : path_(folder / kExternalIdsFile), k_(k), file_(temporary_of(path_), FileMode::create) {}
+
+void ExternalIdsWriter::append(std::span<const std::string> ids) {
+  using nlohmann::json;
+  CHECK(std::int64_t(ids.size()) % k_ == 0);
+  std::string lines;
+  for (std::size_t at = 0; at < ids.size(); at += std::size_t(k_)) {
+    json row = json::array();
+    for (const std::string& id : ids.subspan(at, std::size_t(k_)))
+      row.push_back(id.empty() ? json() : json(id));
+    lines += row.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  }
+  file_.write_at(std::as_bytes(std::span(lines)), bytes_);
+  bytes_ += std::int64_t(lines.size());
+}
+
+FileRecord ExternalIdsWriter::finish() {
+  file_.sync();
+  std::error_code failure;
+  std::filesystem::rename(file_.path(), path_, failure);
+  if (failure) throw_file_error("rename", file_.path(), failure.value());
+  sync_folder(path_.parent_path());
+  return record_plain_file(path_);
 }
 
 }  // namespace tutti

@@ -1,6 +1,7 @@
 // Nearest neighbours on disk, in the layout of the ann-benchmarks files: /neighbors and /distances,
 // [queries, k], a row a query, nearest first; id -1 and distance infinity stand where fewer than k
-// were found.
+// were found. What users call the neighbours by is /external_ids where these are integers, and
+// stands in a file of its own where they are text.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +12,15 @@
 
 #include "runtime/data/manifest.h"
 #include "runtime/io/extent_file.h"
+#include "runtime/io/file.h"
 
 namespace tutti {
 
 struct NeighborsShape {
   std::int64_t queries = 0, k = 0;
   std::int64_t dim = 0;
-  std::string distance;  // "euclidean", "angular", ...
+  std::string distance;       // "euclidean", "angular", ...
+  bool external_ids = false;  // integers
 };
 
 // Writes neighbors.h5 query by query: ids as i64, distances as f32. Local. Throws Error(io); a full
@@ -26,8 +29,10 @@ class NeighborsWriter {
  public:
   NeighborsWriter(const std::filesystem::path& folder, const NeighborsShape& shape);
 
-  // The next queries' rows: as many ids as distances.
+  // The next queries' rows: as many ids as distances, and where there are external ids as many of
+  // them.
   void append(std::span<const std::int64_t> ids, std::span<const float> distances);
+  void append_external_ids(std::span<const std::int64_t> ids);
   // CHECKs that all queries' rows are there, and makes the file durable. Once.
   FileRecord finish() { return file_.finish(); }
 
@@ -57,6 +62,23 @@ class NeighborsReader {
   ExtentReader file_;
   std::size_t ids_, distances_;
   std::vector<std::int64_t> shape_;
+};
+
+// Writes external_ids.jsonl: a line a query, a JSON array of k strings; null stands where fewer
+// were found. Local. Throws Error(io). The file has its name once it is finished.
+class ExternalIdsWriter {
+ public:
+  ExternalIdsWriter(const std::filesystem::path& folder, std::int64_t k);
+
+  // The next queries' rows: k ids each, "" where there are no more.
+  void append(std::span<const std::string> ids);
+  // Makes the file durable. Once.
+  FileRecord finish();
+
+ private:
+  std::filesystem::path path_;
+  std::int64_t k_, bytes_ = 0;
+  File file_;
 };
 
 }  // namespace tutti

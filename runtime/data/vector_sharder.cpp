@@ -71,7 +71,7 @@ std::vector<TableSchema> vector_tables(const VectorInput& input, const MetadataI
                     {ColumnSchema::vector("vector", input.dtype(), input.dimension()),
                      ColumnSchema::scalar(kIdColumn, DType::i64)}};
   if (metadata)
-    for (ColumnSchema& column : metadata_schemas(*metadata))
+    for (ColumnSchema& column : metadata_schemas(metadata->columns(), metadata->fields().id_type))
       table.columns.push_back(std::move(column));
   return {table};
 }

@@ -9,7 +9,7 @@
 #include "jobs/answers.h"
 #include "kernels/vector/distance.h"
 #include "kernels/vector/top_k.h"
-#include "runtime/io/hdf5_import.h"
+#include "tests/jobs/found_neighbors.h"
 #include "tests/jobs/vector_folder.h"
 #include "tests/support/command.h"
 #include "tests/support/corpus.h"
@@ -18,7 +18,10 @@
 namespace tutti {
 namespace {
 
+using testing::brute_force;
 using testing::clustered_vectors;
+using testing::Found;
+using testing::read_neighbors;
 using testing::read_text;
 using testing::run_tutti;
 using testing::write_vectors;
@@ -30,42 +33,6 @@ TEST(Wrapped, LinesAreIndentedAndFitTheWidth) {
   EXPECT_EQ(wrapped("unbreakable x", 5, 1), " unbreakable\n x\n");
   EXPECT_EQ(wrapped("\u00e4\u00e4\u00e4 \u00e4", 5, 0), "\u00e4\u00e4\u00e4 \u00e4\n");
   EXPECT_EQ(wrapped(" \n", 10, 2), "");
-}
-
-struct Found {
-  std::int64_t k = 0;
-  std::vector<std::int64_t> ids;
-  std::vector<float> distances;
-};
-
-Found read_neighbors(const std::filesystem::path& run) {
-  const Hdf5Import file(run / "neighbors.h5");
-  const Hdf5Dataset *ids = file.find("neighbors"), *distances = file.find("distances");
-  Found found{ids->shape.at(1), {}, {}};
-  found.ids.resize(std::size_t(ids->shape[0] * ids->shape[1]));
-  found.distances.resize(found.ids.size());
-  file.read_rows(*ids, 0, ids->shape[0], std::span(found.ids));
-  file.read_rows(*distances, 0, distances->shape[0], std::span(found.distances));
-  return found;
-}
-
-// The definition: every distance, sorted. Ids are 10 times the row.
-Found brute_force(const std::vector<float>& vectors, const std::vector<float>& queries,
-                  std::int64_t dim, Metric metric, std::int64_t k) {
-  Found found{k, {}, {}};
-  for (std::size_t q = 0; q < queries.size(); q += std::size_t(dim)) {
-    std::vector<Neighbor> all;
-    for (std::size_t v = 0; v < vectors.size(); v += std::size_t(dim))
-      all.push_back(
-          {reference::distance(&queries[q], &vectors[v], dim, metric), 10 * std::int64_t(v) / dim});
-    std::sort(all.begin(), all.end(), precedes);
-    for (std::int64_t i = 0; i < k; ++i) {
-      found.ids.push_back(all[std::size_t(i)].id);
-      const float distance = all[std::size_t(i)].distance;
-      found.distances.push_back(metric == Metric::l2 ? std::sqrt(distance) : distance);
-    }
-  }
-  return found;
 }
 
 class Search : public ::testing::Test {

@@ -1,0 +1,34 @@
+#include "jobs/entry_filter.h"
+
+#include <algorithm>
+
+namespace tutti {
+namespace {
+
+constexpr std::int64_t kRows = 1 << 16;  // that are in memory at a time; whole words of bits
+
+}  // namespace
+
+std::int64_t EntrySet::count(Range part) const {
+  std::int64_t count = 0;
+  for (std::int64_t entry = part.begin; entry < part.end; ++entry) count += contains(entry);
+  return count;
+}
+
+EntryFilter::EntryFilter(const IndexFolder& index, const std::string& where)
+    : metadata_(index.dataset, "entries"), filter_(where, metadata_.columns()) {}
+
+EntrySet EntryFilter::evaluate(Range entries) const {
+  EntrySet taken(entries);
+  for (std::int64_t begin = 0; begin < entries.size(); begin += kRows) {
+    const std::int64_t rows = std::min(kRows, entries.size() - begin);
+    const Range block{entries.begin + begin, entries.begin + begin + rows};
+    const std::vector<ColumnValues> values = metadata_.read(filter_.columns(), block);
+    filter_.evaluate(
+        views_of(values), rows,
+        taken.bits().subspan(std::size_t(begin / 64), std::size_t(Filter::words_of(rows))));
+  }
+  return taken;
+}
+
+}  // namespace tutti
