@@ -34,13 +34,13 @@ std::vector<Task> cut(std::span<const CodedList> lists) {
   std::vector<Task> tasks;
   for (const CodedList& list : lists) {
     const auto queries = static_cast<std::int64_t>(list.queries.size());
-    for (std::int64_t begin = 0; begin < list.count(); begin += kPiece)
+    for (std::int64_t begin = 0; begin < list.vectors.count; begin += kPiece)
       for (std::int64_t from = 0; from < queries; from += kChunk)
         tasks.push_back(
             {&list,
              list.queries.subspan(static_cast<std::size_t>(from),
                                   static_cast<std::size_t>(std::min(kChunk, queries - from))),
-             begin, std::min(begin + kPiece, list.count())});
+             begin, std::min(begin + kPiece, list.vectors.count)});
   }
   return tasks;
 }
@@ -309,7 +309,7 @@ float CodedScan::farthest(std::int32_t query, const CodedList& list,
   float all = -kInfinity;
   for (std::size_t at = 0; at < near.size(); at += kPairs) {
     const auto count = std::min<std::size_t>(kPairs, near.size() - at);
-    for (std::size_t p = 0; p < count; ++p) rows[p] = list.row_of(near[at + p].second);
+    for (std::size_t p = 0; p < count; ++p) rows[p] = near[at + p].second;
     distances_.measure(queries, sets, rows, static_cast<int>(count), distances);
     for (std::size_t p = 0; p < count; ++p)
       all = distances[p] <= all ? all : distances[p];  // what is no number stays
@@ -354,12 +354,11 @@ void CodedScan::check_survivors(const Task& task) {
 // The third step's pairs wait, so that their vectors are there when they are measured.
 void CodedScan::add_pair(const Task& task, std::int32_t query, std::int64_t vector) {
   const VectorRows& rows = task.list->vectors;
-  const std::int64_t row = task.list->row_of(vector);
   const auto element = static_cast<std::int64_t>(size_of(rows.type));
-  const auto* bytes = static_cast<const char*>(rows.data) + row * rows.stride * element;
+  const auto* bytes = static_cast<const char*>(rows.data) + vector * rows.stride * element;
   for (std::int64_t b = 0; b < rows.dim * element; b += 64) __builtin_prefetch(bytes + b);
   pair_query_[static_cast<std::size_t>(pairs_)] = query;
-  pair_row_[static_cast<std::size_t>(pairs_)] = row;
+  pair_row_[static_cast<std::size_t>(pairs_)] = vector;
   if (++pairs_ == 2 * kPairs) measure_pairs(task);
 }
 
@@ -400,13 +399,10 @@ void check(const CodeSpace& space, const CodedQueries& queries, std::span<const 
     check_rows(list.vectors, "scan_coded: vectors");
     list.ids.check(list.vectors.count);
     require(list.vectors.dim == space.axes().dim, "scan_coded: vectors of another dimension");
-    require(list.codes != nullptr && list.first_group >= 0 &&
-                list.first_group + CodedVectors::groups_of(list.count()) <= list.codes->groups(),
-            "scan_coded: vectors and codes do not fit");
-    require(!list.rows ||
-                std::ranges::all_of(
-                    *list.rows, [&](std::int32_t r) { return r >= 0 && r < list.vectors.count; }),
-            "scan_coded: a code of a row that does not exist");
+    require(
+        list.codes != nullptr && list.first_group >= 0 &&
+            list.first_group + CodedVectors::groups_of(list.vectors.count) <= list.codes->groups(),
+        "scan_coded: vectors and codes do not fit");
     require(std::ranges::all_of(list.queries,
                                 [&](std::int32_t q) { return q >= 0 && q < queries.vectors.rows; }),
             "scan_coded: a list names a query that does not exist");

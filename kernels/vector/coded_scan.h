@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 
 #include "kernels/core/tensor.h"
@@ -29,17 +28,8 @@ struct CodedList {
   const CodedVectors* codes = nullptr;
   std::int64_t first_group = 0;
   VectorRows vectors;
-  VectorIds ids;  // of the rows of `vectors`
+  VectorIds ids;
   std::span<const std::int32_t> queries;
-  // Where only some of the vectors have codes there: the row of each code.
-  std::optional<std::span<const std::int32_t>> rows = std::nullopt;
-
-  std::int64_t count() const {
-    return rows ? static_cast<std::int64_t>(rows->size()) : vectors.count;
-  }
-  std::int64_t row_of(std::int64_t code) const {
-    return rows ? (*rows)[static_cast<std::size_t>(code)] : code;
-  }
 };
 
 // As scan_lists: results[i] accumulates the neighbours of query i over all lists that name i.

@@ -60,30 +60,6 @@ void CodedVectors::put(std::int64_t first_group, ConstMatrixView<std::int8_t> co
   });
 }
 
-void CodedVectors::put(std::int64_t first_group, const CodedVectors& source,
-                       std::int64_t source_group, std::span<const std::int32_t> vectors) {
-  const auto count = static_cast<std::int64_t>(vectors.size());
-  if (code_dim_ != source.code_dim_ || prefix_dim_ != source.prefix_dim_ || first_group < 0 ||
-      first_group + groups_of(count) > groups_)
-    throw std::invalid_argument("CodedVectors: codes do not fit");
-  const auto step_of = [](auto* prefix, std::int64_t steps, std::int64_t vector) {
-    return prefix + vector / kLanes * steps * kLanes * 4 + vector % kLanes * 4;
-  };
-  std::int64_t to = first_group * kLanes;
-  for (const std::int32_t vector : vectors) {
-    const std::int64_t from = source_group * kLanes + vector;
-    std::uint8_t* prefix = step_of(prefix_.data(), steps_, to);
-    const std::uint8_t* theirs = step_of(source.prefix_.data(), steps_, from);
-    for (std::int64_t s = 0; s < steps_; ++s)
-      __builtin_memcpy(prefix + s * kLanes * 4, theirs + s * kLanes * 4, 4);
-    std::copy_n(source.rest(from), rest_bytes_, rest_.data() + to * rest_bytes_);
-    half_squares_[to] = source.half_squares_[from];
-    rest_squares_[to] = source.rest_squares_[from];
-    ++to;
-  }
-  for (; to % kLanes != 0; ++to) half_squares_[to] = kNever;
-}
-
 void CodedVectors::put_vector(std::int64_t vector, const std::int8_t* code) {
   std::uint8_t* group = prefix_.data() + vector / kLanes * steps_ * kLanes * 4;
   for (std::int64_t j = 0; j < prefix_dim_; j += 4)

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 
 #include "kernels/core/arena.h"
 #include "kernels/core/tensor.h"
@@ -30,11 +29,6 @@ class CodedVectors {
   // Fills groups from `first_group` on with the rows of `codes`. What is left of the last group is
   // empty: no vectors. Parallel outside of parallel loops.
   void put(std::int64_t first_group, ConstMatrixView<std::int8_t> codes);
-
-  // Fills groups from `first_group` on with codes of `source`, which has codes of the same
-  // dimensions: those of the given vectors, counted from its group `source_group`. Serial.
-  void put(std::int64_t first_group, const CodedVectors& source, std::int64_t source_group,
-           std::span<const std::int32_t> vectors);
 
   std::int64_t groups() const { return groups_; }
   std::int64_t steps() const { return steps_; }            // of four dimensions, of the prefix

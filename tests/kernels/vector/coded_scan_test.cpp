@@ -186,31 +186,6 @@ TEST(CodedScan, ListsAndTheirQueries) {
   EXPECT_EQ(sorted(found), sorted(expected));
 }
 
-TEST(CodedScan, SomeOfTheVectors) {
-  const Matrix vectors = graded(300, 41, 1), queries = graded(30, 41, 2);
-  const CodeSpace space(CodeSpace::train(vectors.view(), Metric::l2));
-  std::vector<std::int8_t> codes(static_cast<std::size_t>(300 * space.code_dim()));
-  const MatrixView<std::int8_t> view(codes.data(), 300, space.code_dim());
-  space.encode_vectors(vectors.view(), view);
-  const CodedVectors all(view, space.prefix());
-  std::vector<std::int32_t> rows;
-  for (std::int32_t i = 5; i < 300; i += 1 + i % 7) rows.push_back(i);
-  CodedVectors some(2 + CodedVectors::groups_of(std::int64_t(rows.size())), space.code_dim(),
-                    space.prefix());
-  some.put(2, all, 0, rows);
-  const QueryCodes query_codes = space.encode_queries(queries.view());
-  const auto everybody = everyone(30);
-  const CodedList list{&some, 2, vectors.view(), VectorIds(7), everybody, rows};
-  auto found = accumulators(30, 4), expected = accumulators(30, 4);
-  scan_coded(space, {queries.view(), &query_codes}, {&list, 1}, found);
-  for (std::int64_t q = 0; q < 30; ++q)
-    for (const std::int32_t row : rows)
-      expected[std::size_t(q)].push(
-          {reference::distance(queries.view().row(q), vectors.view().row(row), 41, Metric::l2),
-           7 + row});
-  EXPECT_EQ(sorted(found), sorted(expected));
-}
-
 TEST(CodedCentroids, TheNearestIsThatOfTheDefinitionWhateverTheGuess) {
   for (const Metric metric : kMetrics) {
     const Matrix vectors = graded(700, 40, 1), centroids = graded(90, 40, 2);
