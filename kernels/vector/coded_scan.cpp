@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -13,6 +12,7 @@
 #include "kernels/vector/code_tile.h"
 #include "kernels/vector/pair_distances.h"
 #include "kernels/vector/select_largest.h"
+#include "kernels/vector/shared_results.h"
 
 namespace tutti {
 namespace {
@@ -21,6 +21,7 @@ constexpr std::int64_t kPiece = 4096;  // vectors of a task
 constexpr std::int64_t kChunk = 256;   // queries of a task
 constexpr std::int64_t kSeedVectors = 1024;
 constexpr int kPairs = PairDistances::kPairs;
+constexpr std::int32_t kPass = CodedVectors::kNever / 2;  // what no product with a vector outweighs
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // A piece of a list's vectors for some of its queries.
@@ -44,44 +45,6 @@ std::vector<Task> cut(std::span<const CodedList> lists) {
   }
   return tasks;
 }
-
-// The accumulators, which tasks on several threads may meet at, and for each query a distance that
-// nothing wanted exceeds.
-class SharedResults {
- public:
-  explicit SharedResults(std::span<TopK> results) : results_(results), limits_(results.size()) {
-    for (std::size_t i = 0; i < results.size(); ++i) limits_[i] = results[i].threshold();
-  }
-
-  std::int64_t k() const { return results_[0].k(); }
-  float limit(std::int32_t query) const {
-    return limits_[static_cast<std::size_t>(query)].load(std::memory_order_relaxed);
-  }
-  void push(std::int32_t query, const Neighbor& found) {
-    if (!(found.distance <= limit(query))) return;
-    std::atomic_flag& lock = locks_[static_cast<std::size_t>(query) % locks_.size()];
-    while (lock.test_and_set(std::memory_order_acquire)) {
-    }
-    TopK& result = results_[static_cast<std::size_t>(query)];
-    result.push(found);
-    const float threshold = result.threshold();
-    lock.clear(std::memory_order_release);
-    lower(query, threshold);
-  }
-  // There are k vectors at most this far.
-  void lower(std::int32_t query, float limit) {
-    std::atomic<float>& mine = limits_[static_cast<std::size_t>(query)];
-    float before = mine.load(std::memory_order_relaxed);
-    while (limit < before &&
-           !mine.compare_exchange_weak(before, limit, std::memory_order_relaxed)) {
-    }
-  }
-
- private:
-  std::span<TopK> results_;
-  std::vector<std::atomic<float>> limits_;
-  std::array<std::atomic_flag, 256> locks_{};
-};
 
 // What is asked of a query's pairs now. One is ruled out by the prefix where
 // start + product - half square is negative, and by the whole code where its squared distance in
@@ -162,7 +125,7 @@ void CodedScan::begin_block(std::span<const std::int32_t> numbers) {
   present_ = static_cast<int>(numbers.size());
   for (int i = 0; i < kCodeTileQueries; ++i) {
     Query& query = block_[static_cast<std::size_t>(i)];
-    query.start = CodedVectors::kAlways;  // behind the last, nothing comes of a tile's values
+    query.start = -kPass;  // behind the last, nothing comes of a tile's values
     if (i >= present_) continue;
     query.number = numbers[static_cast<std::size_t>(i)];
     const std::int8_t* code = queries_.codes->row(query.number);
@@ -187,9 +150,7 @@ void CodedScan::set_limit(Query& query, float limit) {
   const double most = steps_square(code.prefix_radius, axes.prefix_cap);
   // |q|^2 + |v|^2 - 2 q.v <= most, halved, with |v|^2 / 2 rounded down and the rest up.
   const double start = (most - code.prefix_square) / 2 + 1 - double(kHigher * code.prefix_sum);
-  constexpr double kPass = CodedVectors::kNever / 2;
-  query.start =
-      start < kPass ? static_cast<std::int32_t>(std::max(start, -kPass)) : std::int32_t(kPass);
+  query.start = start < kPass ? static_cast<std::int32_t>(std::max(start, double(-kPass))) : kPass;
   query.prefix_offset = code.prefix_square + 2 * (query.start + kHigher * code.prefix_sum);
   query.rest_offset =
       code.code_square - code.prefix_square + 2 * kHigher * (code.sum - code.prefix_sum);
@@ -312,7 +273,7 @@ float CodedScan::farthest(std::int32_t query, const CodedList& list,
     for (std::size_t p = 0; p < count; ++p) rows[p] = near[at + p].second;
     distances_.measure(queries, sets, rows, static_cast<int>(count), distances);
     for (std::size_t p = 0; p < count; ++p)
-      all = distances[p] <= all ? all : distances[p];  // what is no number stays
+      if (distances[p] > all || std::isnan(distances[p])) all = distances[p];  // which then stays
   }
   return all;
 }

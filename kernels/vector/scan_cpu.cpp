@@ -1,11 +1,10 @@
 #include <algorithm>
-#include <array>
-#include <mutex>
 #include <vector>
 
 #include "kernels/core/parallel.h"
 #include "kernels/vector/chunk_scan.h"
 #include "kernels/vector/scan_tasks.h"
+#include "kernels/vector/shared_results.h"
 
 namespace tutti::detail {
 namespace {
@@ -53,29 +52,6 @@ std::vector<ScanTask> cut(std::span<const ScanTarget> targets) {
   return tasks;
 }
 
-// The accumulators, which tasks on several threads may meet at.
-class SharedResults {
- public:
-  explicit SharedResults(std::span<TopK> results) : results_(results) {}
-
-  float threshold(std::int64_t query) {
-    const std::lock_guard lock(mutex_of(query));
-    return results_[static_cast<std::size_t>(query)].threshold();
-  }
-  void merge(std::int64_t query, const TopK& found) {
-    const std::lock_guard lock(mutex_of(query));
-    results_[static_cast<std::size_t>(query)].merge(found);
-  }
-
- private:
-  std::mutex& mutex_of(std::int64_t query) {
-    return mutexes_[static_cast<std::size_t>(query) % mutexes_.size()];
-  }
-
-  std::span<TopK> results_;
-  std::array<std::mutex, 64> mutexes_;
-};
-
 // What a thread works with.
 struct Scratch {
   ChunkScan scan;
@@ -99,7 +75,7 @@ void run(const ScanTask& task, const VectorRows& queries, SharedResults& results
          Scratch& scratch) {
   scratch.bounds.clear();
   for (const std::int64_t query : task.queries) {
-    scratch.bounds.push_back(results.threshold(query));
+    scratch.bounds.push_back(results.limit(query));
   }
   scratch.scan.begin(queries, task.queries, scratch.bounds);
   if (task.target->packed != nullptr) {

@@ -128,8 +128,10 @@ TEST(CodedScan, NaNNeverRanksAndInfinityRanksLast) {
   const Matrix sample = graded(100, 8, 3);
   for (const Metric metric : kMetrics) {
     const CodeSpace space(CodeSpace::train(sample.view(), metric));
-    EXPECT_EQ(scanned(queries, vectors.view(), 0, space, 70),
-              defined(queries, vectors.view(), 0, metric, 70));
+    for (const std::int64_t k : {1, 3, 70})
+      EXPECT_EQ(scanned(queries, vectors.view(), 0, space, k),
+                defined(queries, vectors.view(), 0, metric, k))
+          << name_of(metric) << " " << k;
   }
 }
 
