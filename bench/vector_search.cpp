@@ -2,6 +2,9 @@
 // dimensions, 10,000 queries a batch, the 10 nearest, in all runs on the same two threads.
 //
 //   search.exact.vs_faiss     exact search against IndexFlat
+//   search.exact.roofline     the operations of all its distances a second against those of
+//   oneDNN's
+//                             bf16 products of 2048 x 2048 x 2048
 //   search.ivf_90.vs_faiss    lists at recall 0.90 against faiss's fastest IVF at that recall; also
 //                             _95 and _99
 //   search.ivf_95.vs_hnswlib  the same at 0.95 against hnswlib (M 16)
@@ -27,6 +30,7 @@
 #include "bench/claim.h"
 #include "bench/job.h"
 #include "bench/peer.h"
+#include "bench/products.h"
 
 namespace tutti::bench {
 namespace {
@@ -83,15 +87,24 @@ int tune(PeerProcess& peer, double target, double& recall) {
 }
 
 void claim_exact(PeerProcess& peer) {
-  std::vector<double> ours, theirs;
+  constexpr double kOperations = 2.0 * 1'000'000 * 128, kProduct = 2.0 * 2048 * 2048 * 2048;
+  Products products(DType::bf16);
+  products.add({{ProductSize::Kind::forward, 2048, 2048, 2048, 1}}, 1);
+  products.run();
+  std::vector<double> ours, theirs, limit;
   for (int round = 0; round < kRounds; ++round) {
     ours.push_back(search("--set search.mode=exact --set query.file=queries.npy"));
     theirs.push_back(asked(peer, "exact").at("qps"));
+    limit.push_back(kProduct / seconds([&] { products.run(); }));
   }
   const double recall = asked(peer, "recall found/neighbors.h5").at("recall");
   print_claim("search.exact.vs_faiss", median(ours) / median(theirs), 10,
               fmt::format("{:.0f} against {:.0f} queries/s, recall {:.5f} by faiss's own",
                           median(ours), median(theirs), recall));
+  print_claim("search.exact.roofline", median(ours) * kOperations / median(limit), 0.5,
+              fmt::format("{:.2f} against {:.2f} TFLOP/s; codes rule most pairs out by some of "
+                          "their dimensions",
+                          median(ours) * kOperations / 1e12, median(limit) / 1e12));
 }
 
 void claim_lists(PeerProcess& peer) {
@@ -180,9 +193,9 @@ int run(const fs::path& folder, std::set<std::string> parts) {
   const bool graph = has_package("hnswlib");
   if (!has_package("faiss")) {
     for (const char* name :
-         {"search.exact.vs_faiss", "search.ivf_90.vs_faiss", "search.ivf_95.vs_faiss",
-          "search.ivf_99.vs_faiss", "search.two_ranks", "index.kmeans.vs_faiss",
-          "search.ivf_95.vs_hnswlib", "index.build_95.vs_hnswlib"})
+         {"search.exact.vs_faiss", "search.exact.roofline", "search.ivf_90.vs_faiss",
+          "search.ivf_95.vs_faiss", "search.ivf_99.vs_faiss", "search.two_ranks",
+          "index.kmeans.vs_faiss", "search.ivf_95.vs_hnswlib", "index.build_95.vs_hnswlib"})
       print_skipped(name, lacks_package("faiss"));
     return 0;
   }
