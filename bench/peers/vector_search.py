@@ -108,13 +108,13 @@ class Peer:
                 for probes in (8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128, 192, 256):
                     made = self.set_up(key, probes, factor)
                     seconds, found = timed(lambda: made.search(self.queries, K))
+                    if best and QUERIES / seconds < best["qps"]:
+                        break  # more probes only cost more
                     recall = self.recall_of(found[1])
-                    if recall < target:
-                        continue
-                    if best is None or QUERIES / seconds > best["qps"]:
+                    if recall >= target:
                         best = {"key": key, "probes": probes, "factor": factor,
                                 "qps": QUERIES / seconds, "recall": recall}
-                    break  # more probes only cost more
+                        break
         self.chosen[target] = best
         return best
 
