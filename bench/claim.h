@@ -43,6 +43,7 @@ inline void print_claim(const std::string& name, double ratio, double target,
                         const std::string& detail) {
   std::printf("claim %s ratio=%.3f target=%.2f machine=\"%s\" detail=\"%s\"\n", name.c_str(), ratio,
               target, machine().c_str(), detail.c_str());
+  std::fflush(stdout);  // what was measured stands, whatever happens next
 }
 
 // Prints that a claim could not be tried, which is no pass.

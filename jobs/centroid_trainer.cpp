@@ -191,7 +191,7 @@ void CentroidTrainer::train_space() {
 
 const QueryCodes& CentroidTrainer::codes_of(std::int64_t leaf, const VectorBatch& batch) {
   QueryCodes& codes = codes_.empty() ? streamed_codes_ : codes_[std::size_t(leaf - mine_.begin)];
-  if (codes_.empty() || codes.count() != batch.count())
+  if (codes_.empty() || codes.code_dim == 0)
     codes = space_->encode_queries(VectorRows(batch.view()));
   return codes;
 }

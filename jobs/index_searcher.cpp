@@ -14,6 +14,12 @@ constexpr std::int64_t kFirstProbes = 4;  // after which thresholds are nearly w
 // not depend on their number.
 constexpr std::int64_t kFew = 1 << 15;
 
+// A code takes as long to make as some distances to measure: the more, the more dimensions.
+bool codes_are_worth_it(const IndexFolder& index, std::int64_t probes) {
+  constexpr double kQueriesPerDimension = 1.0 / 16;
+  return double(probes) >= double(index.nlist) * double(index.dim) * kQueriesPerDimension;
+}
+
 std::vector<Neighbor> neighbors_in(std::span<const std::byte> message) {
   std::vector<Neighbor> neighbors(message.size() / sizeof(Neighbor));
   std::ranges::copy(message, std::as_writable_bytes(std::span(neighbors)).begin());  // may be empty
@@ -48,7 +54,10 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
     comm_.attempt([&] { wanted = scope.filter->evaluate(index.entries_of(shards)); });
   }
   const auto timed = context_.phases.measure("load");
-  comm_.attempt([&] { lists_.emplace(index, shards, memory_bytes, std::move(wanted)); });
+  comm_.attempt([&] {
+    lists_.emplace(index, shards, memory_bytes, codes_are_worth_it(index, scope.probes),
+                   std::move(wanted));
+  });
   passing_ = comm_.all_reduce_sum(lists_->entries());
 }
 

@@ -14,8 +14,9 @@
 
 namespace tutti {
 
-// What is searched among.
+// What is searched among, and how often.
 struct SearchScope {
+  std::int64_t probes = 0;              // lists that will be looked at, over all queries
   const EntryFilter* filter = nullptr;  // those that it takes, or all
   enum class Plan { automatic, exact, lists } plan = Plan::automatic;  // how, where there is one
 };

@@ -28,10 +28,11 @@ void read_vectors(const Dataset& dataset, const Dataset::Column& column, Range r
 }  // namespace
 
 ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes,
-                         std::optional<EntrySet> wanted)
+                         bool by_codes, std::optional<EntrySet> wanted)
     : index_(index),
       vector_(index.dataset.column("entries", "vector")),
       id_(index.dataset.column("entries", "id")),
+      by_codes_(by_codes),
       wanted_(std::move(wanted)) {
   const std::int64_t code_dim = index.dim + 1;  // at most
   entry_bytes_ = index.dim * std::int64_t(size_of(index.storage)) +
@@ -43,7 +44,7 @@ ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t me
             index.dataset.shard_rows("lists", shards.end - 1).end};
   for (std::int64_t shard = shards.begin; shard < shards.end; ++shard) add_lists(shard);
   for (const Piece& piece : pieces_) entries_ += piece.wanted;
-  if (!pieces_.empty() && entries_ <= chunk_entries_) resident_ = load(pieces_);
+  if (by_codes_ && !pieces_.empty() && entries_ <= chunk_entries_) resident_ = load(pieces_);
 }
 
 void ListScanner::add_lists(std::int64_t shard) {
@@ -118,7 +119,7 @@ ListScanner::Chunk ListScanner::load(std::span<const Piece> pieces) {
       rows.end = pieces[end].entries.end;
     read_entries(rows, chunk.first_entries[i], chunk);
   }
-  encode(chunk);
+  if (by_codes_) encode(chunk);
   return chunk;
 }
 
@@ -192,8 +193,9 @@ void ListScanner::scan_probers(ConstMatrixView<float> queries, const Probers& pr
   std::vector<Piece> pieces;
   QueryCodes codes;
   const auto scan = [&](const Chunk& chunk) {
+    if (!by_codes_) return scan_plain_chunk(queries, chunk, probers, results);
     if (codes.count() == 0) codes = space_->encode_queries(VectorRows(queries));
-    scan_chunk({queries, &codes}, chunk, probers, results);
+    scan_coded_chunk({queries, &codes}, chunk, probers, results);
   };
   if (queries.rows == 0) return;
   if (resident_) return scan(*resident_);
@@ -211,18 +213,32 @@ void ListScanner::scan_probers(ConstMatrixView<float> queries, const Probers& pr
   if (!pieces.empty()) scan(load(pieces));
 }
 
-void ListScanner::scan_chunk(const CodedQueries& queries, const Chunk& chunk,
-                             const Probers& probers, std::span<TopK> results) const {
+VectorIds ListScanner::ids_of(const Chunk& chunk, std::size_t piece) const {
+  const auto begin = std::size_t(chunk.first_entries[piece]);
+  return std::span(chunk.ids).subspan(begin, std::size_t(chunk.first_entries[piece + 1]) - begin);
+}
+
+void ListScanner::scan_coded_chunk(const CodedQueries& queries, const Chunk& chunk,
+                                   const Probers& probers, std::span<TopK> results) const {
   std::vector<CodedList> lists;
-  for (std::size_t i = 0; i < chunk.pieces.size(); ++i) {
-    const std::span<const std::int32_t> mine = probers_of(probers, chunk.pieces[i].list);
-    if (mine.empty()) continue;
-    const VectorRows rows = rows_of(chunk, i);
-    const auto ids =
-        std::span(chunk.ids).subspan(std::size_t(chunk.first_entries[i]), std::size_t(rows.count));
-    lists.push_back({&chunk.codes, chunk.first_groups[i], rows, VectorIds(ids), mine});
-  }
+  for (std::size_t i = 0; i < chunk.pieces.size(); ++i)
+    if (const auto mine = probers_of(probers, chunk.pieces[i].list); !mine.empty())
+      lists.push_back(
+          {&chunk.codes, chunk.first_groups[i], rows_of(chunk, i), ids_of(chunk, i), mine});
   scan_coded(*space_, queries, lists, results);
+}
+
+void ListScanner::scan_plain_chunk(ConstMatrixView<float> queries, const Chunk& chunk,
+                                   const Probers& probers, std::span<TopK> results) const {
+  std::vector<std::vector<std::int64_t>> members;
+  members.reserve(chunk.pieces.size());
+  std::vector<ListScan> lists;
+  for (std::size_t i = 0; i < chunk.pieces.size(); ++i)
+    if (const auto mine = probers_of(probers, chunk.pieces[i].list); !mine.empty()) {
+      members.emplace_back(mine.begin(), mine.end());
+      lists.push_back({rows_of(chunk, i), ids_of(chunk, i), members.back()});
+    }
+  scan_lists(queries, lists, index_.metric, results);
 }
 
 }  // namespace tutti

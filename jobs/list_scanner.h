@@ -24,16 +24,18 @@ struct ProbingQueries {
 };
 
 // Where only some entries are wanted, nothing of the others is kept or scanned: what remains of
-// their lists is shorter lists. Lists stay in memory where they fit, and are read piece by piece
-// for each scan where they do not. Neighbours are added to results[q] for row q of the queries;
+// their lists is shorter lists. For many queries, vectors get codes, by which scans are fast, and
+// stay in memory where they fit. For few, and where they do not fit, each scan reads the lists that
+// it looks at, piece by piece. Neighbours are added to results[q] for row q of the queries;
 // they depend neither on the shards' number nor on memory_bytes. Local. Throws Error(data) naming
 // file and block where the index is damaged.
 class ListScanner {
  public:
   // Reads the lists of `shards`, or where they stand. Vectors in memory at a time take up to
-  // `memory_bytes`, or one vector. `wanted`: which of the shards' entries; all where it is not
+  // `memory_bytes`, or one vector. `by_codes`: there are so many queries that codes are worth
+  // making. `wanted`: which of the shards' entries; all where it is not
   // given. The index must outlive the scanner.
-  ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes,
+  ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes, bool by_codes,
               std::optional<EntrySet> wanted = std::nullopt);
 
   // Those that are wanted.
@@ -79,8 +81,11 @@ class ListScanner {
   VectorRows rows_of(const Chunk& chunk, std::size_t piece) const;
   Probers group_by_list(ConstMatrixView<std::int32_t> probes) const;
   std::span<const std::int32_t> probers_of(const Probers& probers, std::int64_t list) const;
-  void scan_chunk(const CodedQueries& queries, const Chunk& chunk, const Probers& probers,
-                  std::span<TopK> results) const;
+  void scan_coded_chunk(const CodedQueries& queries, const Chunk& chunk, const Probers& probers,
+                        std::span<TopK> results) const;
+  void scan_plain_chunk(ConstMatrixView<float> queries, const Chunk& chunk, const Probers& probers,
+                        std::span<TopK> results) const;
+  VectorIds ids_of(const Chunk& chunk, std::size_t piece) const;
   void scan_probers(ConstMatrixView<float> queries, const Probers& probers,
                     std::span<TopK> results);
 
@@ -88,6 +93,7 @@ class ListScanner {
   Dataset::Column vector_, id_;
   std::int64_t entry_bytes_, chunk_entries_;
   Range lists_;  // those of the shards
+  bool by_codes_;
   std::optional<EntrySet> wanted_;
   std::vector<Piece> pieces_;       // in order of list
   std::int64_t entries_ = 0;        // of all pieces, wanted ones

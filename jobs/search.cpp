@@ -112,7 +112,7 @@ class SearchRun {
         nprobe_(std::min(config.nprobe, index.nlist)),
         probing_(config.mode != "exact"),
         searcher_(context, index, config.k, config.memory - config.memory / 8,
-                  {filter, config.plan()}) {
+                  {expected_probes(filter), filter, config.plan()}) {
     if (filter) tell_filter();
     if (!queries.texts.empty() && config.show > 0) comm_.attempt([&] { open_passages(); });
     if (config.evaluation.wanted)
@@ -139,6 +139,12 @@ class SearchRun {
   }
 
  private:
+  // At most: few vectors that pass a filter are looked at in all lists.
+  std::int64_t expected_probes(const EntryFilter* filter) const {
+    const bool all = !probing_ || config_.mode == "both" || config_.evaluation.wanted || filter;
+    return queries_.count() * (all ? index_.nlist : nprobe_);
+  }
+
   bool all_that_pass() const { return !probing_ || searcher_.plan(nprobe_).exact; }
 
   void tell_filter() {

@@ -98,8 +98,10 @@ std::vector<float> unit_axes(std::int64_t dim) {
   return axes;
 }
 
-// The principal axes, that of the largest variance first; the unit vectors where LAPACK fails.
+// The principal axes, that of the largest variance first; the unit vectors where there are none.
 std::vector<float> principal_axes(std::vector<double> matrix, std::int64_t dim) {
+  for (const double product : matrix)
+    if (!std::isfinite(product)) return unit_axes(dim);
   const int n = static_cast<int>(dim);
   int size = -1, integers = -1, info = 0;
   double wanted = 0;
@@ -217,13 +219,13 @@ void CodeSpace::choose_steps(CodeAxes& axes, const VectorRows& sample) {
     const Places::Row row = places.next();
     for (std::int64_t j = 0; j < axes.code_dim; ++j) {
       float& far = j < axes.prefix ? farthest : farthest_rest;
-      far = std::max(far, std::abs(row.place[j]));
+      if (std::isfinite(row.place[j])) far = std::max(far, std::abs(row.place[j]));
     }
   }
   constexpr float kSmallestStep = 1e-25f;  // whose square is a normal number in the end
-  constexpr float kMargin = 1.1f;          // for what is farther out than the sample
-  axes.step = std::max(farthest * kMargin / 127, kSmallestStep);
-  axes.rest_step = std::max(farthest_rest * kMargin / 127, kSmallestStep);
+  constexpr float kPerStep = 1.1f / 127;   // with room for what is farther out than the sample
+  axes.step = std::max(farthest * kPerStep, kSmallestStep);
+  axes.rest_step = std::max(farthest_rest * kPerStep, kSmallestStep);
 }
 
 void CodeSpace::choose_prefix(CodeAxes& axes, const VectorRows& sample) {

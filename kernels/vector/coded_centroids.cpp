@@ -145,14 +145,23 @@ void CodedCentroids::find_probes(const CodedQueries& queries,
       probes.cols > centroids_.rows || queries.codes->code_dim != space_.code_dim())
     throw std::invalid_argument("find_probes: the output must have one row per query");
   find_by_codes(*queries.codes, probes);
-  std::vector<Neighbor> nearest(static_cast<std::size_t>(probes.cols));
+  std::vector<std::int64_t> loose;
+  std::vector<float> vectors;
   for (std::int64_t q = 0; q < probes.rows; ++q) {
     if (queries.codes->queries[static_cast<std::size_t>(q)].radius <= space_.axes().cap) continue;
-    assign_probes(queries.vectors.row_range(q, 1), packed_, space_.axes().metric,
-                  {nearest.data(), 1, probes.cols});
-    std::ranges::transform(nearest, probes.row(q),
-                           [](const Neighbor& n) { return static_cast<std::int32_t>(n.id); });
+    loose.push_back(q);
+    vectors.insert(vectors.end(), queries.vectors.row(q),
+                   queries.vectors.row(q) + queries.vectors.cols);
   }
+  const auto count = static_cast<std::int64_t>(loose.size());
+  if (count == 0) return;
+  std::vector<Neighbor> nearest(loose.size() * static_cast<std::size_t>(probes.cols));
+  assign_probes(ConstMatrixView<float>(vectors.data(), count, queries.vectors.cols), packed_,
+                space_.axes().metric, {nearest.data(), count, probes.cols});
+  for (std::int64_t i = 0; i < count; ++i)
+    std::transform(nearest.begin() + i * probes.cols, nearest.begin() + (i + 1) * probes.cols,
+                   probes.row(loose[static_cast<std::size_t>(i)]),
+                   [](const Neighbor& n) { return static_cast<std::int32_t>(n.id); });
 }
 
 void CodedCentroids::find_by_codes(const QueryCodes& queries,

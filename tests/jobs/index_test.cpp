@@ -211,6 +211,9 @@ TEST_F(Index, BadVectorsAreNamedOrSkipped) {
   EXPECT_EQ(digest_of(3, "skip3", skip), digest_of(1, "skip1", skip));
   EXPECT_EQ(result_of("skip1")["vectors_skipped"], 2);
   EXPECT_EQ(result_of("skip1")["vectors"], 298);
+  // Pieces of the sample in which no vector is left.
+  const std::string pieces = skip + " --set kmeans.block=1";
+  EXPECT_EQ(digest_of(3, "pieces3", pieces), digest_of(1, "pieces1", pieces));
 }
 
 TEST_F(Index, MistakesEndWithTheirCodeAndSayWhatToDo) {

@@ -120,6 +120,15 @@ TEST(CodedScan, FarFromTheOriginTinyAndAllTheSame) {
     }
 }
 
+TEST(CodedScan, ASampleOfHugeAndInfiniteNumbers) {
+  Matrix vectors = graded(60, 8, 1), queries = graded(5, 8, 2);
+  for (std::int64_t j = 0; j < 8; ++j) vectors.view()(3, j) = 3e38f;
+  for (const bool infinite : {false, true}) {
+    if (infinite) vectors.view()(4, 2) = kInf;
+    for (const std::int64_t k : {1, 70}) expect_defined(queries, vectors.view(), k);
+  }
+}
+
 TEST(CodedScan, NaNNeverRanksAndInfinityRanksLast) {
   Matrix vectors = graded(60, 8, 1), queries = graded(5, 8, 2);
   vectors.view()(3, 1) = kNaN;
