@@ -133,7 +133,7 @@ void ListScanner::encode(Chunk& chunk) {
         VectorRows(chunk.vectors.data(), index_.storage, sample, index_.dim, index_.dim * step),
         index_.metric));
   }
-  chunk.codes = CodedVectors(chunk.first_groups.back(), space_->code_dim(), space_->prefix());
+  chunk.codes = CodedVectors(chunk.first_groups.back(), *space_);
   parallel_for_dynamic(std::int64_t(chunk.pieces.size()), [&](std::int64_t i) {
     const VectorRows rows = rows_of(chunk, std::size_t(i));
     std::vector<std::int8_t> codes(std::size_t(rows.count * space_->code_dim()));
