@@ -161,10 +161,7 @@ void Candidates::measure(ConstMatrixView<float> queries, Metric metric,
 
 void keep_first(std::vector<RankedNeighbor>& candidates, std::int64_t depth) {
   if (std::int64_t(candidates.size()) <= depth) return;
-  const auto before = [](const RankedNeighbor& a, const RankedNeighbor& b) {
-    return precedes(a, b);
-  };
-  std::ranges::nth_element(candidates, candidates.begin() + (depth - 1), before);
+  std::ranges::nth_element(candidates, candidates.begin() + (depth - 1), ranks_before);
   candidates.resize(std::size_t(depth));
 }
 
@@ -175,9 +172,8 @@ void nearest_of(std::vector<RankedNeighbor> candidates, std::int64_t depth,
   measured.reserve(candidates.size());
   for (const RankedNeighbor& c : candidates)
     if (c.distance == c.distance) measured.push_back({c.distance, c.id});
-  const auto before = [](const Neighbor& a, const Neighbor& b) { return precedes(a, b); };
   const auto end =
-      std::partial_sort_copy(measured.begin(), measured.end(), out.begin(), out.end(), before);
+      std::partial_sort_copy(measured.begin(), measured.end(), out.begin(), out.end(), precedes);
   std::fill(end, out.end(), Neighbor{});
 }
 

@@ -31,7 +31,7 @@ struct RankedNeighbor {
   std::int64_t id = -1;
 };
 
-inline bool precedes(const RankedNeighbor& a, const RankedNeighbor& b) {
+inline bool ranks_before(const RankedNeighbor& a, const RankedNeighbor& b) {
   return a.key != b.key ? a.key < b.key : a.id < b.id;
 }
 

@@ -94,10 +94,7 @@ std::vector<RankedNeighbor> defined(const CodeSpace& space, const Lists& lists,
     }
     all.push_back({key, distance, lists.ids[std::size_t(i)]});
   }
-  const auto before = [](const RankedNeighbor& a, const RankedNeighbor& b) {
-    return precedes(a, b);
-  };
-  std::ranges::sort(all, before);
+  std::ranges::sort(all, ranks_before);
   all.resize(std::min(all.size(), std::size_t(depth)));
   return all;
 }
@@ -111,12 +108,9 @@ void expect_defined(const CodeSpace& space, const Lists& lists, const Matrix& qu
   scan_ranked(space, {queries.view(), &codes}, lists.all(everyone), candidates);
   std::vector<std::vector<RankedNeighbor>> found(everyone.size());
   candidates.measure(queries.view(), space.axes().metric, found);
-  const auto before = [](const RankedNeighbor& a, const RankedNeighbor& b) {
-    return precedes(a, b);
-  };
   for (std::int64_t q = 0; q < queries.rows; ++q) {
     auto& mine = found[std::size_t(q)];
-    std::ranges::sort(mine, before);
+    std::ranges::sort(mine, ranks_before);
     const auto expected = defined(space, lists, queries.view(), codes, q, depth);
     ASSERT_EQ(mine.size(), expected.size());
     for (std::size_t i = 0; i < expected.size(); ++i) {
