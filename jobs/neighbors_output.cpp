@@ -1,37 +1,36 @@
 #include "jobs/neighbors_output.h"
 
-#include <cmath>
 #include <string>
 
+#include "jobs/published_distance.h"
 #include "runtime/data/paths.h"
 #include "runtime/io/file.h"
 
 namespace tutti {
-namespace {
-
-// What ann-benchmarks calls a metric, and the distance as it counts it.
-std::string published_name(Metric metric) {
-  return metric == Metric::l2 ? "euclidean" : metric == Metric::cosine ? "angular" : "ip";
-}
-float published(float distance, Metric metric) {
-  return metric == Metric::l2 ? std::sqrt(distance) : distance;
+void local_remove_results(const std::filesystem::path& folder) {
+  for (const char* old :
+       {kNeighborsFile, kRangesFile, kExternalIdsFile, kCurveFile, kCurvePictureFile})
+    remove_file(folder / old);
 }
 
-}  // namespace
+std::vector<std::int64_t> numbers_in(std::span<const std::string> names) {
+  std::vector<std::int64_t> numbers;
+  for (const std::string& name : names) numbers.push_back(name.empty() ? -1 : std::stoll(name));
+  return numbers;
+}
 
 NeighborsOutput::NeighborsOutput(JobContext& context, const IndexFolder& index,
                                  std::int64_t queries, std::int64_t k)
-    : context_(context), comm_(context.comm), index_(index) {
+    : context_(context), comm_(context.comm), index_(index), k_(k) {
   const auto timed = context_.phases.measure("write");
   comm_.attempt([&] {
     names_.emplace(comm_, index);
     if (!comm_.is_root()) return;
     const std::filesystem::path& folder = context_.run_folder;
-    for (const char* old : {kExternalIdsFile, kCurveFile, kCurvePictureFile})
-      remove_file(folder / old);
+    local_remove_results(folder);
     numbers_.emplace(folder, NeighborsShape{queries, k, index.dim, published_name(index.metric),
                                             names_->type() == ExternalIdType::integer});
-    if (names_->type() == ExternalIdType::text) id_texts_.emplace(folder, k);
+    if (names_->type() == ExternalIdType::text) id_texts_.emplace(folder);
   });
 }
 
@@ -41,7 +40,7 @@ void NeighborsOutput::append(std::span<const Neighbor> found) {
   std::vector<float> distances;
   for (const Neighbor& n : found) {
     ids.push_back(n.id);
-    distances.push_back(published(n.distance, index_.metric));
+    distances.push_back(published_distance(n.distance, index_.metric));
   }
   comm_.attempt([&] {
     if (comm_.is_root()) numbers_->append(ids, distances);
@@ -54,10 +53,10 @@ void NeighborsOutput::append(std::span<const Neighbor> found) {
 }
 
 void NeighborsOutput::append_external_ids(std::span<const std::string> names) {
-  if (id_texts_) return id_texts_->append(names);
-  std::vector<std::int64_t> numbers;
-  for (const std::string& name : names) numbers.push_back(name.empty() ? -1 : std::stoll(name));
-  numbers_->append_external_ids(numbers);
+  if (!id_texts_) return numbers_->append_external_ids(numbers_in(names));
+  std::vector<std::int64_t> offsets;
+  for (std::int64_t at = 0; at <= std::ssize(names); at += k_) offsets.push_back(at);
+  id_texts_->append(names, offsets);
 }
 
 std::vector<FileRecord> NeighborsOutput::finish() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,6 +15,12 @@
 #include "runtime/data/neighbors_file.h"
 
 namespace tutti {
+
+// Removes what an earlier search has left in the folder. Local; throws Error(io).
+void local_remove_results(const std::filesystem::path& folder);
+
+// External ids that are integers; "" is -1.
+std::vector<std::int64_t> numbers_in(std::span<const std::string> names);
 
 // Writes what runtime/data/FORMAT.md says of neighbours, on the root. Collective; throws Error on
 // all ranks.
@@ -34,6 +41,7 @@ class NeighborsOutput {
   JobContext& context_;
   Comm& comm_;
   const IndexFolder& index_;
+  std::int64_t k_;
   std::optional<ExternalIds> names_;
   std::optional<NeighborsWriter> numbers_;     // the root's
   std::optional<ExternalIdsWriter> id_texts_;  // the root's, where external ids are text

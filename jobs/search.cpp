@@ -1,20 +1,21 @@
 // search: the nearest neighbours of a batch of queries, by an index over all ranks.
 #include <algorithm>
 #include <chrono>
-#include <iostream>
 #include <optional>
 
 #include <fmt/format.h>
 
-#include "jobs/answers.h"
 #include "jobs/entry_filter.h"
+#include "jobs/found_passages.h"
 #include "jobs/index_folder.h"
 #include "jobs/index_searcher.h"
 #include "jobs/job.h"
 #include "jobs/neighbors_output.h"
+#include "jobs/published_distance.h"
 #include "jobs/query_source.h"
+#include "jobs/range_search.h"
+#include "jobs/search_config.h"
 #include "jobs/search_evaluation.h"
-#include "jobs/vector_reader.h"
 #include "runtime/base/log.h"
 #include "runtime/base/stop.h"
 #include "runtime/data/commit.h"
@@ -24,61 +25,6 @@ namespace tutti {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr std::size_t kScreenWidth = 100;
-
-struct SearchConfig {
-  std::string index, dataset, mode = "probe", where, where_plan = "auto";
-  QueryConfig queries;
-  EvaluationConfig evaluation;
-  std::int64_t k = 10, nprobe = 16, batch = 16384, show = 5;
-  std::int64_t memory = std::int64_t(1) << 30;
-
-  void describe(Schema& s) {
-    s.key("index", &index, "folder of an index, as the index job leaves it");
-    s.require("index");
-    queries.describe(s);
-    s.key("dataset", &dataset,
-          "folder of the text dataset that was indexed, for its passages; default: where it was");
-    s.key("search.k", &k, "neighbours", "so many nearest neighbours of each query");
-    s.choice("search.mode", &mode, {"probe", "exact", "both"},
-             "probe: the nearest lists only; exact: all vectors; both: probe, and its recall "
-             "against exact");
-    s.key("search.nprobe", &nprobe, "lists", "lists to look into for each query");
-    s.key(
-        "search.where", &where,
-        "a filter in the manner of SQL over the index's columns of metadata, such as \"lang = 'en' "
-        "and year >= 2020\": only vectors that it is true of are found");
-    s.choice("search.where_plan", &where_plan, {"auto", "exact", "lists"},
-             "with search.where, look at all vectors that pass, or into as many lists as hold as "
-             "many of them as search.nprobe lists have vectors; auto: what costs less");
-    s.key("search.batch", &batch, "queries", "queries that are searched for at a time");
-    s.key("search.show", &show, "passages", "best passages to print for each question");
-    s.bytes("memory_limit", &memory, "memory of a rank for the index's vectors");
-    evaluation.describe(s);
-  }
-
-  SearchScope::Plan plan() const {
-    using Plan = SearchScope::Plan;
-    return where_plan == "exact"   ? Plan::exact
-           : where_plan == "lists" ? Plan::lists
-                                   : Plan::automatic;
-  }
-
-  void check() const {
-    const auto wrong = [](const std::string& what, const char* key, const char* fix) {
-      throw Error(ExitCode::usage, what, key, fix);
-    };
-    if (k < 1) wrong("at least one neighbour is wanted", "search.k", "10 is usual");
-    if (nprobe < 1) wrong("at least one list must be looked into", "search.nprobe", "16 is usual");
-    if (batch < 1) wrong("a batch is at least one query", "search.batch", "16384 is usual");
-    if (show < 0) wrong("search.show is negative", "search.show", "give 0 or more");
-    if (memory < std::int64_t(1) << 20)
-      wrong("too little memory to work in", "memory_limit", "give at least 1MiB");
-    queries.check();
-    evaluation.check();
-  }
-};
 
 std::span<const Neighbor> row_of(std::span<const Neighbor> neighbors, std::int64_t k,
                                  std::int64_t query) {
@@ -114,7 +60,7 @@ class SearchRun {
         searcher_(context, index, config.k, config.memory - config.memory / 8,
                   {expected_probes(filter), filter, config.plan()}) {
     if (filter) tell_filter();
-    if (!queries.texts.empty() && config.show > 0) comm_.attempt([&] { open_passages(); });
+    if (!queries.texts.empty()) passages_.emplace(context, index, config.dataset, config.show);
     if (config.evaluation.wanted)
       evaluation_.emplace(context, config.evaluation, index, searcher_,
                           EvaluatedSearch{queries.count(), config.k, nprobe_, probing_});
@@ -126,8 +72,7 @@ class SearchRun {
   ExitCode run() {
     begin_artefact(comm_, context_.run_folder);
     output_.emplace(context_, index_, queries_.count(), config_.k);
-    const std::int64_t granule = queries_.granule();
-    const std::int64_t batch = (config_.batch + granule - 1) / granule * granule;
+    const std::int64_t batch = config_.batch_of(queries_);
     for (std::int64_t at = 0; at < queries_.count(); at += batch) {
       if (comm_.all_reduce_max(std::int64_t(stop_requested())) > 0) return ExitCode::stopped;
       search({at, std::min(queries_.count(), at + batch)});
@@ -161,7 +106,7 @@ class SearchRun {
   }
 
   void search(Range range) {
-    std::vector<float> vectors = load(range);
+    const std::vector<float> vectors = load_checked(context_, queries_, range, index_);
     const ConstMatrixView<float> queries(vectors.data(), range.size(), index_.dim);
     std::vector<Neighbor> probed, exact;
     if (probing_) {
@@ -181,23 +126,6 @@ class SearchRun {
     log_info("{} of {} queries", range.end, queries_.count());
   }
 
-  // The queries as the index wants them.
-  std::vector<float> load(Range range) {
-    std::vector<float> vectors = queries_.load(range);
-    const auto timed = context_.phases.measure("load");
-    comm_.attempt([&] {
-      for (std::int64_t q = 0; q < range.size(); ++q) {
-        const auto row =
-            std::span(vectors).subspan(std::size_t(q * index_.dim), std::size_t(index_.dim));
-        if (const std::string defect = vector_defect(row, index_.metric); !defect.empty())
-          throw Error(ExitCode::data, "a query cannot be searched for: " + defect,
-                      queries_.place_of(range.begin + q), "");
-      }
-    });
-    if (index_.metric == Metric::cosine) normalise({vectors.data(), range.size(), index_.dim});
-    return vectors;
-  }
-
   // The root's: counts what was found for some queries is worth, and keeps what is to be shown.
   void judge(Range range, std::span<const Neighbor> found, std::span<const Neighbor> exact) {
     for (std::int64_t q = range.begin; q < range.end; ++q) {
@@ -212,8 +140,7 @@ class SearchRun {
         own_found_ +=
             std::ranges::any_of(mine, [&](const Neighbor& n) { return own.contains(n.id); });
       }
-      if (passages_)
-        best_.emplace_back(mine.begin(), mine.begin() + std::min(config_.show, config_.k));
+      if (passages_) passages_->keep(mine);
     }
   }
 
@@ -250,44 +177,7 @@ class SearchRun {
     for (const char* figure : {"recall_at_k", "document_recall_at_k"})
       if (result.contains(figure))
         log_info("{} {:.4f}, k {}", figure, result[figure].get<double>(), config_.k);
-    comm_.attempt([&] {
-      if (comm_.is_root() && !best_.empty()) tell_passages();
-    });
-  }
-
-  // The dataset whose passages are shown: the one that is named, or the one that was indexed, where
-  // it still is.
-  void open_passages() {
-    const Manifest& index = index_.dataset.manifest();
-    const std::string indexed = index.metadata_text("dataset_digest");
-    const std::string folder =
-        config_.dataset.empty() ? index.metadata_text("dataset") : config_.dataset;
-    if (config_.dataset.empty() &&
-        !std::filesystem::exists(std::filesystem::path(folder) / kManifestFile)) {
-      log_warning(
-          "the dataset that was indexed is not where it was ({}): give dataset = ... to see "
-          "passages",
-          folder);
-      return;
-    }
-    passages_.emplace(Dataset::open(folder, kDatasetKind));
-    if (const std::string& found = passages_->manifest().digest;
-        !indexed.empty() && indexed != found)
-      throw Error(ExitCode::usage,
-                  fmt::format("the index was built from dataset {}, this is {}", indexed, found),
-                  folder, "give the dataset whose passages were embedded: dataset = ...");
-  }
-
-  void tell_passages() {
-    nlohmann::json all = nlohmann::json::array();
-    for (std::size_t q = 0; q < best_.size(); ++q) {
-      const nlohmann::json answers = answers_of(*passages_, best_[q], index_.metric);
-      all.push_back({{"question", queries_.texts[q]}, {"passages", answers}});
-      if (!context_.json)
-        std::cout << (q ? "\n\n" : "") << answers_text(queries_.texts[q], answers, kScreenWidth);
-    }
-    std::cout << std::flush;
-    context_.result["answers"] = all;
+    if (passages_) passages_->tell(queries_.texts);
   }
 
   JobContext& context_;
@@ -300,8 +190,7 @@ class SearchRun {
   IndexSearcher searcher_;
   std::optional<SearchEvaluation> evaluation_;
   std::optional<NeighborsOutput> output_;
-  std::optional<Dataset> passages_;          // where there are questions to show passages for
-  std::vector<std::vector<Neighbor>> best_;  // of each question
+  std::optional<FoundPassages> passages_;  // where there are questions
   std::int64_t true_neighbors_ = 0, recalled_ = 0, own_found_ = 0;
   double probe_seconds_ = 0, exact_seconds_ = 0;
 };
@@ -316,6 +205,7 @@ class SearchJob : public Job {
     context.comm.attempt([&] {
       config_.check();
       index.emplace(open_index(config_.index));
+      if (config_.radius) check_radius(*config_.radius, index->metric, "search.radius");
       if (!config_.where.empty()) filter.emplace(*index, config_.where);
     });
     const std::unique_ptr<QuerySource> queries = open_queries(context, config_.queries, *index);
@@ -326,6 +216,8 @@ class SearchJob : public Job {
       return ExitCode::done;
     }
     context.events.write("ready");
+    if (config_.radius)
+      return run_range_search(context, config_, *index, filter ? &*filter : nullptr, *queries);
     return SearchRun(context, config_, *index, filter ? &*filter : nullptr, *queries).run();
   }
 

@@ -76,16 +76,17 @@ void NeighborsWriter::append_external_ids(std::span<const std::int64_t> ids) {
   file_.append(2, std::as_bytes(ids));
 }
 
-ExternalIdsWriter::ExternalIdsWriter(const std::filesystem::path& folder, std::int64_t k)
-    : path_(folder / kExternalIdsFile), k_(k), file_(temporary_of(path_), FileMode::create) {}
+ExternalIdsWriter::ExternalIdsWriter(const std::filesystem::path& folder)
+    : path_(folder / kExternalIdsFile), file_(temporary_of(path_), FileMode::create) {}
 
-void ExternalIdsWriter::append(std::span<const std::string> ids) {
+void ExternalIdsWriter::append(std::span<const std::string> ids,
+                               std::span<const std::int64_t> offsets) {
   using nlohmann::json;
-  CHECK(std::int64_t(ids.size()) % k_ == 0);
   std::string lines;
-  for (std::size_t at = 0; at < ids.size(); at += std::size_t(k_)) {
+  for (std::size_t q = 0; q + 1 < offsets.size(); ++q) {
     json row = json::array();
-    for (const std::string& id : ids.subspan(at, std::size_t(k_)))
+    for (const std::string& id :
+         ids.subspan(std::size_t(offsets[q]), std::size_t(offsets[q + 1] - offsets[q])))
       row.push_back(id.empty() ? json() : json(id));
     lines += row.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   }

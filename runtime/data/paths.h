@@ -16,6 +16,7 @@ inline constexpr const char* kColumnsFile = "columns.json";  // what metadata ve
 inline constexpr const char* kModelFile = "model.h5";
 inline constexpr const char* kCentroidsFile = "centroids.h5";
 inline constexpr const char* kNeighborsFile = "neighbors.h5";
+inline constexpr const char* kRangesFile = "ranges.h5";
 inline constexpr const char* kExternalIdsFile = "external_ids.jsonl";  // of neighbours
 inline constexpr const char* kCompletionsFile = "completions.jsonl";
 

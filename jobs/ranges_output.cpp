@@ -1,0 +1,60 @@
+#include "jobs/ranges_output.h"
+
+#include "jobs/neighbors_output.h"
+#include "jobs/published_distance.h"
+
+namespace tutti {
+
+RangesOutput::RangesOutput(JobContext& context, const IndexFolder& index)
+    : context_(context), comm_(context.comm), index_(index) {
+  const auto timed = context_.phases.measure("write");
+  comm_.attempt([&] {
+    names_.emplace(comm_, index);
+    if (!comm_.is_root()) return;
+    local_remove_results(context_.run_folder);
+    numbers_.emplace(context_.run_folder, RangesShape{index.dim, published_name(index.metric),
+                                                      names_->type() == ExternalIdType::integer});
+    if (names_->type() == ExternalIdType::text) id_texts_.emplace(context_.run_folder);
+  });
+}
+
+void RangesOutput::append(const NeighborLists& found) {
+  const auto timed = context_.phases.measure("write");
+  std::vector<std::int64_t> counts, ids;
+  std::vector<float> distances;
+  for (std::int64_t q = 0; q < found.queries(); ++q)
+    counts.push_back(std::int64_t(found.of(q).size()));
+  for (const Neighbor& n : found.neighbors) {
+    ids.push_back(n.id);
+    distances.push_back(published_distance(n.distance, index_.metric));
+  }
+  comm_.attempt([&] {
+    if (comm_.is_root()) numbers_->append(counts, ids, distances);
+  });
+  if (names_->type() == ExternalIdType::none) return;
+  const std::vector<std::string> names = names_->find(ids);
+  comm_.attempt([&] {
+    if (comm_.is_root()) append_external_ids(found, names);
+  });
+}
+
+void RangesOutput::append_external_ids(const NeighborLists& found,
+                                       std::span<const std::string> names) {
+  if (id_texts_)
+    id_texts_->append(names, found.offsets);
+  else
+    numbers_->append_external_ids(numbers_in(names));
+}
+
+std::vector<FileRecord> RangesOutput::finish() {
+  const auto timed = context_.phases.measure("write");
+  std::vector<FileRecord> files;
+  comm_.attempt([&] {
+    if (!comm_.is_root()) return;
+    files.push_back(numbers_->finish());
+    if (id_texts_) files.push_back(id_texts_->finish());
+  });
+  return files;
+}
+
+}  // namespace tutti
