@@ -2,14 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "jobs/index_folder.h"
+#include "jobs/found_neighbor.h"
+#include "jobs/index_set.h"
 #include "jobs/job.h"
-#include "kernels/vector/top_k.h"
 #include "runtime/data/dataset.h"
 
 namespace tutti {
@@ -17,26 +16,26 @@ namespace tutti {
 // Keeps the first `show` neighbours of each question, and tells their passages in the end.
 class FoundPassages {
  public:
-  // The dataset is the one in `folder`, or the one that was indexed, where it still is; without
-  // it, or with nothing to show, all this does nothing. Collective; throws Error on all ranks
-  // where the dataset is not the index's.
-  FoundPassages(JobContext& context, const IndexFolder& index, const std::string& folder,
+  // The datasets are those that were indexed, where they still are; of a single index the one in
+  // `folder`, unless that is empty. Where one is missing, or with nothing to show, all this does
+  // nothing. Collective; throws Error on all ranks where a dataset is not its index's.
+  FoundPassages(JobContext& context, const IndexSet& indexes, const std::string& folder,
                 std::int64_t show);
 
   // The next question's neighbours, nearest first. Local, the root's.
-  void keep(std::span<const Neighbor> found);
+  void keep(std::span<const FoundNeighbor> found);
   // Collective; throws Error on all ranks.
   void tell(std::span<const std::string> questions);
 
  private:
-  void local_open(const std::string& folder);
   void local_tell(std::span<const std::string> questions);
+  nlohmann::json local_answers(std::span<const FoundNeighbor> found) const;
 
   JobContext& context_;
-  const IndexFolder& index_;
+  const IndexSet& indexes_;
   std::int64_t show_;
-  std::optional<Dataset> dataset_;
-  std::vector<std::vector<Neighbor>> best_;  // of each question
+  std::vector<Dataset> datasets_;                 // of each index, or none
+  std::vector<std::vector<FoundNeighbor>> best_;  // of each question
 };
 
 }  // namespace tutti

@@ -19,34 +19,39 @@ std::vector<std::int64_t> numbers_in(std::span<const std::string> names) {
   return numbers;
 }
 
-NeighborsOutput::NeighborsOutput(JobContext& context, const IndexFolder& index,
-                                 std::int64_t queries, std::int64_t k)
-    : context_(context), comm_(context.comm), index_(index), k_(k) {
+NeighborsOutput::NeighborsOutput(JobContext& context, const IndexSet& indexes, std::int64_t queries,
+                                 std::int64_t k)
+    : context_(context), comm_(context.comm), indexes_(indexes), k_(k) {
   const auto timed = context_.phases.measure("write");
   comm_.attempt([&] {
-    names_.emplace(comm_, index);
+    names_.emplace(comm_, indexes);
     if (!comm_.is_root()) return;
     const std::filesystem::path& folder = context_.run_folder;
     local_remove_results(folder);
-    numbers_.emplace(folder, NeighborsShape{queries, k, index.dim, published_name(index.metric),
-                                            names_->type() == ExternalIdType::integer});
+    numbers_.emplace(folder,
+                     NeighborsShape{queries, k, indexes.dim(), published_name(indexes.metric()),
+                                    names_->type() == ExternalIdType::integer, indexes.several()});
     if (names_->type() == ExternalIdType::text) id_texts_.emplace(folder);
   });
 }
 
-void NeighborsOutput::append(std::span<const Neighbor> found) {
+void NeighborsOutput::append(std::span<const FoundNeighbor> found) {
   const auto timed = context_.phases.measure("write");
   std::vector<std::int64_t> ids;
   std::vector<float> distances;
-  for (const Neighbor& n : found) {
+  std::vector<std::int32_t> places;
+  for (const FoundNeighbor& n : found) {
     ids.push_back(n.id);
-    distances.push_back(published_distance(n.distance, index_.metric));
+    places.push_back(n.index);
+    distances.push_back(published_distance(n.distance, indexes_.metric()));
   }
   comm_.attempt([&] {
-    if (comm_.is_root()) numbers_->append(ids, distances);
+    if (!comm_.is_root()) return;
+    numbers_->append(ids, distances);
+    if (indexes_.several()) numbers_->append_indexes(places);
   });
   if (names_->type() == ExternalIdType::none) return;
-  const std::vector<std::string> names = names_->find(ids);
+  const std::vector<std::string> names = names_->find(found);
   comm_.attempt([&] {
     if (comm_.is_root()) append_external_ids(names);
   });

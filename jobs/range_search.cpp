@@ -5,9 +5,9 @@
 #include <optional>
 
 #include "jobs/found_passages.h"
-#include "jobs/index_searcher.h"
 #include "jobs/published_distance.h"
 #include "jobs/ranges_output.h"
+#include "jobs/set_searcher.h"
 #include "runtime/base/log.h"
 #include "runtime/base/stop.h"
 #include "runtime/data/commit.h"
@@ -24,30 +24,28 @@ std::int64_t most_kept(const SearchConfig& config) {
 
 class RangeSearch {
  public:
-  RangeSearch(JobContext& context, const SearchConfig& config, const IndexFolder& index,
-              const EntryFilter* filter, QuerySource& queries)
+  RangeSearch(JobContext& context, const SearchConfig& config, const IndexSet& indexes,
+              std::span<const EntryFilter> filters, QuerySource& queries)
       : context_(context),
         comm_(context.comm),
         config_(config),
-        index_(index),
+        indexes_(indexes),
         queries_(queries),
-        nprobe_(std::min(config.nprobe, index.nlist)),
+        nprobe_(std::min(config.nprobe, indexes.most_lists())),
         probing_(config.mode != "exact"),
-        limit_(distance_limit(*config.radius, index.metric)),
-        searcher_(context, index, most_kept(config), config.memory - config.memory / 8,
-                  {queries.count() *
-                       (probing_ && config.mode != "both" && !filter ? nprobe_ : index.nlist),
-                   filter, config.plan()}) {
-    if (!queries.texts.empty()) passages_.emplace(context, index, config.dataset, config.show);
-    if (filter) {
-      context_.result["where"] = config.where;
-      context_.result["where_passing"] = searcher_.passing();
-    }
+        limit_(distance_limit(*config.radius, indexes.metric())),
+        searcher_(context, indexes, most_kept(config), config.memory - config.memory / 8,
+                  {queries.count(), nprobe_, config.mode != "probe" || !filters.empty(), filters,
+                   config.plan()}) {
+    if (!queries.texts.empty()) passages_.emplace(context, indexes, config.dataset, config.show);
+    if (filters.empty()) return;
+    context_.result["where"] = config.where;
+    context_.result["where_passing"] = searcher_.passing();
   }
 
   ExitCode run() {
     begin_artefact(comm_, context_.run_folder);
-    output_.emplace(context_, index_);
+    output_.emplace(context_, indexes_);
     const std::int64_t batch = config_.batch_of(queries_);
     for (std::int64_t at = 0; at < queries_.count(); at += batch) {
       if (comm_.all_reduce_max(std::int64_t(stop_requested())) > 0) return ExitCode::stopped;
@@ -59,11 +57,11 @@ class RangeSearch {
 
  private:
   void search(Range range) {
-    const std::vector<float> vectors = load_checked(context_, queries_, range, index_);
-    const ConstMatrixView<float> queries(vectors.data(), range.size(), index_.dim);
+    const std::vector<float> vectors = load_checked(context_, queries_, range, indexes_.front());
+    const ConstMatrixView<float> queries(vectors.data(), range.size(), indexes_.dim());
     const auto start = Clock::now();
-    NeighborLists found = probing_ ? searcher_.probe_within(queries, nprobe_, limit_)
-                                   : searcher_.exact_within(queries, limit_);
+    FoundLists found = probing_ ? searcher_.probe_within(queries, nprobe_, limit_)
+                                : searcher_.exact_within(queries, limit_);
     seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
     if (config_.mode == "both")
       true_neighbors_ += std::ssize(searcher_.exact_within(queries, limit_).neighbors);
@@ -76,9 +74,9 @@ class RangeSearch {
   }
 
   // Without what is beyond search.range_limit; counts the queries that had more.
-  NeighborLists within_limit(NeighborLists found) {
+  FoundLists within_limit(FoundLists found) {
     if (config_.range_limit == 0) return found;
-    NeighborLists kept;
+    FoundLists kept;
     for (std::int64_t q = 0; q < found.queries(); ++q) {
       const auto all = found.of(q);
       const bool cut = std::ssize(all) > config_.range_limit;
@@ -95,9 +93,9 @@ class RangeSearch {
     nlohmann::json metadata = {{"queries", queries_.count()},
                                {"radius", *config_.radius},
                                {"neighbors", found_},
-                               {"metric", name_of(index_.metric)},
-                               {"mode", probing_ ? "probe" : "exact"},
-                               {"index_digest", index_.dataset.manifest().digest}};
+                               {"metric", name_of(indexes_.metric())},
+                               {"mode", probing_ ? "probe" : "exact"}};
+    indexes_.describe(metadata);
     if (probing_) metadata["nprobe"] = nprobe_;
     if (!config_.where.empty()) metadata["where"] = config_.where;
     if (config_.range_limit > 0)
@@ -132,12 +130,12 @@ class RangeSearch {
   JobContext& context_;
   Comm& comm_;
   const SearchConfig& config_;
-  const IndexFolder& index_;
+  const IndexSet& indexes_;
   QuerySource& queries_;
   const std::int64_t nprobe_;
   const bool probing_;
   const float limit_;
-  IndexSearcher searcher_;
+  SetSearcher searcher_;
   std::optional<RangesOutput> output_;
   std::optional<FoundPassages> passages_;                  // where there are questions
   std::int64_t found_ = 0, true_neighbors_ = 0, cut_ = 0;  // the root's
@@ -146,9 +144,9 @@ class RangeSearch {
 
 }  // namespace
 
-ExitCode run_range_search(JobContext& context, const SearchConfig& config, const IndexFolder& index,
-                          const EntryFilter* filter, QuerySource& queries) {
-  return RangeSearch(context, config, index, filter, queries).run();
+ExitCode run_range_search(JobContext& context, const SearchConfig& config, const IndexSet& indexes,
+                          std::span<const EntryFilter> filters, QuerySource& queries) {
+  return RangeSearch(context, config, indexes, filters, queries).run();
 }
 
 }  // namespace tutti

@@ -5,40 +5,45 @@
 
 namespace tutti {
 
-RangesOutput::RangesOutput(JobContext& context, const IndexFolder& index)
-    : context_(context), comm_(context.comm), index_(index) {
+RangesOutput::RangesOutput(JobContext& context, const IndexSet& indexes)
+    : context_(context), comm_(context.comm), indexes_(indexes) {
   const auto timed = context_.phases.measure("write");
   comm_.attempt([&] {
-    names_.emplace(comm_, index);
+    names_.emplace(comm_, indexes);
     if (!comm_.is_root()) return;
     local_remove_results(context_.run_folder);
-    numbers_.emplace(context_.run_folder, RangesShape{index.dim, published_name(index.metric),
-                                                      names_->type() == ExternalIdType::integer});
+    numbers_.emplace(context_.run_folder,
+                     RangesShape{indexes.dim(), published_name(indexes.metric()),
+                                 names_->type() == ExternalIdType::integer, indexes.several()});
     if (names_->type() == ExternalIdType::text) id_texts_.emplace(context_.run_folder);
   });
 }
 
-void RangesOutput::append(const NeighborLists& found) {
+void RangesOutput::append(const FoundLists& found) {
   const auto timed = context_.phases.measure("write");
   std::vector<std::int64_t> counts, ids;
   std::vector<float> distances;
+  std::vector<std::int32_t> places;
   for (std::int64_t q = 0; q < found.queries(); ++q)
     counts.push_back(std::int64_t(found.of(q).size()));
-  for (const Neighbor& n : found.neighbors) {
+  for (const FoundNeighbor& n : found.neighbors) {
     ids.push_back(n.id);
-    distances.push_back(published_distance(n.distance, index_.metric));
+    places.push_back(n.index);
+    distances.push_back(published_distance(n.distance, indexes_.metric()));
   }
   comm_.attempt([&] {
-    if (comm_.is_root()) numbers_->append(counts, ids, distances);
+    if (!comm_.is_root()) return;
+    numbers_->append(counts, ids, distances);
+    if (indexes_.several()) numbers_->append_indexes(places);
   });
   if (names_->type() == ExternalIdType::none) return;
-  const std::vector<std::string> names = names_->find(ids);
+  const std::vector<std::string> names = names_->find(found.neighbors);
   comm_.attempt([&] {
     if (comm_.is_root()) append_external_ids(found, names);
   });
 }
 
-void RangesOutput::append_external_ids(const NeighborLists& found,
+void RangesOutput::append_external_ids(const FoundLists& found,
                                        std::span<const std::string> names) {
   if (id_texts_)
     id_texts_->append(names, found.offsets);

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "jobs/external_ids.h"
-#include "jobs/index_folder.h"
+#include "jobs/found_names.h"
+#include "jobs/found_neighbor.h"
+#include "jobs/index_set.h"
 #include "jobs/job.h"
-#include "jobs/neighbor_lists.h"
 #include "runtime/data/neighbors_file.h"
 #include "runtime/data/ranges_file.h"
 
@@ -20,21 +20,21 @@ namespace tutti {
 // ranks.
 class RangesOutput {
  public:
-  // The index must outlive it.
-  RangesOutput(JobContext& context, const IndexFolder& index);
+  // The set must outlive it.
+  RangesOutput(JobContext& context, const IndexSet& indexes);
 
   // The root's neighbours of the next queries.
-  void append(const NeighborLists& found);
+  void append(const FoundLists& found);
   // Makes the files durable and describes them, the root's alone.
   std::vector<FileRecord> finish();
 
  private:
-  void append_external_ids(const NeighborLists& found, std::span<const std::string> names);
+  void append_external_ids(const FoundLists& found, std::span<const std::string> names);
 
   JobContext& context_;
   Comm& comm_;
-  const IndexFolder& index_;
-  std::optional<ExternalIds> names_;
+  const IndexSet& indexes_;
+  std::optional<FoundNames> names_;
   std::optional<RangesWriter> numbers_;        // the root's
   std::optional<ExternalIdsWriter> id_texts_;  // the root's, where external ids are text
 };

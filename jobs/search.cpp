@@ -5,10 +5,8 @@
 
 #include <fmt/format.h>
 
-#include "jobs/entry_filter.h"
 #include "jobs/found_passages.h"
-#include "jobs/index_folder.h"
-#include "jobs/index_searcher.h"
+#include "jobs/index_set.h"
 #include "jobs/job.h"
 #include "jobs/neighbors_output.h"
 #include "jobs/published_distance.h"
@@ -16,6 +14,7 @@
 #include "jobs/range_search.h"
 #include "jobs/search_config.h"
 #include "jobs/search_evaluation.h"
+#include "jobs/set_searcher.h"
 #include "runtime/base/log.h"
 #include "runtime/base/stop.h"
 #include "runtime/data/commit.h"
@@ -26,52 +25,61 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::span<const Neighbor> row_of(std::span<const Neighbor> neighbors, std::int64_t k,
-                                 std::int64_t query) {
+using Found = std::span<const FoundNeighbor>;
+
+Found row_of(Found neighbors, std::int64_t k, std::int64_t query) {
   return neighbors.subspan(std::size_t(query * k), std::size_t(k));
 }
 
-std::vector<std::int64_t> ids_of(std::span<const Neighbor> neighbors) {
-  std::vector<std::int64_t> ids;
-  for (const Neighbor& n : neighbors)
-    if (n.id >= 0) ids.push_back(n.id);
+// Neighbours without their distances, in ascending order.
+std::vector<std::pair<std::int32_t, std::int64_t>> ids_of(Found neighbors) {
+  std::vector<std::pair<std::int32_t, std::int64_t>> ids;
+  for (const FoundNeighbor& n : neighbors)
+    if (n.id >= 0) ids.emplace_back(n.index, n.id);
   std::ranges::sort(ids);
   return ids;
 }
 
+// Those of one index.
+std::vector<Neighbor> neighbors_of(Found found) {
+  std::vector<Neighbor> neighbors;
+  for (const FoundNeighbor& n : found) neighbors.push_back({n.distance, n.id});
+  return neighbors;
+}
+
 // Neighbours that two answers to a query have in common.
-std::int64_t common(std::span<const Neighbor> a, std::span<const Neighbor> b) {
-  std::vector<std::int64_t> both;
+std::int64_t common(Found a, Found b) {
+  std::vector<std::pair<std::int32_t, std::int64_t>> both;
   std::ranges::set_intersection(ids_of(a), ids_of(b), std::back_inserter(both));
   return std::int64_t(both.size());
 }
 
 class SearchRun {
  public:
-  SearchRun(JobContext& context, const SearchConfig& config, const IndexFolder& index,
-            const EntryFilter* filter, QuerySource& queries)
+  SearchRun(JobContext& context, const SearchConfig& config, const IndexSet& indexes,
+            std::span<const EntryFilter> filters, QuerySource& queries)
       : context_(context),
         comm_(context.comm),
         config_(config),
-        index_(index),
+        indexes_(indexes),
         queries_(queries),
-        nprobe_(std::min(config.nprobe, index.nlist)),
+        nprobe_(std::min(config.nprobe, indexes.most_lists())),
         probing_(config.mode != "exact"),
-        searcher_(context, index, config.k, config.memory - config.memory / 8,
-                  {expected_probes(filter), filter, config.plan()}) {
-    if (filter) tell_filter();
-    if (!queries.texts.empty()) passages_.emplace(context, index, config.dataset, config.show);
+        searcher_(context, indexes, config.k, config.memory - config.memory / 8,
+                  {queries.count(), nprobe_, looks_everywhere(filters), filters, config.plan()}) {
+    if (!filters.empty()) tell_filter();
+    if (!queries.texts.empty()) passages_.emplace(context, indexes, config.dataset, config.show);
     if (config.evaluation.wanted)
-      evaluation_.emplace(context, config.evaluation, index, searcher_,
+      evaluation_.emplace(context, config.evaluation, indexes.front(), searcher_.front(),
                           EvaluatedSearch{queries.count(), config.k, nprobe_, probing_});
     if (probing_ && nprobe_ < config.nprobe)
       log_info("search.nprobe is {}, but there are {} lists: looking into all of them",
-               config.nprobe, index.nlist);
+               config.nprobe, nprobe_);
   }
 
   ExitCode run() {
     begin_artefact(comm_, context_.run_folder);
-    output_.emplace(context_, index_, queries_.count(), config_.k);
+    output_.emplace(context_, indexes_, queries_.count(), config_.k);
     const std::int64_t batch = config_.batch_of(queries_);
     for (std::int64_t at = 0; at < queries_.count(); at += batch) {
       if (comm_.all_reduce_max(std::int64_t(stop_requested())) > 0) return ExitCode::stopped;
@@ -84,31 +92,35 @@ class SearchRun {
   }
 
  private:
-  // At most: few vectors that pass a filter are looked at in all lists.
-  std::int64_t expected_probes(const EntryFilter* filter) const {
-    const bool all = !probing_ || config_.mode == "both" || config_.evaluation.wanted || filter;
-    return queries_.count() * (all ? index_.nlist : nprobe_);
+  // Perhaps: few vectors that pass a filter are looked at in all lists.
+  bool looks_everywhere(std::span<const EntryFilter> filters) const {
+    return !probing_ || config_.mode == "both" || config_.evaluation.wanted || !filters.empty();
   }
 
-  bool all_that_pass() const { return !probing_ || searcher_.plan(nprobe_).exact; }
-
   void tell_filter() {
-    const double share = double(searcher_.passing()) / double(index_.vectors);
+    const std::vector<ProbePlan> plans = searcher_.plans(nprobe_);
+    const bool all = !probing_ || std::ranges::all_of(plans, &ProbePlan::exact);
+    std::vector<std::int64_t> lists;
+    for (const ProbePlan& plan : plans) lists.push_back(plan.lists);
+    const double share = double(searcher_.passing()) / double(indexes_.vectors());
     log_info("{} of {} vectors pass the filter, {:.4g} %: looking {}", searcher_.passing(),
-             index_.vectors, 100 * share,
-             all_that_pass() ? "at all of them"
-                             : fmt::format("into {} lists", searcher_.plan(nprobe_).lists));
+             indexes_.vectors(), 100 * share,
+             all ? "at all of them" : fmt::format("into {} lists", fmt::join(lists, " and ")));
     context_.result.update({{"where", config_.where},
-                            {"where_plan", all_that_pass() ? "exact" : "lists"},
+                            {"where_plan", all ? "exact" : "lists"},
                             {"where_passing", searcher_.passing()},
                             {"selectivity", share}});
-    if (!all_that_pass()) context_.result["where_lists"] = searcher_.plan(nprobe_).lists;
+    if (all) return;
+    if (indexes_.several())
+      context_.result["where_lists"] = lists;
+    else
+      context_.result["where_lists"] = lists.front();
   }
 
   void search(Range range) {
-    const std::vector<float> vectors = load_checked(context_, queries_, range, index_);
-    const ConstMatrixView<float> queries(vectors.data(), range.size(), index_.dim);
-    std::vector<Neighbor> probed, exact;
+    const std::vector<float> vectors = load_checked(context_, queries_, range, indexes_.front());
+    const ConstMatrixView<float> queries(vectors.data(), range.size(), indexes_.dim());
+    std::vector<FoundNeighbor> probed, exact;
     if (probing_) {
       const auto start = Clock::now();
       probed = searcher_.probe(queries, nprobe_);
@@ -119,15 +131,15 @@ class SearchRun {
       exact = searcher_.exact(queries);
       exact_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
     }
-    if (evaluation_) evaluation_->measure(range, queries, exact);
-    const std::vector<Neighbor>& found = probing_ ? probed : exact;
+    if (evaluation_) evaluation_->measure(range, queries, neighbors_of(exact));
+    const std::vector<FoundNeighbor>& found = probing_ ? probed : exact;
     output_->append(found);
     if (comm_.is_root()) judge(range, found, exact);
     log_info("{} of {} queries", range.end, queries_.count());
   }
 
   // The root's: counts what was found for some queries is worth, and keeps what is to be shown.
-  void judge(Range range, std::span<const Neighbor> found, std::span<const Neighbor> exact) {
+  void judge(Range range, Found found, Found exact) {
     for (std::int64_t q = range.begin; q < range.end; ++q) {
       const auto mine = row_of(found, config_.k, q - range.begin);
       if (!exact.empty()) {
@@ -138,7 +150,7 @@ class SearchRun {
       if (!queries_.own_passages.empty()) {
         const Range own = queries_.own_passages[std::size_t(q)];
         own_found_ +=
-            std::ranges::any_of(mine, [&](const Neighbor& n) { return own.contains(n.id); });
+            std::ranges::any_of(mine, [&](const FoundNeighbor& n) { return own.contains(n.id); });
       }
       if (passages_) passages_->keep(mine);
     }
@@ -150,9 +162,9 @@ class SearchRun {
     parts.files = output_->finish();
     nlohmann::json metadata = {{"queries", queries_.count()},
                                {"k", config_.k},
-                               {"metric", name_of(index_.metric)},
-                               {"mode", probing_ ? "probe" : "exact"},
-                               {"index_digest", index_.dataset.manifest().digest}};
+                               {"metric", name_of(indexes_.metric())},
+                               {"mode", probing_ ? "probe" : "exact"}};
+    indexes_.describe(metadata);
     if (probing_) metadata["nprobe"] = nprobe_;
     for (const char* told : {"where", "where_plan", "where_lists"})
       if (context_.result.contains(told)) metadata[told] = context_.result[told];
@@ -183,11 +195,11 @@ class SearchRun {
   JobContext& context_;
   Comm& comm_;
   const SearchConfig& config_;
-  const IndexFolder& index_;
+  const IndexSet& indexes_;
   QuerySource& queries_;
   const std::int64_t nprobe_;
   const bool probing_;
-  IndexSearcher searcher_;
+  SetSearcher searcher_;
   std::optional<SearchEvaluation> evaluation_;
   std::optional<NeighborsOutput> output_;
   std::optional<FoundPassages> passages_;  // where there are questions
@@ -200,25 +212,26 @@ class SearchJob : public Job {
   void describe(Schema& schema) override { config_.describe(schema); }
 
   ExitCode run(JobContext& context) override {
-    std::optional<IndexFolder> index;
-    std::optional<EntryFilter> filter;
+    std::optional<IndexSet> indexes;
+    std::vector<EntryFilter> filters;
     context.comm.attempt([&] {
       config_.check();
-      index.emplace(open_index(config_.index));
-      if (config_.radius) check_radius(*config_.radius, index->metric, "search.radius");
-      if (!config_.where.empty()) filter.emplace(*index, config_.where);
+      indexes.emplace(config_.index);
+      if (config_.radius) check_radius(*config_.radius, indexes->metric(), "search.radius");
+      if (!config_.where.empty()) filters = indexes->filters(config_.where);
     });
-    const std::unique_ptr<QuerySource> queries = open_queries(context, config_.queries, *index);
+    const std::unique_ptr<QuerySource> queries =
+        open_queries(context, config_.queries, indexes->embedded());
+    if (indexes->several()) queries->own_passages.clear();  // which are those of one index
     if (context.dry_run) {
       context.comm.attempt([&] { config_.evaluation.open_truth(queries->count()); });
       log_info("{} queries; {} vectors of {} dimensions in {} lists, {}", queries->count(),
-               index->vectors, index->dim, index->nlist, name_of(index->metric));
+               indexes->vectors(), indexes->dim(), indexes->lists(), name_of(indexes->metric()));
       return ExitCode::done;
     }
     context.events.write("ready");
-    if (config_.radius)
-      return run_range_search(context, config_, *index, filter ? &*filter : nullptr, *queries);
-    return SearchRun(context, config_, *index, filter ? &*filter : nullptr, *queries).run();
+    if (config_.radius) return run_range_search(context, config_, *indexes, filters, *queries);
+    return SearchRun(context, config_, *indexes, filters, *queries).run();
   }
 
  private:

@@ -5,7 +5,10 @@
 namespace tutti {
 
 void SearchConfig::describe(Schema& s) {
-  s.key("index", &index, "folder of an index, as the index job leaves it");
+  s.key("index", &index,
+        "folder of an index, as the index job leaves it, or a list of such folders, which are "
+        "searched "
+        "as one");
   s.require("index");
   queries.describe(s);
   s.key("dataset", &dataset,
@@ -45,6 +48,12 @@ void SearchConfig::check() const {
   const auto wrong = [](const std::string& what, const char* key, const char* fix) {
     throw Error(ExitCode::usage, what, key, fix);
   };
+  if (index.empty()) wrong("there is no index to search", "index", "give the folder of one");
+  if (index.size() > 1 && evaluation.wanted)
+    wrong("an evaluation is of one index", "search.evaluate", "evaluate them one by one");
+  if (index.size() > 1 && !dataset.empty())
+    wrong("there are several indexes, and one dataset", "dataset",
+          "leave it out: passages are shown from the datasets that were indexed, where they were");
   if (k < 1) wrong("at least one neighbour is wanted", "search.k", "10 is usual");
   if (nprobe < 1) wrong("at least one list must be looked into", "search.nprobe", "16 is usual");
   if (batch < 1) wrong("a batch is at least one query", "search.batch", "16384 is usual");

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "jobs/index_searcher.h"
 #include "jobs/query_source.h"
@@ -13,7 +14,8 @@
 namespace tutti {
 
 struct SearchConfig {
-  std::string index, dataset, mode = "probe", where, where_plan = "auto";
+  std::vector<std::string> index;
+  std::string dataset, mode = "probe", where, where_plan = "auto";
   QueryConfig queries;
   EvaluationConfig evaluation;
   std::int64_t k = 10, nprobe = 16, batch = 16384, show = 5, range_limit = 0;

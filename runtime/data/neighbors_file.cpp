@@ -23,13 +23,15 @@ std::vector<ColumnSpec> columns_of(const NeighborsShape& shape) {
                                      {"/distances", DType::f32, {shape.queries, shape.k}, {}}};
   if (shape.external_ids)
     columns.push_back({"/external_ids", DType::i64, {shape.queries, shape.k}, {}});
+  if (shape.indexes) columns.push_back({"/index", DType::i32, {shape.queries, shape.k}, {}});
   return columns;
 }
 
 }  // namespace
 
 NeighborsWriter::NeighborsWriter(const std::filesystem::path& folder, const NeighborsShape& shape)
-    : file_(folder / kNeighborsFile, columns_of(shape),
+    : indexes_(shape.external_ids ? 3 : 2),
+      file_(folder / kNeighborsFile, columns_of(shape),
             {{"type", std::string("dense")},
              {"distance", shape.distance},
              {"dimension", shape.dim},
@@ -74,6 +76,10 @@ std::vector<float> NeighborsReader::distances(std::int64_t begin, std::int64_t c
 
 void NeighborsWriter::append_external_ids(std::span<const std::int64_t> ids) {
   file_.append(2, std::as_bytes(ids));
+}
+
+void NeighborsWriter::append_indexes(std::span<const std::int32_t> places) {
+  file_.append(indexes_, std::as_bytes(places));
 }
 
 ExternalIdsWriter::ExternalIdsWriter(const std::filesystem::path& folder)

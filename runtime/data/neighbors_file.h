@@ -21,6 +21,7 @@ struct NeighborsShape {
   std::int64_t dim = 0;
   std::string distance;       // "euclidean", "angular", ...
   bool external_ids = false;  // integers
+  bool indexes = false;       // the places of their indexes among several
 };
 
 // Writes neighbors.h5 query by query: ids as i64, distances as f32. Local. Throws Error(io); a full
@@ -33,10 +34,12 @@ class NeighborsWriter {
   // them.
   void append(std::span<const std::int64_t> ids, std::span<const float> distances);
   void append_external_ids(std::span<const std::int64_t> ids);
+  void append_indexes(std::span<const std::int32_t> places);
   // CHECKs that all queries' rows are there, and makes the file durable. Once.
   FileRecord finish() { return file_.finish(); }
 
  private:
+  std::size_t indexes_;  // their column, behind the others
   ExtentWriter file_;
 };
 

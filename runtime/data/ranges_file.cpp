@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::int64_t kSpoolMemory = std::int64_t(4) << 20;
 
-enum Column : std::size_t { kIds, kDistances, kExternalIds };
+enum Column : std::size_t { kIds, kDistances, kExternalIds };  // and the indexes last
 
 }  // namespace
 
@@ -18,6 +18,7 @@ RangesWriter::RangesWriter(const std::filesystem::path& folder, const RangesShap
     : folder_(folder), shape_(shape) {
   columns_ = {{"/neighbors", DType::i64, {0}, {}}, {"/distances", DType::f32, {0}, {}}};
   if (shape.external_ids) columns_.push_back({"/external_ids", DType::i64, {0}, {}});
+  if (shape.indexes) columns_.push_back({"/index", DType::i32, {0}, {}});
   for (std::size_t c = 0; c < columns_.size(); ++c)
     spools_.emplace_back(
         temporary_of(folder / (std::string(kRangesFile) + "." + std::to_string(c))), kSpoolMemory);
@@ -33,6 +34,10 @@ void RangesWriter::append(std::span<const std::int64_t> counts, std::span<const 
 
 void RangesWriter::append_external_ids(std::span<const std::int64_t> ids) {
   spools_[kExternalIds].append(std::as_bytes(ids));
+}
+
+void RangesWriter::append_indexes(std::span<const std::int32_t> places) {
+  spools_.back().append(std::as_bytes(places));
 }
 
 FileRecord RangesWriter::finish() {

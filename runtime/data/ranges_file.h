@@ -17,6 +17,7 @@ struct RangesShape {
   std::int64_t dim = 0;
   std::string distance;       // "euclidean", "angular", ...
   bool external_ids = false;  // integers
+  bool indexes = false;       // the places of their indexes among several
 };
 
 // Writes ranges.h5. What is appended waits in temporary files, since how much it is shows at the
@@ -29,6 +30,7 @@ class RangesWriter {
   void append(std::span<const std::int64_t> counts, std::span<const std::int64_t> ids,
               std::span<const float> distances);
   void append_external_ids(std::span<const std::int64_t> ids);
+  void append_indexes(std::span<const std::int32_t> places);
   std::int64_t neighbors() const { return offsets_.back(); }
   // CHECKs that there are as many of each, and makes the file durable. Once.
   FileRecord finish();
