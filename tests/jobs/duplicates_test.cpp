@@ -298,6 +298,20 @@ TEST_F(Duplicates, BatchesOfAnotherRadiusOrThatAreDamagedAreMadeAgain) {
   EXPECT_EQ(read("damaged"), by_force(Metric::l2, 4.2));
 }
 
+TEST_F(Duplicates, AFullDiskLeavesNothingHalfWrittenAndItGoesOn) {
+  const auto whole = find(1, "whole", "l2", 0.3);
+  for (const char* fault : {"posix_fallocate:1:ENOSPC:duplicates.h5", "any:1:ENOSPC:drop.txt",
+                            "any:1:ENOSPC:pairs-00000000.bin"}) {
+    const auto full = testing::run_command(
+        std::string("TUTTI_FAULT=") + fault + " LD_PRELOAD=" TUTTI_FAULT_IO " " +
+        testing::tutti_command(2, arguments("full", "l2", "0.3")));
+    EXPECT_EQ(full.exit_code, 74) << full.output;
+    EXPECT_NE(full.output.find("No space left"), std::string::npos) << full.output;
+    EXPECT_FALSE(std::filesystem::exists(folder() / "full" / "manifest.json"));
+    EXPECT_EQ(find(2, "full", "l2", 0.3)["duplicates_digest"], whole["duplicates_digest"]) << fault;
+  }
+}
+
 TEST_F(Duplicates, MistakesEndWithTheirCode) {
   const auto expect_error = [](const std::string& index, const std::string& radius, int code,
                                const std::string& text, const std::string& more = "") {
