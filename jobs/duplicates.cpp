@@ -25,7 +25,7 @@ constexpr std::int64_t kNamesAtOnce = std::int64_t(1) << 20;
 
 struct DuplicatesConfig {
   std::string index, mode = "exact";
-  std::optional<double> radius;
+  double radius = 0;
   std::int64_t nprobe = 16, batch = 16384, memory = std::int64_t(1) << 30;
 
   void describe(Schema& s) {
@@ -33,7 +33,9 @@ struct DuplicatesConfig {
     s.require("index");
     s.key("duplicates.radius", &radius, "distance",
           "two vectors are duplicates that are no farther from each other, as search.radius has "
-          "it: l2 not squared; cosine: 1 - cosine; inner_product: a product of at least this");
+          "it: l2 not squared; cosine: 1 - cosine; inner_product: a product of at least this. 0 "
+          "finds "
+          "what is the same under l2");
     s.require("duplicates.radius");
     s.choice("duplicates.mode", &mode, {"exact", "probe"},
              "exact: all pairs; probe: of each vector those with vectors of its nearest lists");
@@ -47,7 +49,6 @@ struct DuplicatesConfig {
     const auto wrong = [](const char* what, const char* key, const char* fix) {
       throw Error(ExitCode::usage, what, key, fix);
     };
-    if (!radius) wrong("there is no radius", "duplicates.radius", "give 0 for exact duplicates");
     if (nprobe < 1) wrong("at least one list must be looked into", "duplicates.nprobe", "");
     if (batch < 1) wrong("a batch is at least one vector", "duplicates.batch", "");
     if (memory < std::int64_t(1) << 20)
@@ -86,7 +87,7 @@ class DuplicatesRun {
   std::string identity() const {
     return digest_of(nlohmann::json{
         {"index", index_.dataset.manifest().digest},
-        {"radius", *config_.radius},
+        {"radius", config_.radius},
         {"nprobe", nprobe()},
         {"batch",
          config_.batch}}.dump());
@@ -120,7 +121,7 @@ class DuplicatesRun {
     if (comm_.all_reduce_max(std::int64_t(done)) > 0) return;  // by an earlier start of this run
     if (!finder_)
       finder_.emplace(context_, index_,
-                      PairSearch{distance_limit(*config_.radius, index_.metric), nprobe(),
+                      PairSearch{distance_limit(config_.radius, index_.metric), nprobe(),
                                  config_.memory - config_.memory / 8});
     const Range rows{batch * config_.batch, std::min(entries_, (batch + 1) * config_.batch)};
     const std::vector<VectorPair> pairs = finder_->find(rows);
@@ -187,7 +188,7 @@ class DuplicatesRun {
   }
 
   nlohmann::json figures() const {
-    nlohmann::json figures = {{"radius", *config_.radius},
+    nlohmann::json figures = {{"radius", config_.radius},
                               {"mode", config_.mode},
                               {"pairs", pairs_},
                               {"vectors", index_.vectors},
@@ -222,7 +223,7 @@ class DuplicatesRun {
     log_info(
         "{} pairs within {}: {} of {} vectors in {} groups, the largest of {}; {} remain where "
         "one of each group is kept; digest {}",
-        pairs_, *config_.radius, groups_.ids.size(), index_.vectors, groups_.count, groups_.largest,
+        pairs_, config_.radius, groups_.ids.size(), index_.vectors, groups_.count, groups_.largest,
         index_.vectors - std::ssize(groups_.dropped), manifest.digest);
     if (unwritable_ > 0)
       log_warning("{} external ids hold a line break, and are not in {}", unwritable_, kDropFile);
@@ -249,7 +250,7 @@ class DuplicatesJob : public Job {
     context.comm.attempt([&] {
       config_.check();
       index.emplace(open_index(config_.index));
-      check_radius(*config_.radius, index->metric, "duplicates.radius");
+      check_radius(config_.radius, index->metric, "duplicates.radius");
     });
     if (context.dry_run) {
       log_info("{} vectors of {} dimensions in {} lists, {}", index->vectors, index->dim,
