@@ -26,7 +26,7 @@ constexpr std::int64_t kNamesAtOnce = std::int64_t(1) << 20;
 struct DuplicatesConfig {
   std::string index, mode = "exact";
   double radius = 0;
-  std::int64_t nprobe = 16, batch = 16384, memory = std::int64_t(1) << 30;
+  std::int64_t nprobe = 16, limit = 0, batch = 16384, memory = std::int64_t(1) << 30;
 
   void describe(Schema& s) {
     s.key("index", &index, "folder of an index, as the index job leaves it");
@@ -40,6 +40,10 @@ struct DuplicatesConfig {
     s.choice("duplicates.mode", &mode, {"exact", "probe"},
              "exact: all pairs; probe: of each vector those with vectors of its nearest lists");
     s.key("duplicates.nprobe", &nprobe, "lists", "lists to look into for each vector");
+    s.key(
+        "duplicates.limit", &limit, "pairs",
+        "at most so many of each vector, the nearest, and of these the smallest ids; 0: all. Large "
+        "groups make few pairs then, and those of vectors that are the same stay whole");
     s.key("duplicates.batch", &batch, "vectors",
           "vectors that are looked for at a time, and whose pairs are in memory");
     s.bytes("memory_limit", &memory, "memory of a rank for the index's vectors");
@@ -50,6 +54,7 @@ struct DuplicatesConfig {
       throw Error(ExitCode::usage, what, key, fix);
     };
     if (nprobe < 1) wrong("at least one list must be looked into", "duplicates.nprobe", "");
+    if (limit < 0) wrong("duplicates.limit is negative", "duplicates.limit", "0: all");
     if (batch < 1) wrong("a batch is at least one vector", "duplicates.batch", "");
     if (memory < std::int64_t(1) << 20)
       wrong("too little memory to work in", "memory_limit", "give at least 1MiB");
@@ -89,6 +94,7 @@ class DuplicatesRun {
         {"index", index_.dataset.manifest().digest},
         {"radius", config_.radius},
         {"nprobe", nprobe()},
+        {"limit", config_.limit},
         {"batch",
          config_.batch}}.dump());
   }
@@ -122,7 +128,7 @@ class DuplicatesRun {
     if (!finder_)
       finder_.emplace(context_, index_,
                       PairSearch{distance_limit(config_.radius, index_.metric), nprobe(),
-                                 config_.memory - config_.memory / 8});
+                                 config_.limit, config_.memory - config_.memory / 8});
     const Range rows{batch * config_.batch, std::min(entries_, (batch + 1) * config_.batch)};
     const std::vector<VectorPair> pairs = finder_->find(rows);
     const auto timed = context_.phases.measure("write");
@@ -197,6 +203,7 @@ class DuplicatesRun {
                               {"largest_group", groups_.largest},
                               {"vectors_kept", index_.vectors - std::ssize(groups_.dropped)}};
     if (nprobe() > 0) figures["nprobe"] = nprobe();
+    if (config_.limit > 0) figures["limit"] = config_.limit;
     return figures;
   }
 

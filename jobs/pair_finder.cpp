@@ -7,13 +7,21 @@
 #include "kernels/vector/packed_vectors.h"
 
 namespace tutti {
+namespace {
+
+// One more, which is the vector itself.
+std::int64_t most_kept(const PairSearch& search) {
+  return search.most > 0 ? search.most + 1 : TopK::kAll;
+}
+
+}  // namespace
 
 PairFinder::PairFinder(JobContext& context, const IndexFolder& index, const PairSearch& search)
     : context_(context),
       comm_(context.comm),
       index_(index),
       search_(search),
-      searcher_(context, index, TopK::kAll, search.memory,
+      searcher_(context, index, most_kept(search), search.memory,
                 {index.vectors * (search.nprobe > 0 ? search.nprobe : index.nlist)}) {}
 
 // Ranks share the rows out; everyone gets all of them.
@@ -41,14 +49,17 @@ void PairFinder::load(Range entries) {
 std::vector<VectorPair> PairFinder::find(Range entries) {
   load(entries);
   const ConstMatrixView<float> queries(vectors_.data(), entries.size(), index_.dim);
-  const bool all = search_.nprobe == 0;
-  const NeighborLists found = all ? searcher_.exact_within(queries, search_.limit)
+  const NeighborLists found = search_.nprobe == 0
+                                  ? searcher_.exact_within(queries, search_.limit)
                                   : searcher_.probe_within(queries, search_.nprobe, search_.limit);
+  const bool all = search_.nprobe == 0 && search_.most == 0;
   std::vector<VectorPair> pairs;
   for (std::int64_t q = 0; q < found.queries(); ++q) {
     const std::int64_t id = ids_[std::size_t(q)];
+    std::int64_t others = 0;
     for (const Neighbor& n : found.of(q)) {
       if (n.id == id || (all && n.id < id)) continue;
+      if (search_.most > 0 && ++others > search_.most) break;
       pairs.push_back(
           {std::min(id, n.id), std::max(id, n.id), published_distance(n.distance, index_.metric)});
     }

@@ -16,6 +16,7 @@ namespace tutti {
 struct PairSearch {
   float limit = 0;          // of kernels/vector's distance
   std::int64_t nprobe = 0;  // lists to look into for each vector; 0: all
+  std::int64_t most = 0;    // others of each vector, the nearest; 0: all
   std::int64_t memory = 0;  // for the index's vectors
 };
 
@@ -26,8 +27,8 @@ class PairFinder {
   PairFinder(JobContext& context, const IndexFolder& index, const PairSearch& search);
 
   // The pairs that searches for these rows of the table `entries` find, by (a, b), each once, on
-  // the root; nothing elsewhere. With all lists, a pair is found for its smaller id alone; else for
-  // either, so that others' rows may find it, too.
+  // the root; nothing elsewhere. Where nothing is left out, a pair is found for its smaller id
+  // alone; else for either, so that others' rows may find it, too.
   std::vector<VectorPair> find(Range entries);
 
  private:

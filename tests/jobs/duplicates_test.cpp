@@ -211,6 +211,22 @@ TEST_F(Duplicates, ProbingFindsWhatIsInTheNearestLists) {
   EXPECT_EQ(read("same"), by_force(Metric::l2, 0));
 }
 
+TEST_F(Duplicates, ALimitLeavesPairsOutAndGroupsOfTheSameWhole) {
+  const FoundDuplicates all = by_force(Metric::l2, 0);
+  const auto one = find(1, "limited", "l2", 0, "--set duplicates.limit=1");
+  const FoundDuplicates limited = read("limited");
+  EXPECT_EQ(limited.ids, all.ids);
+  EXPECT_EQ(limited.groups, all.groups);
+  EXPECT_LT(limited.distances.size(), all.distances.size());
+  EXPECT_EQ(one["limit"], 1);
+  for (const int ranks : {2, 4})
+    EXPECT_EQ(find(ranks, "several", "l2", 0,
+                   "--set duplicates.limit=1 --set duplicates.batch=130")["duplicates_digest"],
+              one["duplicates_digest"]);
+  find(2, "generous", "l2", 4.2, "--set duplicates.limit=1000");
+  EXPECT_EQ(read("generous"), by_force(Metric::l2, 4.2));
+}
+
 TEST_F(Duplicates, ARadiusOfEverythingMakesOneGroup) {
   testing::write_vectors<float>(folder() / "tiny", clustered_vectors(30, 5, 1), 5);
   build("tiny_index", "tiny", "l2");
@@ -246,7 +262,7 @@ TEST_F(Duplicates, WhatIsDroppedIsNamedAsUsersNameIt) {
 }
 
 TEST_F(Duplicates, KilledOrStoppedItGoesOnBehindItsLastBatch) {
-  const std::string more = "--set duplicates.batch=5 --set memory_limit=1MiB";
+  const std::string more = "--set duplicates.batch=10 --set memory_limit=1MiB";
   const auto whole = find(1, "whole", "l2", 4.2, more);
   for (const int signal_number : {SIGKILL, SIGUSR2}) {
     const std::string run = "signal" + std::to_string(signal_number);
@@ -265,7 +281,7 @@ TEST_F(Duplicates, KilledOrStoppedItGoesOnBehindItsLastBatch) {
     EXPECT_FALSE(std::filesystem::exists(folder() / run / "manifest.json"));
     const auto done = run_tutti(3, arguments(run, "l2", "4.2", more));
     ASSERT_EQ(done.exit_code, 0) << done.output;
-    EXPECT_EQ(done.output.find("\n5 of 2000 vectors"), std::string::npos) << done.output;
+    EXPECT_EQ(done.output.find("\n10 of 2000 vectors"), std::string::npos) << done.output;
     const auto result = nlohmann::json::parse(read_text(folder() / run / "result.json"));
     EXPECT_EQ(result["duplicates_digest"], whole["duplicates_digest"]);
     EXPECT_FALSE(has_batches(run));
@@ -273,7 +289,7 @@ TEST_F(Duplicates, KilledOrStoppedItGoesOnBehindItsLastBatch) {
 }
 
 TEST_F(Duplicates, BatchesOfAnotherRadiusOrThatAreDamagedAreMadeAgain) {
-  const std::string more = "--set duplicates.batch=5 --set memory_limit=1MiB";
+  const std::string more = "--set duplicates.batch=10 --set memory_limit=1MiB";
   const auto stop_early = [&](const std::string& run) {
     testing::Process job(testing::tutti_command(1, arguments(run, "l2", "4.2", more)),
                          folder() / (run + ".log"));
@@ -326,6 +342,7 @@ TEST_F(Duplicates, MistakesEndWithTheirCode) {
   expect_error("plain", "1", 65, "plain");
   expect_error("missing", "1", 64, "missing");
   expect_error("l2", "1", 64, "duplicates.batch", "--set duplicates.batch=0");
+  expect_error("l2", "1", 64, "duplicates.limit", "--set duplicates.limit=-1");
   expect_error("l2", "1", 64, "duplicates.nprobe", "--set duplicates.nprobe=0");
 }
 
