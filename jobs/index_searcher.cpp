@@ -308,4 +308,36 @@ std::vector<Neighbor> IndexSearcher::merge(RankedNeighbors found) {
   return to_root(std::move(best));
 }
 
+std::vector<TopK> IndexSearcher::accumulators_within(std::int64_t queries, float limit) const {
+  TopK empty(k_);
+  empty.tighten(limit);
+  return std::vector<TopK>(std::size_t(queries), empty);
+}
+
+NeighborLists IndexSearcher::probe_within(ConstMatrixView<float> queries, std::int64_t nprobe,
+                                          float limit) {
+  const ProbePlan plan = this->plan(nprobe);
+  if (plan.exact) return exact_within(queries, limit);
+  const std::vector<std::int32_t> probes = find_probes(queries, plan.lists);
+  std::vector<TopK> found = accumulators_within(queries.rows, limit);
+  {
+    const auto timed = context_.phases.measure("scan");
+    comm_.attempt([&] {
+      lists_->scan_probed({queries, {probes.data(), queries.rows, plan.lists}}, found);
+    });
+  }
+  const auto timed = context_.phases.measure("merge");
+  return merge_lists(comm_, std::move(found));
+}
+
+NeighborLists IndexSearcher::exact_within(ConstMatrixView<float> queries, float limit) {
+  std::vector<TopK> found = accumulators_within(queries.rows, limit);
+  {
+    const auto timed = context_.phases.measure("scan");
+    comm_.attempt([&] { lists_->scan_all(queries, found); });
+  }
+  const auto timed = context_.phases.measure("merge");
+  return merge_lists(comm_, std::move(found));
+}
+
 }  // namespace tutti

@@ -10,6 +10,7 @@
 #include "jobs/index_folder.h"
 #include "jobs/job.h"
 #include "jobs/list_scanner.h"
+#include "jobs/neighbor_lists.h"
 #include "kernels/vector/assign.h"
 
 namespace tutti {
@@ -65,6 +66,11 @@ class IndexSearcher {
   // How many candidates are measured of each query that codes decide for; 0 where distances do.
   std::int64_t candidates() const { return depth_; }
 
+  // As probe and exact, of each query all that is at most `limit` away, a distance as
+  // kernels/vector has it, as long as it is among the k nearest; k may be TopK::kAll.
+  NeighborLists probe_within(ConstMatrixView<float> queries, std::int64_t nprobe, float limit);
+  NeighborLists exact_within(ConstMatrixView<float> queries, float limit);
+
   // Bytes of vectors, ids, codes and centroids that this rank holds at a time. Local.
   std::int64_t held_bytes() const;
 
@@ -75,6 +81,7 @@ class IndexSearcher {
   std::vector<std::int32_t> find_probes(ConstMatrixView<float> queries, std::int64_t nprobe);
   void scan_probes(ConstMatrixView<float> queries, ConstMatrixView<std::int32_t> probes,
                    std::span<TopK> found);
+  std::vector<TopK> accumulators_within(std::int64_t queries, float limit) const;
   void share_thresholds(std::span<TopK> found);
   std::vector<Neighbor> merge(std::vector<TopK> found);
   std::vector<Neighbor> to_root(std::vector<Neighbor> mine);

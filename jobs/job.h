@@ -56,6 +56,7 @@ std::unique_ptr<Job> make_train_job();
 std::unique_ptr<Job> make_embed_job();
 std::unique_ptr<Job> make_index_job();
 std::unique_ptr<Job> make_search_job();
+std::unique_ptr<Job> make_duplicates_job();
 std::unique_ptr<Job> make_evaluate_job();
 std::unique_ptr<Job> make_generate_job();
 std::unique_ptr<Job> make_import_job();

@@ -33,6 +33,7 @@ constexpr JobEntry kJobs[] = {
     {"search", "find the nearest neighbours of many queries at once", make_search_job, "query.text",
      "a question; prints the best passages", "--evaluate", "search.evaluate",
      "measure recall and speed at several nprobe", "search.where"},
+    {"duplicates", "find the near-duplicate vectors of an index", make_duplicates_job},
     {"import", "take over a model of Hugging Face's transformers", make_import_job},
     {"export", "write a model as transformers reads it, or vectors as others do", make_export_job},
     {"evaluate", "measure how well a model finds held-out documents, and judges similarity",

@@ -1,63 +1,67 @@
 #include "jobs/neighbors_output.h"
 
-#include <cmath>
 #include <string>
 
+#include "jobs/published_distance.h"
 #include "runtime/data/paths.h"
 #include "runtime/io/file.h"
 
 namespace tutti {
-namespace {
-
-// What ann-benchmarks calls a metric, and the distance as it counts it.
-std::string published_name(Metric metric) {
-  return metric == Metric::l2 ? "euclidean" : metric == Metric::cosine ? "angular" : "ip";
-}
-float published(float distance, Metric metric) {
-  return metric == Metric::l2 ? std::sqrt(distance) : distance;
+void local_remove_results(const std::filesystem::path& folder) {
+  for (const char* old :
+       {kNeighborsFile, kRangesFile, kExternalIdsFile, kCurveFile, kCurvePictureFile})
+    remove_file(folder / old);
 }
 
-}  // namespace
+std::vector<std::int64_t> numbers_in(std::span<const std::string> names) {
+  std::vector<std::int64_t> numbers;
+  for (const std::string& name : names) numbers.push_back(name.empty() ? -1 : std::stoll(name));
+  return numbers;
+}
 
-NeighborsOutput::NeighborsOutput(JobContext& context, const IndexFolder& index,
-                                 std::int64_t queries, std::int64_t k)
-    : context_(context), comm_(context.comm), index_(index) {
+NeighborsOutput::NeighborsOutput(JobContext& context, const IndexSet& indexes, std::int64_t queries,
+                                 std::int64_t k)
+    : context_(context), comm_(context.comm), indexes_(indexes), k_(k) {
   const auto timed = context_.phases.measure("write");
   comm_.attempt([&] {
-    names_.emplace(comm_, index);
+    names_.emplace(comm_, indexes);
     if (!comm_.is_root()) return;
     const std::filesystem::path& folder = context_.run_folder;
-    for (const char* old : {kExternalIdsFile, kCurveFile, kCurvePictureFile})
-      remove_file(folder / old);
-    numbers_.emplace(folder, NeighborsShape{queries, k, index.dim, published_name(index.metric),
-                                            names_->type() == ExternalIdType::integer});
-    if (names_->type() == ExternalIdType::text) id_texts_.emplace(folder, k);
+    local_remove_results(folder);
+    numbers_.emplace(folder,
+                     NeighborsShape{queries, k, indexes.dim(), published_name(indexes.metric()),
+                                    names_->type() == ExternalIdType::integer, indexes.several()});
+    if (names_->type() == ExternalIdType::text) id_texts_.emplace(folder);
   });
 }
 
-void NeighborsOutput::append(std::span<const Neighbor> found) {
+void NeighborsOutput::append(std::span<const FoundNeighbor> found) {
   const auto timed = context_.phases.measure("write");
   std::vector<std::int64_t> ids;
   std::vector<float> distances;
-  for (const Neighbor& n : found) {
+  std::vector<std::int32_t> places;
+  for (const FoundNeighbor& n : found) {
     ids.push_back(n.id);
-    distances.push_back(published(n.distance, index_.metric));
+    places.push_back(n.index);
+    distances.push_back(published_distance(n.distance, indexes_.metric()));
   }
   comm_.attempt([&] {
-    if (comm_.is_root()) numbers_->append(ids, distances);
+    if (!comm_.is_root()) return;
+    numbers_->append(ids, distances);
+    if (indexes_.several()) numbers_->append_indexes(places);
   });
   if (names_->type() == ExternalIdType::none) return;
-  const std::vector<std::string> names = names_->find(ids);
+  const std::vector<std::string> names = names_->find(found);
   comm_.attempt([&] {
     if (comm_.is_root()) append_external_ids(names);
   });
 }
 
 void NeighborsOutput::append_external_ids(std::span<const std::string> names) {
-  if (id_texts_) return id_texts_->append(names);
-  std::vector<std::int64_t> numbers;
-  for (const std::string& name : names) numbers.push_back(name.empty() ? -1 : std::stoll(name));
-  numbers_->append_external_ids(numbers);
+  if (!id_texts_) return numbers_->append_external_ids(numbers_in(names));
+  std::vector<std::int64_t> offsets;
+  for (std::int64_t at = 0; at <= std::ssize(names); at += k_) offsets.push_back(at);
+  id_texts_->append(names, offsets);
 }
 
 std::vector<FileRecord> NeighborsOutput::finish() {

@@ -2,29 +2,36 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "jobs/external_ids.h"
-#include "jobs/index_folder.h"
+#include "jobs/found_names.h"
+#include "jobs/found_neighbor.h"
+#include "jobs/index_set.h"
 #include "jobs/job.h"
-#include "kernels/vector/top_k.h"
 #include "runtime/data/neighbors_file.h"
 
 namespace tutti {
+
+// Removes what an earlier search has left in the folder. Local; throws Error(io).
+void local_remove_results(const std::filesystem::path& folder);
+
+// External ids that are integers; "" is -1.
+std::vector<std::int64_t> numbers_in(std::span<const std::string> names);
 
 // Writes what runtime/data/FORMAT.md says of neighbours, on the root. Collective; throws Error on
 // all ranks.
 class NeighborsOutput {
  public:
-  // The index must outlive it.
-  NeighborsOutput(JobContext& context, const IndexFolder& index, std::int64_t queries,
+  // The set must outlive it.
+  NeighborsOutput(JobContext& context, const IndexSet& indexes, std::int64_t queries,
                   std::int64_t k);
 
   // The root's neighbours of the next queries, k each.
-  void append(std::span<const Neighbor> found);
+  void append(std::span<const FoundNeighbor> found);
   // Makes the files durable and describes them, the root's alone.
   std::vector<FileRecord> finish();
 
@@ -33,8 +40,9 @@ class NeighborsOutput {
 
   JobContext& context_;
   Comm& comm_;
-  const IndexFolder& index_;
-  std::optional<ExternalIds> names_;
+  const IndexSet& indexes_;
+  std::int64_t k_;
+  std::optional<FoundNames> names_;
   std::optional<NeighborsWriter> numbers_;     // the root's
   std::optional<ExternalIdsWriter> id_texts_;  // the root's, where external ids are text
 };

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "jobs/encoder_model.h"
+#include "jobs/vector_reader.h"
 #include "kernels/vector/packed_vectors.h"
 #include "runtime/base/error.h"
 #include "runtime/data/model_file.h"
@@ -288,6 +289,23 @@ std::unique_ptr<QuerySource> open_queries(JobContext& context, const QueryConfig
                 "documents count that have a query and passages")
         .as_agreed();
   return queries;
+}
+
+std::vector<float> load_checked(JobContext& context, QuerySource& source, Range range,
+                                const IndexFolder& index) {
+  std::vector<float> vectors = source.load(range);
+  const auto timed = context.phases.measure("load");
+  context.comm.attempt([&] {
+    for (std::int64_t q = 0; q < range.size(); ++q) {
+      const auto row =
+          std::span(vectors).subspan(std::size_t(q * index.dim), std::size_t(index.dim));
+      if (const std::string defect = vector_defect(row, index.metric); !defect.empty())
+        throw Error(ExitCode::data, "a query cannot be searched for: " + defect,
+                    source.place_of(range.begin + q), "");
+    }
+  });
+  if (index.metric == Metric::cosine) normalise({vectors.data(), range.size(), index.dim});
+  return vectors;
 }
 
 }  // namespace tutti

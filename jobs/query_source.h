@@ -51,4 +51,9 @@ class QuerySource {
 std::unique_ptr<QuerySource> open_queries(JobContext& context, const QueryConfig& config,
                                           const IndexFolder& index);
 
+// As source.load, as the index wants them: of unit length under cosine. Collective; throws Error on
+// all ranks, also where one cannot be searched for.
+std::vector<float> load_checked(JobContext& context, QuerySource& source, Range range,
+                                const IndexFolder& index);
+
 }  // namespace tutti

@@ -1,20 +1,20 @@
 // search: the nearest neighbours of a batch of queries, by an index over all ranks.
 #include <algorithm>
 #include <chrono>
-#include <iostream>
 #include <optional>
 
 #include <fmt/format.h>
 
-#include "jobs/answers.h"
-#include "jobs/entry_filter.h"
-#include "jobs/index_folder.h"
-#include "jobs/index_searcher.h"
+#include "jobs/found_passages.h"
+#include "jobs/index_set.h"
 #include "jobs/job.h"
 #include "jobs/neighbors_output.h"
+#include "jobs/published_distance.h"
 #include "jobs/query_source.h"
+#include "jobs/range_search.h"
+#include "jobs/search_config.h"
 #include "jobs/search_evaluation.h"
-#include "jobs/vector_reader.h"
+#include "jobs/set_searcher.h"
 #include "runtime/base/log.h"
 #include "runtime/base/stop.h"
 #include "runtime/data/commit.h"
@@ -25,127 +25,63 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kScreenWidth = 100;
+using Found = std::span<const FoundNeighbor>;
 
-struct SearchConfig {
-  std::string index, dataset, mode = "probe", where, where_plan = "auto", rank_by = "auto";
-  QueryConfig queries;
-  EvaluationConfig evaluation;
-  std::int64_t k = 10, nprobe = 16, candidates = 0, batch = 16384, show = 5;
-  std::int64_t memory = std::int64_t(1) << 30;
-
-  void describe(Schema& s) {
-    s.key("index", &index, "folder of an index, as the index job leaves it");
-    s.require("index");
-    queries.describe(s);
-    s.key("dataset", &dataset,
-          "folder of the text dataset that was indexed, for its passages; default: where it was");
-    s.key("search.k", &k, "neighbours", "so many nearest neighbours of each query");
-    s.choice("search.mode", &mode, {"probe", "exact", "both"},
-             "probe: the nearest lists only; exact: all vectors; both: probe, and its recall "
-             "against exact");
-    s.key("search.nprobe", &nprobe, "lists", "lists to look into for each query");
-    s.choice("search.rank_by", &rank_by, {"auto", "codes", "distances"},
-             "what decides in these lists: the vectors' codes, a byte a dimension, by which "
-             "candidates are found whose distances are then measured, or the distances of all; "
-             "auto: codes, where the index has a space for them");
-    s.key("search.candidates", &candidates, "vectors",
-          "candidates of each query; 0: half as many again as search.k, and 6 more at least");
-    s.key(
-        "search.where", &where,
-        "a filter in the manner of SQL over the index's columns of metadata, such as \"lang = 'en' "
-        "and year >= 2020\": only vectors that it is true of are found");
-    s.choice("search.where_plan", &where_plan, {"auto", "exact", "lists"},
-             "with search.where, look at all vectors that pass, or into as many lists as hold as "
-             "many of them as search.nprobe lists have vectors; auto: what costs less");
-    s.key("search.batch", &batch, "queries", "queries that are searched for at a time");
-    s.key("search.show", &show, "passages", "best passages to print for each question");
-    s.bytes("memory_limit", &memory, "memory of a rank for the index's vectors");
-    evaluation.describe(s);
-  }
-
-  SearchScope scope(std::int64_t probes, const EntryFilter* filter) const {
-    using RankBy = SearchScope::RankBy;
-    const RankBy by = rank_by == "codes"       ? RankBy::codes
-                      : rank_by == "distances" ? RankBy::distances
-                                               : RankBy::automatic;
-    return {probes, filter, plan(), by, candidates};
-  }
-
-  SearchScope::Plan plan() const {
-    using Plan = SearchScope::Plan;
-    return where_plan == "exact"   ? Plan::exact
-           : where_plan == "lists" ? Plan::lists
-                                   : Plan::automatic;
-  }
-
-  void check() const {
-    const auto wrong = [](const std::string& what, const char* key, const char* fix) {
-      throw Error(ExitCode::usage, what, key, fix);
-    };
-    if (k < 1) wrong("at least one neighbour is wanted", "search.k", "10 is usual");
-    if (nprobe < 1) wrong("at least one list must be looked into", "search.nprobe", "16 is usual");
-    if (candidates < 0) wrong("search.candidates is negative", "search.candidates", "0 is usual");
-    if (candidates > 0 && candidates < k)
-      wrong("there are fewer candidates than neighbours wanted", "search.candidates",
-            "give at least search.k, or 0");
-    if (batch < 1) wrong("a batch is at least one query", "search.batch", "16384 is usual");
-    if (show < 0) wrong("search.show is negative", "search.show", "give 0 or more");
-    if (memory < std::int64_t(1) << 20)
-      wrong("too little memory to work in", "memory_limit", "give at least 1MiB");
-    queries.check();
-    evaluation.check();
-  }
-};
-
-std::span<const Neighbor> row_of(std::span<const Neighbor> neighbors, std::int64_t k,
-                                 std::int64_t query) {
+Found row_of(Found neighbors, std::int64_t k, std::int64_t query) {
   return neighbors.subspan(std::size_t(query * k), std::size_t(k));
 }
 
-std::vector<std::int64_t> ids_of(std::span<const Neighbor> neighbors) {
-  std::vector<std::int64_t> ids;
-  for (const Neighbor& n : neighbors)
-    if (n.id >= 0) ids.push_back(n.id);
+// Neighbours without their distances, in ascending order.
+std::vector<std::pair<std::int32_t, std::int64_t>> ids_of(Found neighbors) {
+  std::vector<std::pair<std::int32_t, std::int64_t>> ids;
+  for (const FoundNeighbor& n : neighbors)
+    if (n.id >= 0) ids.emplace_back(n.index, n.id);
   std::ranges::sort(ids);
   return ids;
 }
 
+// Those of one index.
+std::vector<Neighbor> neighbors_of(Found found) {
+  std::vector<Neighbor> neighbors;
+  for (const FoundNeighbor& n : found) neighbors.push_back({n.distance, n.id});
+  return neighbors;
+}
+
 // Neighbours that two answers to a query have in common.
-std::int64_t common(std::span<const Neighbor> a, std::span<const Neighbor> b) {
-  std::vector<std::int64_t> both;
+std::int64_t common(Found a, Found b) {
+  std::vector<std::pair<std::int32_t, std::int64_t>> both;
   std::ranges::set_intersection(ids_of(a), ids_of(b), std::back_inserter(both));
   return std::int64_t(both.size());
 }
 
 class SearchRun {
  public:
-  SearchRun(JobContext& context, const SearchConfig& config, const IndexFolder& index,
-            const EntryFilter* filter, QuerySource& queries)
+  SearchRun(JobContext& context, const SearchConfig& config, const IndexSet& indexes,
+            std::span<const EntryFilter> filters, QuerySource& queries)
       : context_(context),
         comm_(context.comm),
         config_(config),
-        index_(index),
+        indexes_(indexes),
         queries_(queries),
-        nprobe_(std::min(config.nprobe, index.nlist)),
+        nprobe_(std::min(config.nprobe, indexes.most_lists())),
         probing_(config.mode != "exact"),
-        searcher_(context, index, config.k, config.memory - config.memory / 8,
-                  config.scope(expected_probes(filter), filter)) {
-    if (filter) tell_filter();
-    if (!queries.texts.empty() && config.show > 0) comm_.attempt([&] { open_passages(); });
+        searcher_(context, indexes, config.k, config.memory - config.memory / 8,
+                  {queries.count(), nprobe_, looks_everywhere(filters), filters, config.plan(),
+                   config.ranking(), config.candidates}) {
+    if (!filters.empty()) tell_filter();
+    if (!queries.texts.empty()) passages_.emplace(context, indexes, config.dataset, config.show);
     if (config.evaluation.wanted)
-      evaluation_.emplace(context, config.evaluation, index, searcher_,
+      evaluation_.emplace(context, config.evaluation, indexes.front(), searcher_.front(),
                           EvaluatedSearch{queries.count(), config.k, nprobe_, probing_});
     if (probing_ && nprobe_ < config.nprobe)
       log_info("search.nprobe is {}, but there are {} lists: looking into all of them",
-               config.nprobe, index.nlist);
+               config.nprobe, nprobe_);
   }
 
   ExitCode run() {
     begin_artefact(comm_, context_.run_folder);
-    output_.emplace(context_, index_, queries_.count(), config_.k);
-    const std::int64_t granule = queries_.granule();
-    const std::int64_t batch = (config_.batch + granule - 1) / granule * granule;
+    output_.emplace(context_, indexes_, queries_.count(), config_.k);
+    const std::int64_t batch = config_.batch_of(queries_);
     for (std::int64_t at = 0; at < queries_.count(); at += batch) {
       if (comm_.all_reduce_max(std::int64_t(stop_requested())) > 0) return ExitCode::stopped;
       search({at, std::min(queries_.count(), at + batch)});
@@ -157,31 +93,35 @@ class SearchRun {
   }
 
  private:
-  // At most: few vectors that pass a filter are looked at in all lists.
-  std::int64_t expected_probes(const EntryFilter* filter) const {
-    const bool all = !probing_ || config_.mode == "both" || config_.evaluation.wanted || filter;
-    return queries_.count() * (all ? index_.nlist : nprobe_);
+  // Perhaps: few vectors that pass a filter are looked at in all lists.
+  bool looks_everywhere(std::span<const EntryFilter> filters) const {
+    return !probing_ || config_.mode == "both" || config_.evaluation.wanted || !filters.empty();
   }
 
-  bool all_that_pass() const { return !probing_ || searcher_.plan(nprobe_).exact; }
-
   void tell_filter() {
-    const double share = double(searcher_.passing()) / double(index_.vectors);
+    const std::vector<ProbePlan> plans = searcher_.plans(nprobe_);
+    const bool all = !probing_ || std::ranges::all_of(plans, &ProbePlan::exact);
+    std::vector<std::int64_t> lists;
+    for (const ProbePlan& plan : plans) lists.push_back(plan.lists);
+    const double share = double(searcher_.passing()) / double(indexes_.vectors());
     log_info("{} of {} vectors pass the filter, {:.4g} %: looking {}", searcher_.passing(),
-             index_.vectors, 100 * share,
-             all_that_pass() ? "at all of them"
-                             : fmt::format("into {} lists", searcher_.plan(nprobe_).lists));
+             indexes_.vectors(), 100 * share,
+             all ? "at all of them" : fmt::format("into {} lists", fmt::join(lists, " and ")));
     context_.result.update({{"where", config_.where},
-                            {"where_plan", all_that_pass() ? "exact" : "lists"},
+                            {"where_plan", all ? "exact" : "lists"},
                             {"where_passing", searcher_.passing()},
                             {"selectivity", share}});
-    if (!all_that_pass()) context_.result["where_lists"] = searcher_.plan(nprobe_).lists;
+    if (all) return;
+    if (indexes_.several())
+      context_.result["where_lists"] = lists;
+    else
+      context_.result["where_lists"] = lists.front();
   }
 
   void search(Range range) {
-    std::vector<float> vectors = load(range);
-    const ConstMatrixView<float> queries(vectors.data(), range.size(), index_.dim);
-    std::vector<Neighbor> probed, exact;
+    const std::vector<float> vectors = load_checked(context_, queries_, range, indexes_.front());
+    const ConstMatrixView<float> queries(vectors.data(), range.size(), indexes_.dim());
+    std::vector<FoundNeighbor> probed, exact;
     if (probing_) {
       const auto start = Clock::now();
       probed = searcher_.probe(queries, nprobe_);
@@ -192,32 +132,15 @@ class SearchRun {
       exact = searcher_.exact(queries);
       exact_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
     }
-    if (evaluation_) evaluation_->measure(range, queries, exact);
-    const std::vector<Neighbor>& found = probing_ ? probed : exact;
+    if (evaluation_) evaluation_->measure(range, queries, neighbors_of(exact));
+    const std::vector<FoundNeighbor>& found = probing_ ? probed : exact;
     output_->append(found);
     if (comm_.is_root()) judge(range, found, exact);
     log_info("{} of {} queries", range.end, queries_.count());
   }
 
-  // The queries as the index wants them.
-  std::vector<float> load(Range range) {
-    std::vector<float> vectors = queries_.load(range);
-    const auto timed = context_.phases.measure("load");
-    comm_.attempt([&] {
-      for (std::int64_t q = 0; q < range.size(); ++q) {
-        const auto row =
-            std::span(vectors).subspan(std::size_t(q * index_.dim), std::size_t(index_.dim));
-        if (const std::string defect = vector_defect(row, index_.metric); !defect.empty())
-          throw Error(ExitCode::data, "a query cannot be searched for: " + defect,
-                      queries_.place_of(range.begin + q), "");
-      }
-    });
-    if (index_.metric == Metric::cosine) normalise({vectors.data(), range.size(), index_.dim});
-    return vectors;
-  }
-
   // The root's: counts what was found for some queries is worth, and keeps what is to be shown.
-  void judge(Range range, std::span<const Neighbor> found, std::span<const Neighbor> exact) {
+  void judge(Range range, Found found, Found exact) {
     for (std::int64_t q = range.begin; q < range.end; ++q) {
       const auto mine = row_of(found, config_.k, q - range.begin);
       if (!exact.empty()) {
@@ -228,10 +151,9 @@ class SearchRun {
       if (!queries_.own_passages.empty()) {
         const Range own = queries_.own_passages[std::size_t(q)];
         own_found_ +=
-            std::ranges::any_of(mine, [&](const Neighbor& n) { return own.contains(n.id); });
+            std::ranges::any_of(mine, [&](const FoundNeighbor& n) { return own.contains(n.id); });
       }
-      if (passages_)
-        best_.emplace_back(mine.begin(), mine.begin() + std::min(config_.show, config_.k));
+      if (passages_) passages_->keep(mine);
     }
   }
 
@@ -241,11 +163,11 @@ class SearchRun {
     parts.files = output_->finish();
     nlohmann::json metadata = {{"queries", queries_.count()},
                                {"k", config_.k},
-                               {"metric", name_of(index_.metric)},
-                               {"mode", probing_ ? "probe" : "exact"},
-                               {"index_digest", index_.dataset.manifest().digest}};
+                               {"metric", name_of(indexes_.metric())},
+                               {"mode", probing_ ? "probe" : "exact"}};
+    indexes_.describe(metadata);
     if (probing_) metadata["nprobe"] = nprobe_;
-    if (probing_) metadata["candidates"] = searcher_.candidates();
+    if (probing_) metadata["candidates"] = searcher_.front().candidates();
     for (const char* told : {"where", "where_plan", "where_lists"})
       if (context_.result.contains(told)) metadata[told] = context_.result[told];
     return commit_artefact(comm_, context_.run_folder, {kNeighborsKind, {}, metadata}, parts);
@@ -259,7 +181,7 @@ class SearchRun {
                    {"k", config_.k},
                    {"queries_per_second", count / (probing_ ? probe_seconds_ : exact_seconds_)}});
     if (probing_) result["nprobe"] = nprobe_;
-    if (probing_) result["candidates"] = searcher_.candidates();
+    if (probing_) result["candidates"] = searcher_.front().candidates();
     if (config_.mode == "both") {
       result["exact_queries_per_second"] = count / exact_seconds_;
       result["recall_at_k"] = true_neighbors_ ? double(recalled_) / double(true_neighbors_) : 1;
@@ -270,58 +192,20 @@ class SearchRun {
     for (const char* figure : {"recall_at_k", "document_recall_at_k"})
       if (result.contains(figure))
         log_info("{} {:.4f}, k {}", figure, result[figure].get<double>(), config_.k);
-    comm_.attempt([&] {
-      if (comm_.is_root() && !best_.empty()) tell_passages();
-    });
-  }
-
-  // The dataset whose passages are shown: the one that is named, or the one that was indexed, where
-  // it still is.
-  void open_passages() {
-    const Manifest& index = index_.dataset.manifest();
-    const std::string indexed = index.metadata_text("dataset_digest");
-    const std::string folder =
-        config_.dataset.empty() ? index.metadata_text("dataset") : config_.dataset;
-    if (config_.dataset.empty() &&
-        !std::filesystem::exists(std::filesystem::path(folder) / kManifestFile)) {
-      log_warning(
-          "the dataset that was indexed is not where it was ({}): give dataset = ... to see "
-          "passages",
-          folder);
-      return;
-    }
-    passages_.emplace(Dataset::open(folder, kDatasetKind));
-    if (const std::string& found = passages_->manifest().digest;
-        !indexed.empty() && indexed != found)
-      throw Error(ExitCode::usage,
-                  fmt::format("the index was built from dataset {}, this is {}", indexed, found),
-                  folder, "give the dataset whose passages were embedded: dataset = ...");
-  }
-
-  void tell_passages() {
-    nlohmann::json all = nlohmann::json::array();
-    for (std::size_t q = 0; q < best_.size(); ++q) {
-      const nlohmann::json answers = answers_of(*passages_, best_[q], index_.metric);
-      all.push_back({{"question", queries_.texts[q]}, {"passages", answers}});
-      if (!context_.json)
-        std::cout << (q ? "\n\n" : "") << answers_text(queries_.texts[q], answers, kScreenWidth);
-    }
-    std::cout << std::flush;
-    context_.result["answers"] = all;
+    if (passages_) passages_->tell(queries_.texts);
   }
 
   JobContext& context_;
   Comm& comm_;
   const SearchConfig& config_;
-  const IndexFolder& index_;
+  const IndexSet& indexes_;
   QuerySource& queries_;
   const std::int64_t nprobe_;
   const bool probing_;
-  IndexSearcher searcher_;
+  SetSearcher searcher_;
   std::optional<SearchEvaluation> evaluation_;
   std::optional<NeighborsOutput> output_;
-  std::optional<Dataset> passages_;          // where there are questions to show passages for
-  std::vector<std::vector<Neighbor>> best_;  // of each question
+  std::optional<FoundPassages> passages_;  // where there are questions
   std::int64_t true_neighbors_ = 0, recalled_ = 0, own_found_ = 0;
   double probe_seconds_ = 0, exact_seconds_ = 0;
 };
@@ -331,22 +215,26 @@ class SearchJob : public Job {
   void describe(Schema& schema) override { config_.describe(schema); }
 
   ExitCode run(JobContext& context) override {
-    std::optional<IndexFolder> index;
-    std::optional<EntryFilter> filter;
+    std::optional<IndexSet> indexes;
+    std::vector<EntryFilter> filters;
     context.comm.attempt([&] {
       config_.check();
-      index.emplace(open_index(config_.index));
-      if (!config_.where.empty()) filter.emplace(*index, config_.where);
+      indexes.emplace(config_.index);
+      if (config_.radius) check_radius(*config_.radius, indexes->metric(), "search.radius");
+      if (!config_.where.empty()) filters = indexes->filters(config_.where);
     });
-    const std::unique_ptr<QuerySource> queries = open_queries(context, config_.queries, *index);
+    const std::unique_ptr<QuerySource> queries =
+        open_queries(context, config_.queries, indexes->embedded());
+    if (indexes->several()) queries->own_passages.clear();  // which are those of one index
     if (context.dry_run) {
       context.comm.attempt([&] { config_.evaluation.open_truth(queries->count()); });
       log_info("{} queries; {} vectors of {} dimensions in {} lists, {}", queries->count(),
-               index->vectors, index->dim, index->nlist, name_of(index->metric));
+               indexes->vectors(), indexes->dim(), indexes->lists(), name_of(indexes->metric()));
       return ExitCode::done;
     }
     context.events.write("ready");
-    return SearchRun(context, config_, *index, filter ? &*filter : nullptr, *queries).run();
+    if (config_.radius) return run_range_search(context, config_, *indexes, filters, *queries);
+    return SearchRun(context, config_, *indexes, filters, *queries).run();
   }
 
  private:

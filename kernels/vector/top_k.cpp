@@ -37,6 +37,13 @@ void TopK::write_sorted(std::span<Neighbor> out) const {
   std::fill(end, out.end(), Neighbor{});
 }
 
+std::vector<Neighbor> TopK::sorted() const {
+  std::vector<Neighbor> all(kept_);
+  std::sort(all.begin(), all.end(), precedes);
+  if (static_cast<std::int64_t>(all.size()) > k_) all.resize(static_cast<std::size_t>(k_));
+  return all;
+}
+
 void merge_sorted(std::span<const Neighbor> a, std::span<const Neighbor> b,
                   std::span<Neighbor> out) {
   std::size_t i = 0;

@@ -29,6 +29,9 @@ inline bool precedes(const Neighbor& a, const Neighbor& b) {
 // merged later. A NaN distance never enters.
 class TopK {
  public:
+  // A k that is none: with a bound (tighten), everything within it is kept.
+  static constexpr std::int64_t kAll = std::int64_t{1} << 60;
+
   // Throws std::invalid_argument for k below one.
   explicit TopK(std::int64_t k);
 
@@ -56,6 +59,8 @@ class TopK {
   // Writes the neighbours kept, nearest first, and padding behind them. Throws
   // std::invalid_argument unless `out` has k places.
   void write_sorted(std::span<Neighbor> out) const;
+  // The neighbours kept, nearest first, without padding.
+  std::vector<Neighbor> sorted() const;
 
  private:
   void shrink();

@@ -54,6 +54,11 @@ std::string text_of(const toml::node& node, const std::string& place) {
   usage("expected a number or a string", place);
 }
 
+std::string number_text(double value) {
+  const std::string text = fmt::format("{}", value);
+  return text.find_first_of(".e") == std::string::npos ? text + ".0" : text;
+}
+
 // A basic string: quotes, backslashes and control characters escaped.
 std::string toml_string(const std::string& text) {
   std::string out = "\"";
@@ -172,10 +177,7 @@ void Schema::key(std::string name, std::int64_t* value, std::string unit, std::s
 void Schema::key(std::string name, double* value, std::string unit, std::string meaning) {
   Key& k = add(std::move(name), std::move(unit), std::move(meaning));
   k.parse = [value](const void* n, const std::string& p) { *value = number_of(as_node(n), p); };
-  k.print = [value] {
-    const std::string text = fmt::format("{}", *value);
-    return text.find_first_of(".e") == std::string::npos ? text + ".0" : text;
-  };
+  k.print = [value] { return number_text(*value); };
   k.default_text = k.print();
 }
 
@@ -199,6 +201,19 @@ void Schema::key(std::string name, std::optional<bool>* value, std::string meani
       usage("expected true, false or \"auto\"", p);
   };
   k.print = [value] { return !*value ? toml_string("auto") : **value ? "true" : "false"; };
+  k.default_text = k.print();
+}
+
+void Schema::key(std::string name, std::optional<double>* value, std::string unit,
+                 std::string meaning) {
+  Key& k = add(std::move(name), unit + " or \"none\"", std::move(meaning));
+  k.parse = [value](const void* n, const std::string& p) {
+    if (as_node(n).value_exact<std::string>() == "none")
+      value->reset();
+    else
+      *value = number_of(as_node(n), p);
+  };
+  k.print = [value] { return *value ? number_text(**value) : toml_string("none"); };
   k.default_text = k.print();
 }
 

@@ -27,6 +27,8 @@ class Schema {
   void key(std::string name, bool* value, std::string meaning);
   // True, false or "auto", which is nothing.
   void key(std::string name, std::optional<bool>* value, std::string meaning);
+  // A number or "none", which is nothing.
+  void key(std::string name, std::optional<double>* value, std::string unit, std::string meaning);
   void key(std::string name, std::string* value, std::string meaning);
   void key(std::string name, std::vector<std::string>* value, std::string meaning);
   void key(std::string name, std::vector<std::int64_t>* value, std::string unit,

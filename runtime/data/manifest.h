@@ -23,6 +23,8 @@ inline constexpr const char* kVectorsKind = "vectors";
 inline constexpr const char* kIndexKind = "index";
 inline constexpr const char* kModelKind = "model";
 inline constexpr const char* kNeighborsKind = "neighbors";
+inline constexpr const char* kRangesKind = "ranges";
+inline constexpr const char* kDuplicatesKind = "duplicates";
 
 // A table over all shards: its global rows are the rows of shard 0, then those of shard 1, and so
 // on.

@@ -23,13 +23,15 @@ std::vector<ColumnSpec> columns_of(const NeighborsShape& shape) {
                                      {"/distances", DType::f32, {shape.queries, shape.k}, {}}};
   if (shape.external_ids)
     columns.push_back({"/external_ids", DType::i64, {shape.queries, shape.k}, {}});
+  if (shape.indexes) columns.push_back({"/index", DType::i32, {shape.queries, shape.k}, {}});
   return columns;
 }
 
 }  // namespace
 
 NeighborsWriter::NeighborsWriter(const std::filesystem::path& folder, const NeighborsShape& shape)
-    : file_(folder / kNeighborsFile, columns_of(shape),
+    : indexes_(shape.external_ids ? 3 : 2),
+      file_(folder / kNeighborsFile, columns_of(shape),
             {{"type", std::string("dense")},
              {"distance", shape.distance},
              {"dimension", shape.dim},
@@ -76,16 +78,21 @@ void NeighborsWriter::append_external_ids(std::span<const std::int64_t> ids) {
   file_.append(2, std::as_bytes(ids));
 }
 
-ExternalIdsWriter::ExternalIdsWriter(const std::filesystem::path& folder, std::int64_t k)
-    : path_(folder / kExternalIdsFile), k_(k), file_(temporary_of(path_), FileMode::create) {}
+void NeighborsWriter::append_indexes(std::span<const std::int32_t> places) {
+  file_.append(indexes_, std::as_bytes(places));
+}
 
-void ExternalIdsWriter::append(std::span<const std::string> ids) {
+ExternalIdsWriter::ExternalIdsWriter(const std::filesystem::path& folder)
+    : path_(folder / kExternalIdsFile), file_(temporary_of(path_), FileMode::create) {}
+
+void ExternalIdsWriter::append(std::span<const std::string> ids,
+                               std::span<const std::int64_t> offsets) {
   using nlohmann::json;
-  CHECK(std::int64_t(ids.size()) % k_ == 0);
   std::string lines;
-  for (std::size_t at = 0; at < ids.size(); at += std::size_t(k_)) {
+  for (std::size_t q = 0; q + 1 < offsets.size(); ++q) {
     json row = json::array();
-    for (const std::string& id : ids.subspan(at, std::size_t(k_)))
+    for (const std::string& id :
+         ids.subspan(std::size_t(offsets[q]), std::size_t(offsets[q + 1] - offsets[q])))
       row.push_back(id.empty() ? json() : json(id));
     lines += row.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   }

@@ -21,6 +21,7 @@ struct NeighborsShape {
   std::int64_t dim = 0;
   std::string distance;       // "euclidean", "angular", ...
   bool external_ids = false;  // integers
+  bool indexes = false;       // the places of their indexes among several
 };
 
 // Writes neighbors.h5 query by query: ids as i64, distances as f32. Local. Throws Error(io); a full
@@ -33,10 +34,12 @@ class NeighborsWriter {
   // them.
   void append(std::span<const std::int64_t> ids, std::span<const float> distances);
   void append_external_ids(std::span<const std::int64_t> ids);
+  void append_indexes(std::span<const std::int32_t> places);
   // CHECKs that all queries' rows are there, and makes the file durable. Once.
   FileRecord finish() { return file_.finish(); }
 
  private:
+  std::size_t indexes_;  // their column, behind the others
   ExtentWriter file_;
 };
 
@@ -64,20 +67,20 @@ class NeighborsReader {
   std::vector<std::int64_t> shape_;
 };
 
-// Writes external_ids.jsonl: a line a query, a JSON array of k strings; null stands where fewer
-// were found. Local. Throws Error(io). The file has its name once it is finished.
+// Writes external_ids.jsonl: a line a query, a JSON array of strings; null stands for what has
+// none. Local. Throws Error(io). The file has its name once it is finished.
 class ExternalIdsWriter {
  public:
-  ExternalIdsWriter(const std::filesystem::path& folder, std::int64_t k);
+  explicit ExternalIdsWriter(const std::filesystem::path& folder);
 
-  // The next queries' rows: k ids each, "" where there are no more.
-  void append(std::span<const std::string> ids);
+  // The next queries' rows: of query q ids[offsets[q], offsets[q + 1]), "" where there is none.
+  void append(std::span<const std::string> ids, std::span<const std::int64_t> offsets);
   // Makes the file durable. Once.
   FileRecord finish();
 
  private:
   std::filesystem::path path_;
-  std::int64_t k_, bytes_ = 0;
+  std::int64_t bytes_ = 0;
   File file_;
 };
 

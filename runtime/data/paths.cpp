@@ -41,6 +41,11 @@ bool is_batch_file(std::string_view name) {
   return name.starts_with("batch-") && name.ends_with(".jsonl");
 }
 
+std::string pair_batch_file(std::int64_t index) { return fmt::format("pairs-{:08}.bin", index); }
+bool is_pair_batch_file(std::string_view name) {
+  return name.starts_with("pairs-") && name.ends_with(".bin");
+}
+
 bool is_leftover_file(std::string_view name) {
   return (name.starts_with(kShardStart) && name.ends_with(".spool")) || name.ends_with(".tmp");
 }

@@ -17,7 +17,10 @@ inline constexpr const char* kModelFile = "model.h5";
 inline constexpr const char* kCentroidsFile = "centroids.h5";
 inline constexpr const char* kCodeSpaceFile = "code_space.h5";  // of an index's vectors
 inline constexpr const char* kNeighborsFile = "neighbors.h5";
+inline constexpr const char* kRangesFile = "ranges.h5";
 inline constexpr const char* kExternalIdsFile = "external_ids.jsonl";  // of neighbours
+inline constexpr const char* kDuplicatesFile = "duplicates.h5";
+inline constexpr const char* kDropFile = "drop.txt";  // ids that duplicates make superfluous
 inline constexpr const char* kCompletionsFile = "completions.jsonl";
 
 // A run's records.
@@ -51,6 +54,9 @@ std::string spool_file(std::int64_t shard, std::int64_t column);
 std::string batch_file(std::int64_t index);
 bool is_batch_file(std::string_view name);
 inline constexpr const char* kBatchKeyFile = "batches.key";
+// "pairs-00000012.bin": the pairs of a batch of vectors, likewise.
+std::string pair_batch_file(std::int64_t index);
+bool is_pair_batch_file(std::string_view name);
 // Whether `name` is a file that only a crash leaves: spools and what atomic_replace writes first.
 bool is_leftover_file(std::string_view name);
 

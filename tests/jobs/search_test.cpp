@@ -305,6 +305,25 @@ TEST_F(SearchText, FindsAPassageByItsOwnWords) {
   EXPECT_NEAR(best["score"].get<double>(), 1, 0.02);
 }
 
+TEST_F(SearchText, ShowsPassagesWithinARadiusAndOfSeveralIndexes) {
+  const std::string question = model("model") + " --text kato";
+  ASSERT_EQ(search(2, "nearest", question).exit_code, 0);
+  const nlohmann::json nearest = result_of("nearest")["answers"];
+  ASSERT_EQ(search(2, "within", question + " --set search.radius=2.1").exit_code, 0);
+  EXPECT_EQ(result_of("within")["answers"], nearest);
+  const std::string index = (folder() / "index").string();
+  ASSERT_EQ(search(2, "twice", question + " --set 'index=[\"" + index + "\", \"" + index + "\"]'")
+                .exit_code,
+            0);
+  const nlohmann::json twice = result_of("twice")["answers"][0]["passages"];
+  ASSERT_EQ(twice.size(), 5u);
+  for (std::size_t i = 0; i < twice.size(); ++i) {
+    EXPECT_EQ(twice[i]["rank"], i + 1);
+    EXPECT_EQ(twice[i]["index"], index);
+    EXPECT_EQ(twice[i]["text"], nearest[0]["passages"][i / 2]["text"]);
+  }
+}
+
 TEST_F(SearchText, AsksAFileOfQuestionsAndHeldOutDocuments) {
   testing::write_text(folder() / "questions.jsonl",
                       "{\"query\": \"kato\"}\n\n{\"query\": \"miren sul\"}\n");

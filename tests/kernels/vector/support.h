@@ -46,6 +46,20 @@ inline std::vector<TopK> accumulators(std::int64_t queries, std::int64_t k) {
   return std::vector<TopK>(static_cast<std::size_t>(queries), TopK(k));
 }
 
+// Accumulators of everything up to `limit`.
+inline std::vector<TopK> accumulators_within(std::int64_t queries, float limit) {
+  TopK empty(TopK::kAll);
+  empty.tighten(limit);
+  return std::vector<TopK>(static_cast<std::size_t>(queries), empty);
+}
+
+// What each keeps, without padding.
+inline std::vector<std::vector<Neighbor>> lists(const std::vector<TopK>& results) {
+  std::vector<std::vector<Neighbor>> all;
+  for (const TopK& result : results) all.push_back(result.sorted());
+  return all;
+}
+
 // Sets the number of threads for a scope.
 class Threads {
  public:

@@ -43,6 +43,24 @@ TEST(TopK, ATighterBoundKeepsWhatIsAtIt) {
   EXPECT_EQ(sorted[0], (Neighbor{3, 3}));
 }
 
+TEST(TopK, WithoutAKWhatIsWithinTheBoundByHand) {
+  TopK within(TopK::kAll);
+  within.tighten(3);
+  for (const Neighbor& n : {Neighbor{5, 1}, {3, 9}, {-1, 4}, {3, 0}, {kNaN, 7}, {3.5, 2}, {0, -1}})
+    within.push(n);
+  EXPECT_EQ(within.sorted(), (std::vector<Neighbor>{{-1, 4}, {3, 0}, {3, 9}}));
+  EXPECT_EQ(within.threshold(), 3);
+}
+
+TEST(TopK, SortedHasNoPadding) {
+  TopK top(3);
+  EXPECT_TRUE(top.sorted().empty());
+  for (const Neighbor& n : {Neighbor{5, 1}, {2, 9}}) top.push(n);
+  EXPECT_EQ(top.sorted(), (std::vector<Neighbor>{{2, 9}, {5, 1}}));
+  for (const Neighbor& n : {Neighbor{4, 1}, {1, 9}}) top.push(n);
+  EXPECT_EQ(top.sorted(), (std::vector<Neighbor>{{1, 9}, {2, 9}, {4, 1}}));
+}
+
 TEST(TopK, ByHand) {
   TopK top(3);
   for (const Neighbor& n : {Neighbor{5, 1}, {2, 9}, {2, 4}, {7, 0}, {5, 0}}) top.push(n);

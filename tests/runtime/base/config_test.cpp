@@ -16,6 +16,7 @@ struct Values {
   double rate = 0.5;
   bool shuffle = true;
   std::optional<bool> sort;
+  std::optional<double> radius;
   std::string name = "plain";
   std::vector<std::string> paths = {"a"};
   std::vector<std::int64_t> sizes = {1};
@@ -28,6 +29,7 @@ struct Values {
     s.key("train.rate", &rate, "", "the learning rate");
     s.key("shuffle", &shuffle, "whether to shuffle");
     s.key("sort", &sort, "whether to sort");
+    s.key("radius", &radius, "distance", "how far");
     s.key("input.name", &name, "what it is called");
     s.key("input.paths", &paths, "where it is");
     s.key("input.sizes", &sizes, "bytes", "how large it is");
@@ -45,6 +47,21 @@ std::string message_of(const std::function<void()>& f) {
     return e.what();
   }
   return "no error";
+}
+
+TEST(Config, ANumberOrNone) {
+  Values v;
+  Schema s;
+  v.describe(s);
+  EXPECT_NE(s.to_toml().find("radius = \"none\""), std::string::npos) << s.to_toml();
+  s.set("radius=2");
+  EXPECT_EQ(v.radius, 2);
+  EXPECT_NE(s.to_toml().find("radius = 2.0"), std::string::npos) << s.to_toml();
+  s.set("radius=none");
+  EXPECT_EQ(v.radius, std::nullopt);
+  for (const char* wrong : {"radius=nan", "radius=far", "radius=inf", "radius=[1]"})
+    EXPECT_NE(message_of([&] { s.set(wrong); }).find("expected a finite number"), std::string::npos)
+        << wrong;
 }
 
 TEST(Config, ListsOfIntegers) {
