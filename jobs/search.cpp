@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
+#include <iterator>
+#include <limits>
 #include <optional>
 
 #include <fmt/format.h>
@@ -19,6 +21,7 @@
 #include "runtime/base/stop.h"
 #include "runtime/data/commit.h"
 #include "runtime/data/paths.h"
+#include "runtime/io/json_integer.h"
 
 namespace tutti {
 namespace {
@@ -148,7 +151,8 @@ class SearchRun {
   bool all_that_pass() const { return !probing_ || searcher_.plan(nprobe_).exact; }
 
   void tell_filter() {
-    const double share = double(searcher_.passing()) / double(index_.vectors);
+    const double share =
+        double(searcher_.passing()) / double(std::max<std::int64_t>(1, index_.vectors));
     log_info("{} of {} vectors pass the filter, {:.4g} %: looking {}", searcher_.passing(),
              index_.vectors, 100 * share,
              all_that_pass() ? "at all of them"
@@ -212,8 +216,12 @@ class SearchRun {
         own_found_ +=
             std::ranges::any_of(mine, [&](const Neighbor& n) { return own.contains(n.id); });
       }
-      if (passages_)
-        best_.emplace_back(mine.begin(), mine.begin() + std::min(config_.show, config_.k));
+      if (passages_) {
+        best_.emplace_back();
+        std::ranges::copy_if(mine.first(std::size_t(std::min(config_.show, config_.k))),
+                             std::back_inserter(best_.back()),
+                             [&](const Neighbor& n) { return n.id < passage_ids_; });
+      }
     }
   }
 
@@ -271,6 +279,8 @@ class SearchRun {
       return;
     }
     passages_.emplace(Dataset::open(folder, kDatasetKind));
+    if (index.metadata.contains("dataset_ids"))
+      passage_ids_ = integer_of(index.metadata["dataset_ids"]);
     if (const std::string& found = passages_->manifest().digest;
         !indexed.empty() && indexed != found)
       throw Error(ExitCode::usage,
@@ -300,8 +310,10 @@ class SearchRun {
   IndexSearcher searcher_;
   std::optional<SearchEvaluation> evaluation_;
   std::optional<NeighborsOutput> output_;
-  std::optional<Dataset> passages_;          // where there are questions to show passages for
-  std::vector<std::vector<Neighbor>> best_;  // of each question
+  std::optional<Dataset> passages_;  // where there are questions to show passages for
+  std::int64_t passage_ids_ =
+      std::numeric_limits<std::int64_t>::max();  // vectors added later are of none of its passages
+  std::vector<std::vector<Neighbor>> best_;      // of each question
   std::int64_t true_neighbors_ = 0, recalled_ = 0, own_found_ = 0;
   double probe_seconds_ = 0, exact_seconds_ = 0;
 };
