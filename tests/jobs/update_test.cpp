@@ -8,6 +8,7 @@
 
 #include "jobs/index_folder.h"
 #include "tests/jobs/changed_index.h"
+#include "tests/support/process.h"
 
 namespace tutti {
 namespace {
@@ -279,6 +280,48 @@ TEST_F(Update, OneChangeAtATime) {
   expect_refused(64, update("busy", "busy", adding("p_later")), "the run's folder is the index");
   expect_refused(64, "compact --run " + at("busy") + " --set index=" + at("busy"), "own folder");
   EXPECT_EQ(digest_of("busy"), digest_of("p_index"));
+}
+
+TEST_F(Update, AFullDiskLeavesTheIndexAsItWas) {
+  copy("s_index", "full");
+  const std::string more = adding("s_again") + " --set update.on_duplicate=replace";
+  for (const std::string fault :
+       {"pwrite:1:ENOSPC:full/shard-", "pwrite:1:ENOSPC:full/deleted-",
+        "any:1:ENOSPC:full/manifest.json.tmp", "rename:1:EIO:full/mani"}) {
+    const auto failed =
+        testing::run_command("TUTTI_FAULT=" + fault + " LD_PRELOAD=" TUTTI_FAULT_IO " " +
+                             testing::tutti_command(2, update("full", "r", more)));
+    EXPECT_EQ(failed.exit_code, 74) << fault << "\n" << failed.output;
+    EXPECT_EQ(read_text(folder() / "full" / "manifest.json"),
+              read_text(folder() / "s_index" / "manifest.json"))
+        << fault;
+  }
+  expect_done(2, update("full", "r", more));
+  EXPECT_EQ(result_of("r")["replaced"], kBase - kFirstAgain);
+}
+
+TEST_F(Update, SearchesSeeTheIndexBeforeOrAfter) {
+  copy("s_index", "seen");
+  const auto search_of = [](const std::string& run) {
+    return "search --run " + at(run) + " --set index=" + at("seen") +
+           " --set query.file=" + at("queries.fvecs");
+  };
+  for (int round = 0; round < 6; ++round) {
+    expect_done(1, search_of("before"));
+    std::filesystem::remove_all(folder() / "change");
+    testing::Process job(
+        testing::tutti_command(2, update("seen", "change",
+                                         adding(round % 2 ? "s_base" : "s_again") +
+                                             " --set update.on_duplicate=replace")),
+        at("seen.log"));
+    usleep(useconds_t(60000 * round));
+    expect_done(2, search_of("between"));
+    EXPECT_EQ(job.wait(), 0) << read_text(folder() / "seen.log");
+    expect_done(1, search_of("after"));
+    const std::string seen = digest_of("between");
+    EXPECT_NE(digest_of("before"), digest_of("after"));
+    EXPECT_TRUE(seen == digest_of("before") || seen == digest_of("after")) << round;
+  }
 }
 
 TEST_F(Update, MistakesEndWithTheirCodeAndChangeNothing) {
