@@ -91,6 +91,8 @@ class CompactRun {
     const std::vector<float> centroids = index_.read_centroids();
     files.push_back(
         write_centroids(context_.run_folder, {centroids.data(), index_.nlist, index_.dim}));
+    if (const auto space = index_.read_code_space())
+      files.push_back(write_code_space(context_.run_folder, space->axes()));
     const std::string columns = merger_->columns_file();
     if (columns.empty()) return;
     atomic_replace(context_.run_folder / kColumnsFile, columns);
