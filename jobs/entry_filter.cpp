@@ -2,18 +2,14 @@
 
 #include <algorithm>
 
+#include "jobs/deleted_entries.h"
+
 namespace tutti {
 namespace {
 
 constexpr std::int64_t kRows = 1 << 16;  // that are in memory at a time; whole words of bits
 
 }  // namespace
-
-std::int64_t EntrySet::count(Range part) const {
-  std::int64_t count = 0;
-  for (std::int64_t entry = part.begin; entry < part.end; ++entry) count += contains(entry);
-  return count;
-}
 
 EntryFilter::EntryFilter(const IndexFolder& index, const std::string& where)
     : metadata_(index.dataset, "entries"), filter_(where, metadata_.columns()) {}
@@ -29,6 +25,14 @@ EntrySet EntryFilter::evaluate(Range entries) const {
         taken.bits().subspan(std::size_t(begin / 64), std::size_t(Filter::words_of(rows))));
   }
   return taken;
+}
+
+std::optional<EntrySet> wanted_entries(const IndexFolder& index, Range entries,
+                                       const EntryFilter* filter) {
+  if (!filter && index.deleted() == 0) return std::nullopt;
+  EntrySet wanted = live_entries(index, entries);
+  if (filter) wanted.intersect(filter->evaluate(entries));
+  return wanted;
 }
 
 }  // namespace tutti

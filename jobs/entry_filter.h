@@ -1,39 +1,16 @@
 // Which entries of an index a filter over their metadata takes.
 #pragma once
 
-#include <cstdint>
-#include <span>
+#include <optional>
 #include <string>
-#include <vector>
 
+#include "jobs/entry_set.h"
 #include "jobs/index_folder.h"
 #include "runtime/comm/partition.h"
 #include "runtime/data/filter.h"
 #include "runtime/data/metadata_columns.h"
 
 namespace tutti {
-
-// Some of consecutive rows of the table `entries`, over all shards.
-class EntrySet {
- public:
-  explicit EntrySet(Range entries)
-      : entries_(entries), bits_(std::size_t(Filter::words_of(entries.size()))) {}
-
-  Range entries() const { return entries_; }
-  bool contains(std::int64_t entry) const {
-    const auto at = std::uint64_t(entry - entries_.begin);
-    return bits_[at / 64] >> (at % 64) & 1;
-  }
-  // How many of a part of the rows are in it.
-  std::int64_t count(Range part) const;
-
-  // Bit r % 64 of word r / 64 is row r's, counted from the first.
-  std::span<std::uint64_t> bits() { return bits_; }
-
- private:
-  Range entries_;
-  std::vector<std::uint64_t> bits_;
-};
 
 // Local; threads may share one.
 class EntryFilter {
@@ -49,5 +26,10 @@ class EntryFilter {
   MetadataColumns metadata_;
   Filter filter_;
 };
+
+// Those of the entries that are there to be found: not deleted, and, with a filter, such that it is
+// true of them. Nothing where that is all of them by the manifest alone. Errors of both. Local.
+std::optional<EntrySet> wanted_entries(const IndexFolder& index, Range entries,
+                                       const EntryFilter* filter = nullptr);
 
 }  // namespace tutti

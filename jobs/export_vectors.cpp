@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "jobs/index_folder.h"
+#include "jobs/index_lists.h"
 #include "jobs/vector_column.h"
 #include "kernels/vector/distance.h"
 #include "runtime/base/error.h"
@@ -289,24 +290,12 @@ json export_neighbors(const VectorExport& wanted, const fs::path& folder, bool d
 
 // ---- an index ----
 
-std::vector<std::int64_t> list_sizes(const IndexFolder& index) {
-  std::vector<std::int64_t> sizes(std::size_t(index.nlist));
-  index.dataset.read(index.dataset.column("lists", "entries"), 0, index.nlist, std::span(sizes));
-  std::int64_t left = index.vectors;
-  for (const std::int64_t size : sizes) {
-    left = size < 0 || size > left ? -1 : left - size;
-    if (left < 0) break;
-  }
-  if (left != 0)
-    throw Error(ExitCode::data, "the table of lists does not fit the entries",
-                index.dataset.folder().string(), "build the index again");
-  return sizes;
-}
-
 // The vectors of a cosine index are of unit length already.
 void write_lists(const IndexFolder& index, const fs::path& path) {
   constexpr std::int64_t kNprobe = 16;  // as search.nprobe
-  const std::vector<std::int64_t> sizes = list_sizes(index);
+  constexpr std::int64_t kPieceBytes = 4 << 20;
+  const IndexLists lists(index);
+  const std::vector<std::int64_t> sizes = lists.sizes();
   const std::string header =
       faiss_lists_header({index.dim, index.vectors, index.metric != Metric::l2},
                          index.read_centroids(), std::min(kNprobe, index.nlist), sizes);
@@ -314,15 +303,14 @@ void write_lists(const IndexFolder& index, const fs::path& path) {
                             index.vectors * (index.dim * 4 + std::int64_t(sizeof(std::int64_t))));
   file.append(bytes_of(header));
   VectorColumn entries(index.dataset, "entries");
-  std::int64_t begin = 0;
-  for (const std::int64_t size : sizes) {
-    in_pieces(size, entries.row_bytes(), [&](std::int64_t at, std::int64_t count) {
-      append_floats(entries, begin + at, count, Metric::l2, file);
+  const std::int64_t rows = std::max<std::int64_t>(1, kPieceBytes / entries.row_bytes());
+  for (std::int64_t list = 0; list < index.nlist; ++list) {
+    lists.for_each_piece(list, rows, [&](Range piece) {
+      append_floats(entries, piece.begin, piece.size(), Metric::l2, file);
     });
-    in_pieces(size, sizeof(std::int64_t), [&](std::int64_t at, std::int64_t count) {
-      file.append(bytes_of(entries.read_ids(begin + at, count)));
+    lists.for_each_piece(list, rows, [&](Range piece) {
+      file.append(bytes_of(entries.read_ids(piece.begin, piece.size())));
     });
-    begin += size;
   }
   file.finish();
 }

@@ -40,8 +40,7 @@ ExternalIds::ExternalIds(Comm& comm, const IndexFolder& index)
     : comm_(comm),
       index_(index),
       metadata_(index.dataset, "entries"),
-      entries_(
-          index.entries_of(part_of(index.dataset.manifest().shards(), comm.size(), comm.rank()))) {}
+      entries_(index.entries_of(index.shards_of(comm.size(), comm.rank()))) {}
 
 std::vector<std::string> ExternalIds::find(std::span<const std::int64_t> ids) {
   std::vector<std::int64_t> wanted;

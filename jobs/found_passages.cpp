@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <limits>
 #include <optional>
 
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 #include "jobs/answers.h"
 #include "runtime/base/log.h"
 #include "runtime/data/paths.h"
+#include "runtime/io/json_integer.h"
 
 namespace tutti {
 namespace {
@@ -47,14 +49,18 @@ FoundPassages::FoundPassages(JobContext& context, const IndexSet& indexes,
       std::optional<Dataset> dataset = local_open(indexes_[i], folder);
       if (!dataset) return datasets_.clear();
       datasets_.push_back(std::move(*dataset));
+      const nlohmann::json& metadata = indexes_[i].metadata();
+      ids_.push_back(metadata.contains("dataset_ids") ? integer_of(metadata["dataset_ids"])
+                                                      : std::numeric_limits<std::int64_t>::max());
     }
   });
 }
 
 void FoundPassages::keep(std::span<const FoundNeighbor> found) {
   if (datasets_.empty()) return;
-  const auto shown = found.first(std::min(found.size(), std::size_t(show_)));
-  best_.emplace_back(shown.begin(), shown.end());
+  std::vector<FoundNeighbor>& best = best_.emplace_back();
+  for (const FoundNeighbor& n : found.first(std::min(found.size(), std::size_t(show_))))
+    if (n.id >= 0 && n.id < ids_[std::size_t(n.index)]) best.push_back(n);
 }
 
 void FoundPassages::tell(std::span<const std::string> questions) {
@@ -78,7 +84,6 @@ void FoundPassages::local_tell(std::span<const std::string> questions) {
 nlohmann::json FoundPassages::local_answers(std::span<const FoundNeighbor> found) const {
   nlohmann::json answers = nlohmann::json::array();
   for (const FoundNeighbor& n : found) {
-    if (n.id < 0) break;
     const Neighbor neighbor{n.distance, n.id};
     nlohmann::json answer =
         answers_of(datasets_[std::size_t(n.index)], {&neighbor, 1}, indexes_.metric()).front();

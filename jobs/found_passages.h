@@ -34,7 +34,8 @@ class FoundPassages {
   JobContext& context_;
   const IndexSet& indexes_;
   std::int64_t show_;
-  std::vector<Dataset> datasets_;                 // of each index, or none
+  std::vector<Dataset> datasets_;  // of each index, or none
+  std::vector<std::int64_t> ids_;  // below which ids are of its dataset: others were added later
   std::vector<std::vector<FoundNeighbor>> best_;  // of each question
 };
 

@@ -191,6 +191,7 @@ class IndexJob : public Job {
     std::optional<CarriedColumns> columns;
     context.comm.attempt([&] {
       config_.resolve();
+      refuse_changed_index(context.run_folder);
       dataset.emplace(Dataset::open(config_.vectors, kVectorsKind));
       vectors.emplace(*dataset, config_.metric_of(dataset->manifest()),
                       config_.on_bad_record == "skip");

@@ -1,8 +1,11 @@
 #include "jobs/index_folder.h"
 
+#include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
+#include "jobs/deleted_entries.h"
 #include "runtime/base/error.h"
 #include "runtime/data/metadata_columns.h"
 #include "runtime/data/metadata_sharder.h"
@@ -14,6 +17,7 @@ namespace tutti {
 namespace {
 
 constexpr const char* kCentroidsDataset = "/centroids";
+constexpr std::int64_t kIdsAtOnce = std::int64_t(1) << 20;
 constexpr const char* kAxesDataset = "/axes";
 constexpr const char* kOriginDataset = "/origin";
 constexpr const char* kScalarsDataset = "/scalars";
@@ -21,6 +25,16 @@ constexpr std::int64_t kScalars = 7;
 
 Error broken(const std::filesystem::path& folder, const std::string& what) {
   return Error(ExitCode::data, what, (folder / kManifestFile).string(), "build the index again");
+}
+
+bool each_segment_has_all_lists(const IndexFolder& index) {
+  for (const Segment& segment : index.segments) {
+    std::int64_t lists = 0;
+    for (std::int64_t s = segment.shards.begin; s < segment.shards.end; ++s)
+      lists += index.dataset.shard_rows("lists", s).size();
+    if (lists != index.nlist) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -44,6 +58,35 @@ FileRecord write_centroids(const std::filesystem::path& folder, ConstMatrixView<
                       {{kCentroidsDataset, DType::f32, {centroids.rows, centroids.cols}, {}}});
   writer.write_all(0, std::as_bytes(std::span(centroids.data, size)));
   return writer.finish();
+}
+
+Range IndexFolder::shards_of(std::int64_t parts, std::int64_t part) const {
+  const std::int64_t total = dataset.rows("entries"), shards = dataset.manifest().shards();
+  // A shard belongs to the part whose even share its middle entry is in.
+  const auto boundary = [&](std::int64_t i) {
+    if (i == 0) return std::int64_t(0);
+    if (i == parts) return shards;
+    const std::int64_t share = total / parts * i + total % parts * i / parts;
+    std::int64_t shard = 0;
+    for (; shard < shards; ++shard) {
+      const Range rows = dataset.shard_rows("entries", shard);
+      if (rows.begin + rows.size() / 2 >= share) break;
+    }
+    return shard;
+  };
+  return {boundary(part), boundary(part + 1)};
+}
+
+std::int64_t IndexFolder::largest_id(Range entries) const {
+  const Dataset::Column column = dataset.column("entries", "id");
+  std::int64_t largest = -1;
+  std::vector<std::int64_t> ids;
+  for (std::int64_t at = entries.begin; at < entries.end; at += kIdsAtOnce) {
+    ids.resize(std::size_t(std::min(kIdsAtOnce, entries.end - at)));
+    dataset.read(column, at, std::int64_t(ids.size()), std::span(ids));
+    largest = std::max(largest, std::ranges::max(ids));
+  }
+  return largest;
 }
 
 FileRecord write_code_space(const std::filesystem::path& folder, const CodeAxes& axes) {
@@ -81,6 +124,20 @@ std::vector<float> IndexFolder::read_centroids() const {
   std::vector<float> centroids(std::size_t(nlist * dim));
   ExtentReader(file, *record).read(std::size_t(column), 0, std::span(centroids));
   return centroids;
+}
+
+void refuse_changed_index(const std::filesystem::path& folder) {
+  if (!std::filesystem::exists(folder / kManifestFile)) return;
+  std::optional<Manifest> found;
+  try {
+    found = load_manifest(folder, kIndexKind);
+  } catch (const Error&) {  // no index, or damaged: nothing to lose
+    return;
+  }
+  if (found->metadata.contains("generation"))
+    throw Error(ExitCode::usage, "the index in this folder was changed since it was built",
+                folder.string(),
+                "give another --run folder, or remove this one if what was changed may be lost");
 }
 
 std::optional<CodeSpace> IndexFolder::read_code_space() const {
@@ -122,6 +179,7 @@ std::optional<CodeSpace> IndexFolder::read_code_space() const {
 
 IndexFolder open_index(const std::filesystem::path& folder) {
   IndexFolder index{Dataset::open(folder, kIndexKind)};
+  index.segments = segments_of(index.dataset.manifest());
   try {
     const nlohmann::json& m = index.metadata();
     index.metric = metric_from_name(m.at("metric").get<std::string>());
@@ -140,7 +198,8 @@ IndexFolder open_index(const std::filesystem::path& folder) {
   const MetadataColumns metadata(index.dataset, "entries");
   if (found != index_tables(index.storage, index.dim,
                             metadata_schemas(metadata.columns(), metadata.external_ids())) ||
-      index.dataset.rows("lists") != index.nlist || index.dataset.rows("entries") != index.vectors)
+      index.nlist < 1 || !each_segment_has_all_lists(index) || index.vectors < 0 ||
+      index.deleted() != count_deleted(manifest))
     throw broken(folder, "the index's tables are not what its metadata say");
   return index;
 }

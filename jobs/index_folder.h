@@ -17,6 +17,7 @@
 #include "runtime/comm/partition.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/schema.h"
+#include "runtime/data/segments.h"
 #include "runtime/io/file_record.h"
 
 namespace tutti {
@@ -37,10 +38,18 @@ struct IndexFolder {
   Dataset dataset;
   Metric metric = Metric::l2;
   DType storage = DType::f32;
-  std::int64_t dim = 0, vectors = 0, nlist = 0;
+  std::int64_t dim = 0, vectors = 0, nlist = 0;  // vectors: those that are not deleted
+  std::vector<Segment> segments;                 // each has all lists, and some of their entries
 
+  // Entries that are deleted: jobs/deleted_entries.h tells which.
+  std::int64_t deleted() const { return dataset.rows("entries") - vectors; }
+  // Consecutive shards for one of so many parts, as even in entries as whole shards allow.
+  Range shards_of(std::int64_t parts, std::int64_t part) const;
   // Rows of the table `entries` that consecutive shards hold.
   Range entries_of(Range shards) const;
+  // Rows of the table `entries`; deleted ones count, too. -1 where there are none. Local; throws
+  // Error(data).
+  std::int64_t largest_id(Range entries) const;
   const nlohmann::json& metadata() const { return dataset.manifest().metadata; }
   // Row-major [nlist, dim], verified. Local; throws Error(data).
   std::vector<float> read_centroids() const;
@@ -48,6 +57,10 @@ struct IndexFolder {
   // than such spaces, or had no vector to make one of. Local; throws Error(data).
   std::optional<CodeSpace> read_code_space() const;
 };
+
+// Throws Error(usage) where a folder in which an index is to be written holds one that was changed
+// since it was: what was added to it would be lost. Local.
+void refuse_changed_index(const std::filesystem::path& folder);
 
 // Reads and checks the manifest. Local; throws Error(usage) where there is no such folder,
 // Error(data) where it holds no whole index.

@@ -53,11 +53,11 @@ ProbePlan plan_probes(SearchScope::Plan wanted, std::int64_t passing, std::int64
 IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std::int64_t k,
                              std::int64_t memory_bytes, const SearchScope& scope)
     : context_(context), comm_(context.comm), index_(index), k_(k), scope_(scope) {
-  const Range shards = part_of(index.dataset.manifest().shards(), comm_.size(), comm_.rank());
+  const Range shards = index.shards_of(comm_.size(), comm_.rank());
   std::optional<EntrySet> wanted;
-  if (scope.filter) {
+  if (scope.filter || index.deleted() > 0) {
     const auto timed = context_.phases.measure("filter");
-    comm_.attempt([&] { wanted = scope.filter->evaluate(index.entries_of(shards)); });
+    comm_.attempt([&] { wanted = wanted_entries(index, index.entries_of(shards), scope.filter); });
   }
   const auto timed = context_.phases.measure("load");
   comm_.attempt([&] {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,10 @@
 #include "runtime/data/manifest.h"
 #include "runtime/data/metadata_columns.h"
 #include "runtime/data/paths.h"
+#include "runtime/data/segments.h"
 #include "runtime/data/shard_reader.h"
 #include "runtime/io/extent_file.h"
+#include "runtime/io/json_integer.h"
 #include "runtime/io/sealed_json.h"
 
 namespace tutti {
@@ -100,6 +103,19 @@ std::vector<MetadataColumn> metadata_of(const std::filesystem::path& folder,
   return damage.empty() ? load_metadata_columns(folder, manifest) : std::vector<MetadataColumn>();
 }
 
+// What has become of an index since it was built, as its manifest tells.
+struct IndexLife {
+  std::int64_t vectors = 0, deleted = 0, segments = 0;
+};
+
+std::optional<IndexLife> life_of(const Manifest& manifest) {
+  const TableEntry* entries = manifest.find_table("entries");
+  if (manifest.kind != kIndexKind || !entries || !manifest.metadata.contains("count"))
+    return std::nullopt;
+  const std::int64_t vectors = integer_of(manifest.metadata["count"]);
+  return IndexLife{vectors, entries->rows() - vectors, std::int64_t(segments_of(manifest).size())};
+}
+
 json describe(const std::filesystem::path& folder, const Manifest& manifest,
               const std::vector<Damage>& damage) {
   json tables = json::array(), places = json::array();
@@ -122,6 +138,9 @@ json describe(const std::filesystem::path& folder, const Manifest& manifest,
               {"intact", damage.empty()},
               {"damage", places}};
   if (manifest.kind == kModelKind) all["parameters"] = parameters_of(manifest);
+  if (const auto life = life_of(manifest))
+    all.update(
+        {{"vectors", life->vectors}, {"deleted", life->deleted}, {"segments", life->segments}});
   for (const MetadataColumn& column : metadata_of(folder, manifest, damage)) {
     all["columns"].push_back({{"name", column.name}, {"type", name_of(column.type)}});
     if (column.has_codes()) all["columns"].back()["values"] = column.values.size();
@@ -171,6 +190,9 @@ std::string to_text(const std::filesystem::path& folder, const Manifest& manifes
       fmt::format("{}: {}, {} files, {}\ndigest {}\n", folder.string(), manifest.kind,
                   manifest.files.size(), readable_bytes(bytes_of(manifest)), manifest.digest);
   for (const auto& table : manifest.tables) text += table_text(table);
+  if (const auto life = life_of(manifest))
+    text += fmt::format("{} vectors in {} segment{}, {} deleted\n", life->vectors, life->segments,
+                        life->segments == 1 ? "" : "s", life->deleted);
   const std::vector<MetadataColumn> columns = metadata_of(folder, manifest, damage);
   if (!columns.empty()) text += "columns of metadata\n";
   for (const MetadataColumn& column : columns) text += column_text(column);
@@ -215,10 +237,21 @@ Manifest local_manifest(const std::filesystem::path& folder) {
   return checkpoint ? checkpoint_as_artefact(sealed, file.string()) : load_manifest(folder);
 }
 
+// Of one version: while an index is changed, files that its manifest no longer names are removed.
+std::vector<Damage> find_damage_of_now(Comm& comm, const std::filesystem::path& folder,
+                                       Manifest& manifest) {
+  while (true) {
+    comm.attempt([&] { manifest = local_manifest(folder); });
+    std::vector<Damage> damage = find_damage(comm, folder, manifest);
+    bool changed = false;
+    comm.attempt([&] { changed = !damage.empty() && local_manifest(folder) != manifest; });
+    if (comm.all_reduce_max(std::int64_t(changed)) == 0) return damage;
+  }
+}
+
 ExitCode inspect_manifest(Comm& comm, const std::filesystem::path& folder, bool as_json) {
   Manifest manifest;
-  comm.attempt([&] { manifest = local_manifest(folder); });
-  const std::vector<Damage> damage = find_damage(comm, folder, manifest);
+  const std::vector<Damage> damage = find_damage_of_now(comm, folder, manifest);
   if (comm.is_root()) {
     const std::string text = as_json ? describe(folder, manifest, damage).dump(2) + "\n"
                                      : to_text(folder, manifest, damage);

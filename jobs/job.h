@@ -55,6 +55,8 @@ std::unique_ptr<Job> make_shard_job();
 std::unique_ptr<Job> make_train_job();
 std::unique_ptr<Job> make_embed_job();
 std::unique_ptr<Job> make_index_job();
+std::unique_ptr<Job> make_update_job();
+std::unique_ptr<Job> make_compact_job();
 std::unique_ptr<Job> make_search_job();
 std::unique_ptr<Job> make_duplicates_job();
 std::unique_ptr<Job> make_evaluate_job();

@@ -260,8 +260,9 @@ void ListBuilder::append_entries(const VectorBatch& batch, Range chunk, ByteList
 ShardWriter ListBuilder::open_shard(std::int64_t shard) const {
   const auto tables = index_tables(options_.storage, vectors_.dim(), columns_.schemas());
   if (columns_.has_ragged())
-    return ShardWriter(context_.run_folder, shard, tables, options_.memory_bytes / 8);
-  return ShardWriter(context_.run_folder, shard, tables,
+    return ShardWriter(context_.run_folder, options_.first_shard + shard, tables,
+                       options_.memory_bytes / 8);
+  return ShardWriter(context_.run_folder, options_.first_shard + shard, tables,
                      {shard_lists_[std::size_t(shard)].size(), shard_entries(shard)});
 }
 

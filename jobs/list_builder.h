@@ -23,8 +23,8 @@ namespace tutti {
 std::vector<Range> balance_lists(std::span<const std::int64_t> list_sizes, std::int64_t shards);
 
 struct ListOptions {
-  std::int64_t shards = 8;
-  DType storage = DType::f32;  // f32 or bf16
+  std::int64_t shards = 8, first_shard = 0;  // how many, and the first one's number
+  DType storage = DType::f32;                // f32 or bf16
   std::int64_t memory_bytes =
       0;  // a rank's for vectors in transit; a shard that is larger is still taken whole
 };

@@ -49,8 +49,11 @@ ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t me
                  CodedVectors::bytes_per_vector(code_dim, 4);
   chunk_entries_ = std::max<std::int64_t>(1, memory_bytes / entry_bytes_);
   if (shards.size() == 0) return;
-  lists_ = {index.dataset.shard_rows("lists", shards.begin).begin,
-            index.dataset.shard_rows("lists", shards.end - 1).end};
+  const std::int64_t first = index.dataset.shard_rows("lists", shards.begin).begin,
+                     end = index.dataset.shard_rows("lists", shards.end - 1).end,
+                     segment = first / index.nlist * index.nlist;  // its rows of `lists`
+  lists_ =
+      end - segment <= index.nlist ? Range{first - segment, end - segment} : Range{0, index.nlist};
   for (std::int64_t shard = shards.begin; shard < shards.end; ++shard) add_lists(shard);
   for (const Piece& piece : pieces_) entries_ += piece.wanted;
   if (by_codes_ && !pieces_.empty() && entries_ <= chunk_entries_) resident_ = load(pieces_, true);
@@ -69,8 +72,8 @@ void ListScanner::add_lists(std::int64_t shard) {
                       std::span(sizes));
   std::int64_t next = 0;
   for (std::size_t i = 0; i < numbers.size(); ++i) {
-    if (numbers[i] != lists.begin + std::int64_t(i) || starts[i] != next || sizes[i] < 0 ||
-        sizes[i] > entries.size() - next)
+    if (numbers[i] != (lists.begin + std::int64_t(i)) % index_.nlist || starts[i] != next ||
+        sizes[i] < 0 || sizes[i] > entries.size() - next)
       throw Error(ExitCode::data, "the table of lists does not fit the entries",
                   (index_.dataset.folder() / shard_file(shard)).string(), "build the index again");
     for (const std::int64_t end = next + sizes[i]; next < end;) {

@@ -107,10 +107,10 @@ class ListScanner {
   const IndexFolder& index_;
   Dataset::Column vector_, id_;
   std::int64_t entry_bytes_, chunk_entries_;
-  Range lists_;  // those of the shards
+  Range lists_;  // those of the shards, or all where these are of several segments
   bool by_codes_;
   std::optional<EntrySet> wanted_;
-  std::vector<Piece> pieces_;  // in order of list
+  std::vector<Piece> pieces_;  // in order of entry
   std::int64_t entries_ = 0;   // of all pieces, wanted ones
   const CodeSpace* space_;
   std::optional<CodeSpace> own_space_;  // of the first vectors read

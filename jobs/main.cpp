@@ -30,6 +30,8 @@ constexpr JobEntry kJobs[] = {
     {"train", "train a text encoder or a language model on a dataset", make_train_job},
     {"embed", "embed a dataset's passages with a model", make_embed_job},
     {"index", "build a vector index over all ranks", make_index_job},
+    {"update", "add vectors to an index, replace and delete others, in place", make_update_job},
+    {"compact", "write an index anew that has been updated, as one segment", make_compact_job},
     {"search", "find the nearest neighbours of many queries at once", make_search_job, "query.text",
      "a question; prints the best passages", "--evaluate", "search.evaluate",
      "measure recall and speed at several nprobe", "search.where"},

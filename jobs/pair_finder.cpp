@@ -1,7 +1,9 @@
 #include "jobs/pair_finder.h"
 
 #include <algorithm>
+#include <optional>
 
+#include "jobs/entry_filter.h"
 #include "jobs/published_distance.h"
 #include "jobs/vector_column.h"
 #include "kernels/vector/packed_vectors.h"
@@ -28,18 +30,24 @@ PairFinder::PairFinder(JobContext& context, const IndexFolder& index, const Pair
 void PairFinder::load(Range entries) {
   const auto timed = context_.phases.measure("load");
   const Range part = part_of(entries.size(), comm_.size(), comm_.rank());
-  std::vector<float> vectors(std::size_t(part.size() * index_.dim));
+  std::vector<float> vectors;
   std::vector<std::int64_t> ids;
   comm_.attempt([&] {
+    const std::optional<EntrySet> live =
+        wanted_entries(index_, {entries.begin + part.begin, entries.begin + part.end});
+    std::vector<float> vector(std::size_t(index_.dim));
     VectorColumn column(index_.dataset, "entries");
     in_pieces(part.size(), column.row_bytes(), [&](std::int64_t at, std::int64_t count) {
       const std::int64_t begin = entries.begin + part.begin + at;
       const VectorRows rows(column.read(begin, count).data(), column.dtype(), count, index_.dim,
                             index_.dim);
-      for (std::int64_t i = 0; i < count; ++i)
-        copy_row(rows, i, vectors.data() + (at + i) * index_.dim);
       const auto theirs = column.read_ids(begin, count);
-      ids.insert(ids.end(), theirs.begin(), theirs.end());
+      for (std::int64_t i = 0; i < count; ++i) {
+        if (live && !live->contains(begin + i)) continue;
+        copy_row(rows, i, vector.data());
+        vectors.insert(vectors.end(), vector.begin(), vector.end());
+        ids.push_back(theirs[std::size_t(i)]);
+      }
     });
   });
   vectors_ = comm_.all_gather(std::span<const float>(vectors));
@@ -48,7 +56,7 @@ void PairFinder::load(Range entries) {
 
 std::vector<VectorPair> PairFinder::find(Range entries) {
   load(entries);
-  const ConstMatrixView<float> queries(vectors_.data(), entries.size(), index_.dim);
+  const ConstMatrixView<float> queries(vectors_.data(), std::ssize(ids_), index_.dim);
   const NeighborLists found = search_.nprobe == 0
                                   ? searcher_.exact_within(queries, search_.limit)
                                   : searcher_.probe_within(queries, search_.nprobe, search_.limit);

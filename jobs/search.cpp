@@ -19,6 +19,7 @@
 #include "runtime/base/stop.h"
 #include "runtime/data/commit.h"
 #include "runtime/data/paths.h"
+#include "runtime/io/json_integer.h"
 
 namespace tutti {
 namespace {
@@ -103,7 +104,8 @@ class SearchRun {
     const bool all = !probing_ || std::ranges::all_of(plans, &ProbePlan::exact);
     std::vector<std::int64_t> lists;
     for (const ProbePlan& plan : plans) lists.push_back(plan.lists);
-    const double share = double(searcher_.passing()) / double(indexes_.vectors());
+    const double share =
+        double(searcher_.passing()) / double(std::max<std::int64_t>(1, indexes_.vectors()));
     log_info("{} of {} vectors pass the filter, {:.4g} %: looking {}", searcher_.passing(),
              indexes_.vectors(), 100 * share,
              all ? "at all of them" : fmt::format("into {} lists", fmt::join(lists, " and ")));

@@ -21,23 +21,6 @@ using Clock = std::chrono::steady_clock;
 // A batch that takes little time is searched several times, and the median counts.
 constexpr std::size_t kRuns = 5;
 constexpr double kEnoughSeconds = 1;
-constexpr std::int64_t kIdsAtOnce = std::int64_t(1) << 20;
-
-// Of the shards that are this rank's; -1 where they are empty. Local.
-std::int64_t largest_id(const IndexFolder& index, Range shards) {
-  const Dataset::Column column = index.dataset.column("entries", "id");
-  std::int64_t largest = -1;
-  std::vector<std::int64_t> ids;
-  for (std::int64_t shard = shards.begin; shard < shards.end; ++shard) {
-    const Range rows = index.dataset.shard_rows("entries", shard);
-    for (std::int64_t at = rows.begin; at < rows.end; at += kIdsAtOnce) {
-      ids.resize(std::size_t(std::min(kIdsAtOnce, rows.end - at)));
-      index.dataset.read(column, at, std::int64_t(ids.size()), std::span(ids));
-      largest = std::max(largest, std::ranges::max(ids));
-    }
-  }
-  return largest;
-}
 
 // 1234567 as "1,234,567".
 std::string with_commas(std::int64_t number) {
@@ -103,8 +86,8 @@ SearchEvaluation::SearchEvaluation(JobContext& context, const EvaluationConfig& 
     const auto timed = context_.phases.measure("load");
     comm_.attempt([&] {
       if (comm_.is_root()) truth_ = config_.open_truth(search_.queries);
-      largest_id_ = largest_id(
-          index_, part_of(index_.dataset.manifest().shards(), comm_.size(), comm_.rank()));
+      largest_id_ =
+          index_.largest_id(index_.entries_of(index_.shards_of(comm_.size(), comm_.rank())));
     });
     largest_id_ = comm_.all_reduce_max(largest_id_);
     if (truth_) truth_k_ = truth_->k();

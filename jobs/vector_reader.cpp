@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -68,7 +69,9 @@ VectorBatch VectorReader::read(Range rows) const {
   return read(all);
 }
 
-VectorBatch VectorReader::read(std::span<const std::int64_t> rows) const {
+VectorBatch VectorReader::read(std::span<const std::int64_t> wanted) const {
+  std::vector<std::int64_t> rows;
+  std::ranges::set_difference(wanted, left_out_, std::back_inserter(rows));
   const std::vector<std::byte> stored = read_stored(rows);
   VectorBatch batch{dim(), {}, {rows.begin(), rows.end()}, 0};
   batch.values.resize(rows.size() * std::size_t(dim()));
@@ -104,6 +107,10 @@ std::vector<std::int64_t> VectorReader::ids(Range rows) const {
       it != ids.end())
     throw Error(ExitCode::data, fmt::format("a vector's id is negative: {}", *it),
                 place_of(rows.begin + (it - ids.begin())), "give ids of 0 and more");
+  for (std::int64_t& id : ids)
+    if (__builtin_add_overflow(id, first_id_, &id))
+      throw Error(ExitCode::data, "a vector's id, behind those of the index, is beyond 2^63",
+                  dataset_.folder().string(), "give smaller ids");
   return ids;
 }
 

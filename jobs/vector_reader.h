@@ -42,6 +42,11 @@ class VectorReader {
   std::int64_t rows() const { return vector_.rows; }
   std::int64_t dim() const { return vector_.width; }
 
+  // Has ids counted from here on.
+  void number_from(std::int64_t first_id) { first_id_ = first_id; }
+  // Rows, ascending, that read() passes over as if they were not asked for.
+  void leave_out(std::vector<std::int64_t> rows) { left_out_ = std::move(rows); }
+
   // The vectors of ascending rows. A bad vector (NaN, infinity, zeros under cosine) is skipped and
   // counted, or an Error(data) that names shard and row.
   VectorBatch read(std::span<const std::int64_t> rows) const;
@@ -50,19 +55,23 @@ class VectorReader {
   // The error for a row whose products with the centroids overflow, so that none is nearest.
   Error too_large(std::int64_t row) const;
 
-  // The ids of rows [rows.begin, rows.end). Throws Error(data) for a negative one.
+  // "shard-00001.h5, row 17 of /vectors/vector", with its folder.
+  std::string place_of(std::int64_t row) const;
+
+  // The ids of rows [rows.begin, rows.end). Throws Error(data) for a negative or too large one.
   std::vector<std::int64_t> ids(Range rows) const;
 
  private:
   // Vectors of `rows` as stored, one after another.
   std::vector<std::byte> read_stored(std::span<const std::int64_t> rows) const;
   void read_stored(Range rows, std::span<std::byte> bytes) const;
-  std::string place_of(std::int64_t row) const;
 
   const Dataset& dataset_;
   Metric metric_;
   bool skip_bad_;
   Dataset::Column vector_, id_;
+  std::int64_t first_id_ = 0;
+  std::vector<std::int64_t> left_out_;
 };
 
 }  // namespace tutti

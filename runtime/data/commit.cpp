@@ -81,21 +81,61 @@ std::string write_artefact(const std::filesystem::path& folder, const ArtefactPl
   return sealed;
 }
 
+// Names of files that this code may remove: those that artefacts give their own.
+bool is_ours(const std::string& name) {
+  return is_shard_file(name) || is_shard_record_file(name) || is_leftover_file(name) ||
+         is_change_file(name) || name == kWholeFile;
+}
+
+std::vector<std::filesystem::path> files_of_ours(const std::filesystem::path& folder) {
+  std::error_code failure;
+  std::filesystem::directory_iterator entries(folder, failure);
+  if (failure) throw_file_error("list", folder, failure.value());
+  std::vector<std::filesystem::path> ours;
+  for (const auto& entry : entries)
+    if (is_ours(entry.path().filename().string())) ours.push_back(entry.path());
+  return ours;
+}
+
 void make_room(const std::filesystem::path& folder, const std::vector<std::string>& keep) {
   create_folders(folder);
   remove_file(folder / kManifestFile);
   sync_folder(folder);
-  std::error_code failure;
-  std::filesystem::directory_iterator entries(folder, failure);
-  if (failure) throw_file_error("list", folder, failure.value());
-  for (const auto& entry : entries) {
-    const std::string name = entry.path().filename().string();
-    const bool kept = std::find(keep.begin(), keep.end(), name) != keep.end();
-    if (!kept && (is_shard_file(name) || is_shard_record_file(name) || is_leftover_file(name) ||
-                  name == kWholeFile))
-      remove_file(entry.path());
-  }
+  for (const std::filesystem::path& file : files_of_ours(folder))
+    if (std::find(keep.begin(), keep.end(), file.filename().string()) == keep.end())
+      remove_file(file);
   sync_folder(folder);
+}
+
+void keep_named_files(const std::filesystem::path& folder, const Manifest& manifest) {
+  for (const std::filesystem::path& file : files_of_ours(folder))
+    if (!manifest.find_file(file.filename().string())) remove_file(file);
+  sync_folder(folder);
+}
+
+// The root's part: returns the new manifest's bytes.
+std::string write_change(const std::filesystem::path& folder, Manifest manifest,
+                         const ArtefactChange& change, ArtefactParts parts) {
+  manifest.metadata = change.metadata;
+  for (ShardRecord& shard : parts.shards) {
+    CHECK(shard.index == manifest.shards() && shard.rows.size() == manifest.tables.size(),
+          "new shards stand behind the old ones");
+    for (std::size_t t = 0; t < shard.rows.size(); ++t)
+      manifest.tables[t].shard_rows.push_back(shard.rows[t]);
+    manifest.files.push_back(std::move(shard.file));
+  }
+  for (FileRecord& file : parts.files) manifest.files.push_back(std::move(file));
+  sort_files(manifest);
+  if (!parts.shards.empty()) {
+    std::erase_if(manifest.files, [](const FileRecord& file) { return is_whole_file(file.name); });
+    manifest.files.push_back(write_whole_file(folder, manifest, change.whole_file));
+    sort_files(manifest);
+  }
+  manifest.digest = artefact_digest(manifest.files);
+  sync_folder(folder);
+  const std::string sealed = seal_json(to_json(manifest));
+  atomic_replace(folder / kManifestFile, sealed);
+  return sealed;
 }
 
 }  // namespace
@@ -104,6 +144,26 @@ void begin_artefact(Comm& comm, const std::filesystem::path& folder,
                     const std::vector<std::string>& keep) {
   comm.attempt([&] {
     if (comm.is_root()) make_room(folder, keep);
+  });
+}
+
+Manifest commit_change(Comm& comm, const std::filesystem::path& folder, const Manifest& old,
+                       const ArtefactChange& change, const ArtefactParts& mine) {
+  ArtefactParts parts = gather_parts(comm, mine);
+  std::string sealed;
+  comm.attempt([&] {
+    if (comm.is_root()) sealed = write_change(folder, old, change, std::move(parts));
+  });
+  const std::string place = (folder / kManifestFile).string();
+  Manifest changed = manifest_from_json(unseal_json(comm.broadcast_string(sealed), place), place);
+  remove_unnamed_files(comm, folder, changed);
+  return changed;
+}
+
+void remove_unnamed_files(Comm& comm, const std::filesystem::path& folder,
+                          const Manifest& manifest) {
+  comm.attempt([&] {
+    if (comm.is_root()) keep_named_files(folder, manifest);
   });
 }
 

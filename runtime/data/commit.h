@@ -48,4 +48,24 @@ void begin_artefact(Comm& comm, const std::filesystem::path& folder,
 Manifest commit_artefact(Comm& comm, const std::filesystem::path& folder, const ArtefactPlan& plan,
                          const ArtefactParts& mine);
 
+// What is to become of an artefact that exists.
+struct ArtefactChange {
+  nlohmann::json metadata;  // the new ones
+  std::string whole_file;   // a new name for dataset.h5, where shards are added
+};
+
+// Ends a change of an artefact: new shards, numbered behind the old ones, and new files, all under
+// new names, in place and durable, become part of it at one moment, in which the manifest is
+// replaced. Until then, and where it fails, the artefact is what it was. Then removes what the
+// manifest no longer names. The change is the root's. Collective; returns the new manifest on all
+// ranks. Throws Error on all ranks.
+Manifest commit_change(Comm& comm, const std::filesystem::path& folder, const Manifest& old,
+                       const ArtefactChange& change, const ArtefactParts& mine);
+
+// Removes what changes that did not end have left beside an artefact's files: those whose names an
+// index's files have, and that the manifest does not name. Collective; throws Error(io) on all
+// ranks.
+void remove_unnamed_files(Comm& comm, const std::filesystem::path& folder,
+                          const Manifest& manifest);
+
 }  // namespace tutti

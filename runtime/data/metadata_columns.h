@@ -11,6 +11,7 @@
 
 #include "runtime/comm/partition.h"
 #include "runtime/data/dataset.h"
+#include "runtime/data/id_key.h"
 #include "runtime/data/manifest.h"
 #include "runtime/data/metadata_column.h"
 #include "runtime/data/metadata_record.h"
@@ -18,9 +19,15 @@
 namespace tutti {
 
 // The columns of metadata that an artefact has, from its columns.json, verified; none where there
-// is no such file. Local; throws Error(data).
+// is no such file. Where segments have files of their own, all the values that one of them has.
+// Local; throws Error(data), also where the files have not the same columns.
 std::vector<MetadataColumn> load_metadata_columns(const std::filesystem::path& folder,
                                                   const Manifest& manifest);
+
+// How found columns differ from those that are wanted, values apart ("score is of type float, not
+// integer"), or "".
+std::string column_difference(std::span<const MetadataColumn> wanted,
+                              std::span<const MetadataColumn> found);
 
 // Local; threads may share one. Throws Error(data) naming file and row where the disk does not hold
 // what it should; errors of Dataset.
@@ -41,18 +48,30 @@ class MetadataColumns {
 
   // What a user calls the vectors by.
   ExternalIdType external_ids() const { return id_type_; }
-  // Of rows; there must be external ids. Integers in decimal.
+  // Of rows; there must be external ids.
+  std::vector<IdKey> read_id_keys(Range rows) const;
+  // The same as texts; integers in decimal.
   std::vector<std::string> read_external_ids(Range rows) const;
 
  private:
+  // Rows whose codes count among the values of one file of columns: by column, what each code is
+  // among all values.
+  struct Part {
+    Range rows;
+    bool as_stored = false;
+    std::vector<std::vector<std::int32_t>> codes;
+  };
   void find_external_ids(const TableEntry& table);
-  void check_codes(std::size_t column, Range rows, const ColumnValues& values) const;
+  void settle_codes(std::size_t column, Range rows, ColumnValues& values) const;
+  [[noreturn]] void refuse_code(std::size_t column, std::int64_t row, std::int32_t code,
+                                std::size_t end) const;
 
   const Dataset& dataset_;
   std::string table_;
   std::int64_t rows_ = 0;
   std::vector<MetadataColumn> columns_;
   std::vector<Dataset::Column> places_;  // of each
+  std::vector<Part> parts_;
   ExternalIdType id_type_ = ExternalIdType::none;
 };
 

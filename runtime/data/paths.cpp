@@ -9,28 +9,47 @@
 namespace tutti {
 namespace {
 
-constexpr std::string_view kShardStart = "shard-", kShardEnd = ".h5", kRecordEnd = ".json";
-constexpr std::size_t kShardDigits = 5;
+constexpr std::size_t kDigits = 5;
 
-std::string numbered(std::int64_t index, std::string_view end) {
+// What stands around a number of five digits.
+struct Pattern {
+  std::string_view start, end;
+};
+constexpr Pattern kShard{"shard-", ".h5"}, kRecord{"shard-", ".json"}, kDeleted{"deleted-", ".h5"},
+    kColumns{"columns-", ".json"}, kWhole{"dataset-", ".h5"};
+
+std::string numbered(std::int64_t index, const Pattern& pattern) {
   CHECK(index >= 0 && index < kMaxShards);
-  return fmt::format("{}{:05}{}", kShardStart, index, end);
+  return fmt::format("{}{:05}{}", pattern.start, index, pattern.end);
 }
 
-bool is_numbered(std::string_view name, std::string_view end) {
-  if (name.size() != kShardStart.size() + kShardDigits + end.size()) return false;
-  const std::string_view digits = name.substr(kShardStart.size(), kShardDigits);
-  return name.starts_with(kShardStart) && name.ends_with(end) &&
+bool is_numbered(std::string_view name, const Pattern& pattern) {
+  if (name.size() != pattern.start.size() + kDigits + pattern.end.size()) return false;
+  const std::string_view digits = name.substr(pattern.start.size(), kDigits);
+  return name.starts_with(pattern.start) && name.ends_with(pattern.end) &&
          std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 }  // namespace
 
-std::string shard_file(std::int64_t index) { return numbered(index, kShardEnd); }
-bool is_shard_file(std::string_view name) { return is_numbered(name, kShardEnd); }
+std::string shard_file(std::int64_t index) { return numbered(index, kShard); }
+bool is_shard_file(std::string_view name) { return is_numbered(name, kShard); }
 
-std::string shard_record_file(std::int64_t index) { return numbered(index, kRecordEnd); }
-bool is_shard_record_file(std::string_view name) { return is_numbered(name, kRecordEnd); }
+std::string deleted_file(std::int64_t number) { return numbered(number, kDeleted); }
+bool is_deleted_file(std::string_view name) { return is_numbered(name, kDeleted); }
+
+std::string changed_columns_file(std::int64_t number) { return numbered(number, kColumns); }
+std::string changed_whole_file(std::int64_t number) { return numbered(number, kWhole); }
+bool is_whole_file(std::string_view name) {
+  return name == kWholeFile || is_numbered(name, kWhole);
+}
+
+bool is_change_file(std::string_view name) {
+  return is_deleted_file(name) || is_numbered(name, kColumns) || is_numbered(name, kWhole);
+}
+
+std::string shard_record_file(std::int64_t index) { return numbered(index, kRecord); }
+bool is_shard_record_file(std::string_view name) { return is_numbered(name, kRecord); }
 
 std::string spool_file(std::int64_t shard, std::int64_t column) {
   return fmt::format("{}.{}.spool", shard_file(shard), column);
@@ -47,7 +66,7 @@ bool is_pair_batch_file(std::string_view name) {
 }
 
 bool is_leftover_file(std::string_view name) {
-  return (name.starts_with(kShardStart) && name.ends_with(".spool")) || name.ends_with(".tmp");
+  return (name.starts_with(kShard.start) && name.ends_with(".spool")) || name.ends_with(".tmp");
 }
 
 }  // namespace tutti

@@ -43,6 +43,16 @@ inline constexpr std::int64_t kMaxShards = 100000;
 std::string shard_file(std::int64_t index);
 // Whether `name` is what shard_file makes.
 bool is_shard_file(std::string_view name);
+// What a change puts beside the files of an index: "deleted-00012.h5" names entries that are gone,
+// "columns-00012.json" tells the metadata of new ones, "dataset-00012.h5" stands in for dataset.h5.
+std::string deleted_file(std::int64_t number);
+bool is_deleted_file(std::string_view name);
+std::string changed_columns_file(std::int64_t number);
+std::string changed_whole_file(std::int64_t number);
+// Whether `name` is one of dataset.h5 or its stand-ins.
+bool is_whole_file(std::string_view name);
+// Whether `name` is what one of these makes.
+bool is_change_file(std::string_view name);
 // "shard-00012.json": that a shard is finished, until the manifest says so.
 std::string shard_record_file(std::int64_t index);
 bool is_shard_record_file(std::string_view name);
@@ -57,6 +67,8 @@ inline constexpr const char* kBatchKeyFile = "batches.key";
 // "pairs-00000012.bin": the pairs of a batch of vectors, likewise.
 std::string pair_batch_file(std::int64_t index);
 bool is_pair_batch_file(std::string_view name);
+// That a run is about to change an index, and how: by it a later start knows whether it did.
+inline constexpr const char* kChangeFile = "change.json";
 // Whether `name` is a file that only a crash leaves: spools and what atomic_replace writes first.
 bool is_leftover_file(std::string_view name);
 

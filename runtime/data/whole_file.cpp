@@ -44,7 +44,8 @@ void append_offsets(ExtentWriter& writer, std::size_t extent, const ShardReader&
 
 }  // namespace
 
-FileRecord write_whole_file(const std::filesystem::path& folder, const Manifest& manifest) {
+FileRecord write_whole_file(const std::filesystem::path& folder, const Manifest& manifest,
+                            const std::string& name) {
   struct Ragged {
     std::size_t table, column;
     std::int64_t values = 0;  // of the shards so far
@@ -64,7 +65,7 @@ FileRecord write_whole_file(const std::filesystem::path& folder, const Manifest&
       ragged.push_back({t, c});
     }
   }
-  ExtentWriter writer(folder / kWholeFile, std::move(own), {}, std::move(whole));
+  ExtentWriter writer(folder / name, std::move(own), {}, std::move(whole));
   const std::int64_t zero = 0;
   for (std::size_t i = 0; i < ragged.size(); ++i)
     writer.append(i, std::as_bytes(std::span(&zero, 1)));

@@ -1,6 +1,7 @@
 // An artefact's manifest and the file records in it, as JSON. What is taken is consistent, and
 // survives being written.
 #include "runtime/data/manifest.h"
+#include "runtime/data/segments.h"
 #include "tests/fuzz/support.h"
 
 namespace tutti {
@@ -27,6 +28,14 @@ void check(const Manifest& manifest) {
   for (const TableEntry& table : manifest.tables)
     CHECK(table.rows() >= 0 && !table.schema.name.empty());
   CHECK(manifest_from_json(to_json(manifest), "there") == manifest);
+  fuzz::accepts([&] {
+    std::int64_t shards = 0;
+    for (const Segment& segment : segments_of(manifest)) {
+      CHECK(segment.shards.begin == shards && segment.shards.size() >= 0);
+      shards = segment.shards.end;
+    }
+    CHECK(shards == manifest.shards());
+  });
 }
 
 // With the digest of its own files, behind which no fuzzer gets by itself.

@@ -8,6 +8,7 @@
 #include "runtime/data/paths.h"
 #include "runtime/io/file.h"
 #include "runtime/io/hdf5_import.h"
+#include "runtime/io/sealed_json.h"
 #include "tests/runtime/data/example_dataset.h"
 #include "tests/support/fault_io.h"
 #include "tests/support/mpi_main.h"
@@ -103,6 +104,43 @@ TEST(Commit, an_artefact_may_have_files_alone) {
   EXPECT_EQ(manifest.shards(), 0);
   ASSERT_EQ(manifest.files.size(), 1u);
   EXPECT_EQ(manifest.files[0].name, kTokenizerFile);
+}
+
+TEST(Commit, a_change_that_fails_leaves_the_old_artefact) {
+  const SharedFolder folder("commit");
+  const Manifest old = write_example_dataset(world(), folder.path());
+  for (int n = 1;; ++n) {
+    ArtefactParts mine;
+    if (world().is_root()) {
+      testing::write_text(folder.path() / deleted_file(1), "rows");
+      mine.files.push_back(record_plain_file(folder.path() / deleted_file(1)));
+      tutti_fault_set(("any:" + std::to_string(n) + ":EIO").c_str());
+    }
+    bool failed = false;
+    try {
+      const Manifest changed =
+          commit_change(world(), folder.path(), old, {{{"generation", 1}}, ""}, mine);
+      EXPECT_NE(changed.digest, old.digest);
+      EXPECT_EQ(changed.tables, old.tables);
+    } catch (const Error& error) {
+      failed = true;
+      EXPECT_TRUE(error.agreed());
+    }
+    tutti_fault_set(nullptr);
+    world().barrier();
+    const Manifest now = load_manifest(folder.path(), kDatasetKind);
+    EXPECT_TRUE(now == old || now.metadata == nlohmann::json({{"generation", 1}})) << n;
+    EXPECT_TRUE(failed || now != old) << n;
+    if (!failed) break;
+    ASSERT_LT(n, 1000);
+    remove_unnamed_files(world(), folder.path(), now);
+    if (world().is_root()) {
+      EXPECT_EQ(std::filesystem::exists(folder.path() / deleted_file(1)), now != old);
+      EXPECT_FALSE(std::filesystem::exists(folder.path() / "manifest.json.tmp"));
+      testing::write_text(folder.path() / kManifestFile, seal_json(to_json(old)));
+    }
+    world().barrier();
+  }
 }
 
 }  // namespace

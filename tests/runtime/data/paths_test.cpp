@@ -26,6 +26,16 @@ TEST(Paths, names_are_told_apart) {
     EXPECT_FALSE(is_leftover_file(name)) << name;
   EXPECT_FALSE(is_leftover_file(shard_file(1)));
   EXPECT_FALSE(is_shard_file(spool_file(12, 3)));
+  for (const std::string& name :
+       {deleted_file(3), changed_columns_file(3), changed_whole_file(3)}) {
+    EXPECT_TRUE(is_change_file(name)) << name;
+    EXPECT_FALSE(is_shard_file(name) || is_leftover_file(name)) << name;
+  }
+  EXPECT_TRUE(is_deleted_file("deleted-00003.h5"));
+  EXPECT_TRUE(is_whole_file("dataset-00003.h5") && is_whole_file(kWholeFile));
+  for (const char* name :
+       {kWholeFile, kColumnsFile, kManifestFile, "deleted-3.h5", "columns-.json"})
+    EXPECT_FALSE(is_change_file(name)) << name;
 }
 
 }  // namespace

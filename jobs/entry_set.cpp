@@ -1,0 +1,36 @@
+#include "jobs/entry_set.h"
+
+#include "runtime/base/check.h"
+
+namespace tutti {
+
+EntrySet::EntrySet(Range entries)
+    : entries_(entries), bits_(std::size_t((entries.size() + 63) / 64)) {}
+
+EntrySet EntrySet::all_of(Range entries) {
+  EntrySet all(entries);
+  all.bits_.assign(all.bits_.size(), ~std::uint64_t(0));
+  if (const std::int64_t rest = entries.size() % 64; rest > 0)
+    all.bits_.back() = (std::uint64_t(1) << rest) - 1;
+  return all;
+}
+
+std::int64_t EntrySet::count(Range part) const {
+  std::int64_t count = 0;
+  for (std::int64_t entry = part.begin; entry < part.end; ++entry) count += contains(entry);
+  return count;
+}
+
+std::vector<std::int64_t> EntrySet::members() const {
+  std::vector<std::int64_t> members;
+  for (std::int64_t entry = entries_.begin; entry < entries_.end; ++entry)
+    if (contains(entry)) members.push_back(entry);
+  return members;
+}
+
+void EntrySet::intersect(const EntrySet& other) {
+  CHECK(entries_ == other.entries_);
+  for (std::size_t i = 0; i < bits_.size(); ++i) bits_[i] &= other.bits_[i];
+}
+
+}  // namespace tutti
