@@ -6,7 +6,6 @@
 
 #include <fmt/format.h>
 
-#include "kernels/core/random.h"
 #include "kernels/vector/assign.h"
 #include "kernels/vector/kmeans.h"
 #include "runtime/base/check.h"
@@ -17,10 +16,16 @@
 namespace tutti {
 namespace {
 
-constexpr std::uint64_t kSampleStream = 0;  // of the random numbers that draw the sample
+constexpr std::int64_t kSampleOfList = 256;  // more vectors a list hardly make better centroids
 
-std::int64_t sample_size(std::int64_t rows, std::int64_t at_most) {
-  return at_most == 0 ? rows : std::min(rows, at_most);
+// Lists that are wanted of so many vectors, as far as enough of them are usable.
+std::int64_t wanted_lists(const KmeansOptions& options, std::int64_t rows) {
+  return options.nlist > 0 ? options.nlist : std::lround(4 * std::sqrt(double(rows)));
+}
+
+std::int64_t sample_size(const KmeansOptions& options, std::int64_t rows) {
+  const std::int64_t enough = kSampleOfList * wanted_lists(options, rows);
+  return std::min(rows, options.sample == 0 ? enough : options.sample);
 }
 
 std::int64_t blocks_of(std::int64_t count, std::int64_t block) {
@@ -36,8 +41,9 @@ CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vector
       vectors_(vectors),
       options_(options),
       identity_(std::move(identity)),
-      sample_(sample_size(vectors.rows(), options.sample)),
-      leaves_(blocks_of(sample_, options.block)),
+      sample_(vectors.rows(), vectors.dim() * vectors.element_bytes(),
+              sample_size(options, vectors.rows()), std::uint64_t(options.seed)),
+      leaves_(blocks_of(sample_.size(), options.block)),
       mine_(part_of(leaves_, comm_.size(), comm_.rank())),
       tree_(0, mine_, leaves_),
       checkpoints_(context, options.checkpoint, "iteration") {
@@ -52,7 +58,7 @@ CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vector
   choose_nlist();
   identity_.update({{"index.nlist", nlist_},
                     {"kmeans.iterations", options.iterations},
-                    {"kmeans.sample", sample_},
+                    {"kmeans.sample", sample_.size()},
                     {"kmeans.seed", options.seed},
                     {"kmeans.block", options.block}});
   comm_.attempt([&] {
@@ -63,15 +69,8 @@ CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vector
 }
 
 std::vector<std::int64_t> CentroidTrainer::rows_of(std::int64_t leaf) const {
-  const std::int64_t end = std::min(sample_, (leaf + 1) * options_.block);
-  std::vector<std::int64_t> rows;
-  for (std::int64_t i = leaf * options_.block; i < end; ++i) {
-    const Range run = part_of(vectors_.rows(), sample_, i);
-    const std::uint64_t drawn =
-        random_u64(std::uint64_t(options_.seed), kSampleStream, std::uint64_t(i));
-    rows.push_back(run.begin + std::int64_t(drawn % std::uint64_t(run.size())));
-  }
-  return rows;
+  const std::int64_t begin = leaf * options_.block;
+  return sample_.rows_of({begin, std::min(sample_.size(), begin + options_.block)});
 }
 
 const VectorBatch& CentroidTrainer::load(std::int64_t leaf) {
@@ -99,10 +98,8 @@ void CentroidTrainer::count_usable() {
 
 void CentroidTrainer::choose_nlist() {
   const std::int64_t usable = usable_.back();
-  const auto wanted = std::int64_t(std::lround(4 * std::sqrt(double(vectors_.rows()))));
-  nlist_ = options_.nlist > 0
-               ? options_.nlist
-               : std::clamp<std::int64_t>(wanted, 1, std::max<std::int64_t>(1, usable));
+  nlist_ = wanted_lists(options_, vectors_.rows());
+  if (options_.nlist == 0) nlist_ = std::min(nlist_, std::max<std::int64_t>(1, usable));
   if (nlist_ <= usable) return;
   if (usable == 0)
     throw Error(ExitCode::data, "none of the vectors can be indexed",

@@ -35,8 +35,10 @@ struct IndexConfig {
     s.key("index.shards", &lists.shards, "shards",
           "files that the lists are written to; ranks share them out");
     s.key("kmeans.iterations", &kmeans.iterations, "", "Lloyd's iterations");
-    s.key("kmeans.sample", &kmeans.sample, "vectors",
-          "at most so many vectors train the centroids; 0: all");
+    s.key(
+        "kmeans.sample", &kmeans.sample, "vectors",
+        "at most so many vectors, spread over all, train the centroids; 0: 256 a list. For all of "
+        "them, give a number that is larger than theirs");
     s.key("kmeans.seed", &kmeans.seed, "", "draws the sample and the first centroids");
     s.key("kmeans.block", &kmeans.block, "vectors",
           "the piece of the sample in which sums are ordered");

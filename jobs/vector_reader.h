@@ -41,6 +41,8 @@ class VectorReader {
   Metric metric() const { return metric_; }
   std::int64_t rows() const { return vector_.rows; }
   std::int64_t dim() const { return vector_.width; }
+  // Of an element on disk.
+  std::int64_t element_bytes() const { return std::int64_t(size_of(vector_.dtype)); }
 
   // The vectors of ascending rows. A bad vector (NaN, infinity, zeros under cosine) is skipped and
   // counted, or an Error(data) that names shard and row.
