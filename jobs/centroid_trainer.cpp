@@ -34,13 +34,22 @@ std::int64_t blocks_of(std::int64_t count, std::int64_t block) {
 
 }  // namespace
 
+nlohmann::json KmeansOptions::identity(nlohmann::json vectors) const {
+  vectors.update({{"index.nlist", nlist},
+                  {"kmeans.iterations", iterations},
+                  {"kmeans.sample", sample},
+                  {"kmeans.seed", seed},
+                  {"kmeans.block", block}});
+  return vectors;
+}
+
 CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vectors,
                                  const KmeansOptions& options, nlohmann::json identity)
     : context_(context),
       comm_(context.comm),
       vectors_(vectors),
       options_(options),
-      identity_(std::move(identity)),
+      identity_(options.identity(std::move(identity))),
       sample_(vectors.rows(), vectors.dim() * vectors.element_bytes(),
               sample_size(options, vectors.rows()), std::uint64_t(options.seed)),
       leaves_(blocks_of(sample_.size(), options.block)),
@@ -56,11 +65,7 @@ CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vector
   lists_.resize(std::size_t(mine_.size()));
   count_usable();
   choose_nlist();
-  identity_.update({{"index.nlist", nlist_},
-                    {"kmeans.iterations", options.iterations},
-                    {"kmeans.sample", sample_.size()},
-                    {"kmeans.seed", options.seed},
-                    {"kmeans.block", options.block}});
+  identity_.update({{"index.nlist", nlist_}, {"kmeans.sample", sample_.size()}});
   comm_.attempt([&] {
     centroids_.grow(nlist_ * vectors.dim());
     sums_.grow(nlist_ * vectors.dim());

@@ -26,6 +26,9 @@ struct KmeansOptions {
   std::int64_t block = 4096;      // vectors of one leaf of the fixed-order sum
   std::int64_t memory_bytes = 0;  // what a rank may keep of the sample
   CheckpointOptions checkpoint;
+
+  // What centroids of the vectors follow from: `vectors` and the options.
+  nlohmann::json identity(nlohmann::json vectors) const;
 };
 
 // Lloyd's iterations over a sample of the vectors, from a keyed choice of them. Its leaves are
@@ -43,7 +46,6 @@ class CentroidTrainer {
   // the job is to stop; a checkpoint is then written.
   ExitCode run();
 
-  std::int64_t nlist() const { return nlist_; }
   std::int64_t iterations() const { return iteration_; }
   ConstMatrixView<float> centroids() const { return {centroids_.data(), nlist_, vectors_.dim()}; }
 

@@ -10,10 +10,12 @@
 #include "jobs/index_folder.h"
 #include "jobs/job.h"
 #include "jobs/list_builder.h"
+#include "jobs/trained_centroids.h"
 #include "jobs/vector_reader.h"
 #include "runtime/base/log.h"
 #include "runtime/data/commit.h"
 #include "runtime/data/paths.h"
+#include "runtime/io/digest.h"
 #include "runtime/io/file.h"
 
 namespace tutti {
@@ -92,32 +94,56 @@ class IndexRun {
         vectors_(vectors),
         columns_(columns),
         digest_(vectors.dataset().manifest().digest),
-        trainer_(context, vectors, config.kmeans,
-                 {{"vectors", digest_},
-                  {"index.metric", name_of(vectors.metric())},
-                  {"on_bad_record", config.on_bad_record}}),
-        lists_(context, vectors, columns, config.lists) {}
+        identity_({{"vectors", digest_},
+                   {"index.metric", name_of(vectors.metric())},
+                   {"on_bad_record", config.on_bad_record}}),
+        lists_(context, vectors, columns, config.lists, identity_) {}
 
   ExitCode run() {
-    log_info("{} vectors of {} dimensions, {} lists, {}", vectors_.rows(), vectors_.dim(),
-             trainer_.nlist(), name_of(vectors_.metric()));
-    if (trainer_.run() == ExitCode::stopped) return ExitCode::stopped;
-    if (lists_.assign(trainer_.centroids()) == ExitCode::stopped) return ExitCode::stopped;
-    begin_artefact(comm_, context_.run_folder);
+    if (train() == ExitCode::stopped) return ExitCode::stopped;
+    if (lists_.assign(centroids_.view()) == ExitCode::stopped) return ExitCode::stopped;
     ArtefactParts parts;
     if (lists_.write(parts.shards) == ExitCode::stopped) return ExitCode::stopped;
     comm_.attempt([&] {
       if (comm_.is_root()) write_files(parts.files);
     });
-    report(commit(parts));
+    const Manifest index = commit(parts);
+    lists_.forget();
+    report(index);
     return ExitCode::done;
   }
 
  private:
+  // The centroids, from where an earlier start left them.
+  ExitCode train() {
+    const std::filesystem::path building = context_.run_folder / kBuildingFolder;
+    const std::string key = digest_of(config_.kmeans.identity(identity_).dump());
+    std::optional<TrainedCentroids> trained;
+    comm_.attempt([&] { trained = load_trained_centroids(building, key); });
+    if (comm_.all_reduce_min(std::int64_t(trained.has_value()))) {
+      centroids_ = std::move(*trained);
+      log_info("the centroids are trained already");
+      context_.events.write("ready",
+                            {{"from", centroids_.iterations}, {"of", centroids_.iterations}});
+      return ExitCode::done;
+    }
+    CentroidTrainer trainer(context_, vectors_, config_.kmeans, identity_);
+    log_info("{} vectors of {} dimensions, {} lists, {}", vectors_.rows(), vectors_.dim(),
+             trainer.centroids().rows, name_of(vectors_.metric()));
+    if (trainer.run() == ExitCode::stopped) return ExitCode::stopped;
+    const ConstMatrixView<float> found = trainer.centroids();
+    centroids_ = {
+        found.cols, trainer.iterations(), {found.data, found.data + found.rows * found.cols}};
+    comm_.attempt([&] {
+      if (comm_.is_root()) save_trained_centroids(building, centroids_, key);
+    });
+    return ExitCode::done;
+  }
+
   std::int64_t indexed() const { return vectors_.rows() - lists_.skipped(); }
 
   void write_files(std::vector<FileRecord>& files) const {
-    files.push_back(write_centroids(context_.run_folder, trainer_.centroids()));
+    files.push_back(write_centroids(context_.run_folder, centroids_.view()));
     const std::string columns = columns_.columns_file();
     if (columns.empty()) return;
     atomic_replace(context_.run_folder / kColumnsFile, columns);
@@ -129,7 +155,7 @@ class IndexRun {
     nlohmann::json metadata = {{"metric", name_of(vectors_.metric())},
                                {"dimension", vectors_.dim()},
                                {"count", indexed()},
-                               {"nlist", trainer_.nlist()},
+                               {"nlist", centroids_.nlist()},
                                {"storage", config_.storage},
                                {"vectors_digest", digest_}};
     const nlohmann::json& source = vectors_.dataset().manifest().metadata;
@@ -148,16 +174,17 @@ class IndexRun {
     context_.result.update({{"index_digest", index.digest},
                             {"vectors", indexed()},
                             {"vectors_skipped", lists_.skipped()},
-                            {"nlist", trainer_.nlist()},
-                            {"kmeans_iterations", trainer_.iterations()},
+                            {"nlist", centroids_.nlist()},
+                            {"kmeans_iterations", centroids_.iterations},
+                            {"vectors_assigned_this_start", lists_.assigned_now()},
                             {"list_size_min", std::ranges::min(sizes)},
-                            {"list_size_mean", double(indexed()) / double(trainer_.nlist())},
+                            {"list_size_mean", double(indexed()) / double(centroids_.nlist())},
                             {"list_size_max", std::ranges::max(sizes)},
                             {"vectors_per_second", rate}});
     if (lists_.skipped() > 0)
       log_warning("left out {} vectors that cannot be indexed", lists_.skipped());
     log_info("{} vectors in {} lists of {} to {}, {:.0f} vectors/s, digest {}", indexed(),
-             trainer_.nlist(), std::ranges::min(sizes), std::ranges::max(sizes), rate,
+             centroids_.nlist(), std::ranges::min(sizes), std::ranges::max(sizes), rate,
              index.digest);
   }
 
@@ -167,7 +194,8 @@ class IndexRun {
   const VectorReader& vectors_;
   const CarriedColumns& columns_;
   const std::string digest_;
-  CentroidTrainer trainer_;
+  const nlohmann::json identity_;  // what all of the index follows from
+  TrainedCentroids centroids_;
   ListBuilder lists_;
 };
 

@@ -3,8 +3,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "runtime/comm/partition.h"
 
 namespace tutti {
 
@@ -50,6 +53,12 @@ std::string spool_file(std::int64_t shard, std::int64_t column);
 std::string batch_file(std::int64_t index);
 bool is_batch_file(std::string_view name);
 inline constexpr const char* kBatchKeyFile = "batches.key";
+// The folder in which `index` keeps what it has, until the index exists. In it, which lists rows
+// [begin, end) of the vectors go to: "assigned-000000004096-000000008192".
+inline constexpr const char* kBuildingFolder = "building";
+inline constexpr const char* kCentroidsRecordFile = "centroids.json";  // that they are trained
+std::string assigned_file(Range rows);
+std::optional<Range> rows_of_assigned_file(std::string_view name);
 // Whether `name` is a file that only a crash leaves: spools and what atomic_replace writes first.
 bool is_leftover_file(std::string_view name);
 
