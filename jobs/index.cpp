@@ -10,6 +10,7 @@
 #include "jobs/index_folder.h"
 #include "jobs/job.h"
 #include "jobs/list_builder.h"
+#include "jobs/recall_target.h"
 #include "jobs/trained_centroids.h"
 #include "jobs/vector_reader.h"
 #include "runtime/base/log.h"
@@ -26,6 +27,7 @@ struct IndexConfig {
   std::int64_t memory = std::int64_t(1) << 30;
   ListOptions lists;
   KmeansOptions kmeans;
+  RecallTarget target;
 
   void describe(Schema& s) {
     s.key("vectors", &vectors, "folder of vectors, as the embed or shard job leaves it");
@@ -48,6 +50,7 @@ struct IndexConfig {
              "a vector that holds NaN or infinity, or is all zeros under cosine: end with code 65, "
              "or leave it out");
     s.bytes("memory_limit", &memory, "memory of a rank for vectors");
+    target.describe(s);
     kmeans.checkpoint.describe(s);
   }
 
@@ -67,6 +70,7 @@ struct IndexConfig {
     if (kmeans.block < 1) wrong("a block is at least one vector", "kmeans.block", "4096 is usual");
     if (memory < std::int64_t(1) << 20)
       wrong("too little memory to work in", "memory_limit", "give at least 1MiB");
+    target.check();
     kmeans.checkpoint.check();
     kmeans.memory_bytes = memory / 2;
     lists.memory_bytes = memory / 2;
@@ -107,7 +111,8 @@ class IndexRun {
     comm_.attempt([&] {
       if (comm_.is_root()) write_files(parts.files);
     });
-    const Manifest index = commit(parts);
+    Manifest index = commit(parts);
+    if (config_.target.recall > 0) add_recall(index);
     lists_.forget();
     report(index);
     return ExitCode::done;
@@ -166,6 +171,18 @@ class IndexRun {
         {kIndexKind, index_tables(config_.lists.storage, vectors_.dim(), columns_.schemas()),
          metadata},
         parts);
+  }
+
+  // What the index is worth goes into its manifest, whose digest stays: the files' bytes decide it.
+  void add_recall(Manifest& manifest) {
+    std::optional<IndexFolder> index;
+    comm_.attempt([&] { index.emplace(open_index(context_.run_folder)); });
+    const nlohmann::json recall =
+        measure_recall(context_, *index, vectors_, config_.target,
+                       std::uint64_t(config_.kmeans.seed), config_.memory / 2);
+    manifest.metadata.update(recall);
+    context_.result.update(recall);
+    replace_manifest(comm_, context_.run_folder, manifest);
   }
 
   void report(const Manifest& index) {

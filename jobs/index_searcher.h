@@ -56,12 +56,15 @@ class IndexSearcher {
   // The same among all of the scope's vectors.
   std::vector<Neighbor> exact(ConstMatrixView<float> queries);
 
+  // The nprobe lists that probe() looks into for each query, nearest first, row by row, on all
+  // ranks.
+  std::vector<std::int32_t> find_probes(ConstMatrixView<float> queries, std::int64_t nprobe);
+
   // Bytes of vectors, ids, codes and centroids that this rank holds at a time. Local.
   std::int64_t held_bytes() const;
 
  private:
   void load_centroids();
-  std::vector<std::int32_t> find_probes(ConstMatrixView<float> queries, std::int64_t nprobe);
   void scan_probes(ConstMatrixView<float> queries, ConstMatrixView<std::int32_t> probes,
                    std::span<TopK> found);
   void share_thresholds(std::span<TopK> found);

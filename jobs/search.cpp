@@ -13,6 +13,7 @@
 #include "jobs/job.h"
 #include "jobs/neighbors_output.h"
 #include "jobs/query_source.h"
+#include "jobs/recall_target.h"
 #include "jobs/search_evaluation.h"
 #include "jobs/vector_reader.h"
 #include "runtime/base/log.h"
@@ -32,6 +33,7 @@ struct SearchConfig {
   QueryConfig queries;
   EvaluationConfig evaluation;
   std::int64_t k = 10, nprobe = 16, batch = 16384, show = 5;
+  double target_recall = 0;
   std::int64_t memory = std::int64_t(1) << 30;
 
   void describe(Schema& s) {
@@ -45,6 +47,9 @@ struct SearchConfig {
              "probe: the nearest lists only; exact: all vectors; both: probe, and its recall "
              "against exact");
     s.key("search.nprobe", &nprobe, "lists", "lists to look into for each query");
+    s.key("search.target_recall", &target_recall, "",
+          "look into as many lists as reach this recall by what was measured when the index was "
+          "built (index.target_recall), whatever search.nprobe is; 0: search.nprobe");
     s.key(
         "search.where", &where,
         "a filter in the manner of SQL over the index's columns of metadata, such as \"lang = 'en' "
@@ -71,6 +76,8 @@ struct SearchConfig {
     };
     if (k < 1) wrong("at least one neighbour is wanted", "search.k", "10 is usual");
     if (nprobe < 1) wrong("at least one list must be looked into", "search.nprobe", "16 is usual");
+    if (!(target_recall >= 0 && target_recall <= 1))
+      wrong("a recall is at most 1", "search.target_recall", "0.95 is usual");
     if (batch < 1) wrong("a batch is at least one query", "search.batch", "16384 is usual");
     if (show < 0) wrong("search.show is negative", "search.show", "give 0 or more");
     if (memory < std::int64_t(1) << 20)
@@ -317,6 +324,7 @@ class SearchJob : public Job {
       config_.check();
       index.emplace(open_index(config_.index));
       if (!config_.where.empty()) filter.emplace(*index, config_.where);
+      if (config_.target_recall > 0) choose_nprobe(context, *index);
     });
     const std::unique_ptr<QuerySource> queries = open_queries(context, config_.queries, *index);
     if (context.dry_run) {
@@ -330,6 +338,14 @@ class SearchJob : public Job {
   }
 
  private:
+  void choose_nprobe(JobContext& context, const IndexFolder& index) {
+    const ChosenProbes chosen = choose_probes(index, config_.target_recall);
+    config_.nprobe = chosen.nprobe;
+    context.result["target_recall"] = config_.target_recall;
+    log_info("search.target_recall {}: nprobe {}, {}", config_.target_recall, chosen.nprobe,
+             chosen.measured);
+  }
+
   SearchConfig config_;
 };
 

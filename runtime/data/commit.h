@@ -48,4 +48,8 @@ void begin_artefact(Comm& comm, const std::filesystem::path& folder,
 Manifest commit_artefact(Comm& comm, const std::filesystem::path& folder, const ArtefactPlan& plan,
                          const ArtefactParts& mine);
 
+// Gives an artefact that exists a manifest that tells more of the same files: at any moment the old
+// or the new one is there. Collective; throws Error(io) on all ranks.
+void replace_manifest(Comm& comm, const std::filesystem::path& folder, const Manifest& manifest);
+
 }  // namespace tutti
