@@ -1,21 +1,19 @@
 // Which list each row of the vectors goes to, kept through kills.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "jobs/kept_ranges.h"
 #include "runtime/comm/partition.h"
 
 namespace tutti {
 
-// The lists of consecutive rows, as far as they are known. Local.
-//
-// Files of a folder keep them: each the lists (i32) of some consecutive rows, which its name tells,
-// behind a digest of them and of the key. Starts on another number of ranks left files of other
-// rows; all that verify are believed.
+// The lists of consecutive rows, as far as they are known. Starts on another number of ranks left
+// files of other rows; all are believed. Local.
 class AssignedRows {
  public:
   static constexpr std::int32_t kNone = -1;  // of a row that is left out
@@ -24,7 +22,6 @@ class AssignedRows {
   // lists follow from. Throws Error(io).
   AssignedRows(std::filesystem::path folder, std::string key, Range rows);
 
-  Range rows() const { return rows_; }
   // Needs a row that is known.
   std::int32_t list_of(std::int64_t row) const { return lists_[std::size_t(row - rows_.begin)]; }
   std::vector<std::int64_t> unknown(Range rows) const;
@@ -33,23 +30,17 @@ class AssignedRows {
   std::int64_t found() const { return found_; }
 
   void set(std::int64_t row, std::int32_t list);
-  // All of these rows are known. They become durable, with others before them, where as much time
-  // has passed that this costs little; returns whether they did. Throws Error(io).
+  // As KeptRanges::add; all of these rows are known.
   bool add(Range rows);
-  // Makes durable what is not. Throws Error(io).
-  void flush();
+  void flush() { kept_.flush(); }
 
  private:
-  void load(const std::filesystem::path& file);
-  bool is_worth_it() const;
+  void take(Range rows, std::string_view bytes);
 
-  std::filesystem::path folder_;
-  std::string key_;
-  Range rows_, pending_;
+  Range rows_;
   std::vector<std::int32_t> lists_;
   std::int64_t known_ = 0, found_ = 0;
-  std::chrono::steady_clock::time_point flushed_ = std::chrono::steady_clock::now();
-  std::chrono::steady_clock::duration cost_ = {};  // of the last time
+  KeptRanges kept_;
 };
 
 }  // namespace tutti

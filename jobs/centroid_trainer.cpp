@@ -16,18 +16,6 @@
 namespace tutti {
 namespace {
 
-constexpr std::int64_t kSampleOfList = 256;  // more vectors a list hardly make better centroids
-
-// Lists that are wanted of so many vectors, as far as enough of them are usable.
-std::int64_t wanted_lists(const KmeansOptions& options, std::int64_t rows) {
-  return options.nlist > 0 ? options.nlist : std::lround(4 * std::sqrt(double(rows)));
-}
-
-std::int64_t sample_size(const KmeansOptions& options, std::int64_t rows) {
-  const std::int64_t enough = kSampleOfList * wanted_lists(options, rows);
-  return std::min(rows, options.sample == 0 ? enough : options.sample);
-}
-
 std::int64_t blocks_of(std::int64_t count, std::int64_t block) {
   return (count + block - 1) / block;
 }
@@ -38,9 +26,36 @@ nlohmann::json KmeansOptions::identity(nlohmann::json vectors) const {
   vectors.update({{"index.nlist", nlist},
                   {"kmeans.iterations", iterations},
                   {"kmeans.sample", sample},
+                  {"kmeans.levels", levels},
                   {"kmeans.seed", seed},
                   {"kmeans.block", block}});
   return vectors;
+}
+
+std::int64_t KmeansOptions::lists_for(std::int64_t rows) const {
+  return nlist > 0 ? nlist : std::lround(4 * std::sqrt(double(rows)));
+}
+
+// A vector is compared with the groups once, and with the lists of its own in each iteration.
+std::int64_t KmeansOptions::groups_for(std::int64_t rows) const {
+  const std::int64_t lists = lists_for(rows);
+  if (levels == 1 || (levels == 0 && lists < kTwoLevels)) return 0;
+  return std::min(lists, std::lround(2 * std::sqrt(double(lists))));
+}
+
+RowSample KmeansOptions::sample_of(const VectorReader& vectors) const {
+  const std::int64_t rows = vectors.rows(), enough = kSampleOfList * lists_for(rows);
+  return {rows, vectors.dim() * vectors.element_bytes(),
+          std::min(rows, sample == 0 ? enough : sample), std::uint64_t(seed)};
+}
+
+void KmeansOptions::check_usable(std::int64_t lists, std::int64_t usable) const {
+  if (lists <= usable) return;
+  throw Error(ExitCode::usage,
+              fmt::format("{} lists need as many vectors; there are {} to train on", lists, usable),
+              "index.nlist",
+              "lower index.nlist, raise kmeans.sample, or leave index.nlist at 0 to have it chosen")
+      .as_agreed();
 }
 
 CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vectors,
@@ -50,8 +65,7 @@ CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vector
       vectors_(vectors),
       options_(options),
       identity_(options.identity(std::move(identity))),
-      sample_(vectors.rows(), vectors.dim() * vectors.element_bytes(),
-              sample_size(options, vectors.rows()), std::uint64_t(options.seed)),
+      sample_(options.sample_of(vectors)),
       leaves_(blocks_of(sample_.size(), options.block)),
       mine_(part_of(leaves_, comm_.size(), comm_.rank())),
       tree_(0, mine_, leaves_),
@@ -103,20 +117,14 @@ void CentroidTrainer::count_usable() {
 
 void CentroidTrainer::choose_nlist() {
   const std::int64_t usable = usable_.back();
-  nlist_ = wanted_lists(options_, vectors_.rows());
-  if (options_.nlist == 0) nlist_ = std::min(nlist_, std::max<std::int64_t>(1, usable));
-  if (nlist_ <= usable) return;
+  nlist_ = options_.lists_for(vectors_.rows());
+  if (options_.nlist == 0) nlist_ = std::min(nlist_, usable);
   if (usable == 0)
     throw Error(ExitCode::data, "none of the vectors can be indexed",
                 vectors_.dataset().folder().string(),
                 "all of them hold a NaN or an infinity, or are all zeros")
         .as_agreed();
-  throw Error(
-      ExitCode::usage,
-      fmt::format("{} lists need as many vectors; there are {} to train on", nlist_, usable),
-      "index.nlist",
-      "lower index.nlist, raise kmeans.sample, or leave index.nlist at 0 to have it chosen")
-      .as_agreed();
+  options_.check_usable(nlist_, usable);
 }
 
 // Centroid i is the usable vector of the sample at place i of a keyed permutation.

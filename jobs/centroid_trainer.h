@@ -25,11 +25,22 @@ struct KmeansOptions {
   std::int64_t seed = 1;
   std::int64_t block = 4096;      // vectors of one leaf of the fixed-order sum
   std::int64_t memory_bytes = 0;  // what a rank may keep of the sample
+  std::int64_t levels = 0;        // 1, 2, or 0: 2 from kTwoLevels lists on
   CheckpointOptions checkpoint;
 
   // What centroids of the vectors follow from: `vectors` and the options.
   nlohmann::json identity(nlohmann::json vectors) const;
+  // Lists that are wanted of so many vectors, as far as enough of them are usable.
+  std::int64_t lists_for(std::int64_t rows) const;
+  // Groups that they are in; 0 where k-means has one level.
+  std::int64_t groups_for(std::int64_t rows) const;
+  RowSample sample_of(const VectorReader& vectors) const;
+  // Throws Error, as agreed, where there are fewer usable vectors in the sample than lists.
+  void check_usable(std::int64_t lists, std::int64_t usable) const;
 };
+
+inline constexpr std::int64_t kSampleOfList = 256;  // more hardly make better centroids
+inline constexpr std::int64_t kTwoLevels = 16384;
 
 // Lloyd's iterations over a sample of the vectors, from a keyed choice of them. Its leaves are
 // blocks of the sample; ranks share them out and their sums are added up in the fixed tree. Under

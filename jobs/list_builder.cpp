@@ -112,7 +112,7 @@ std::vector<Range> ListBuilder::my_chunks() const {
   return chunks;
 }
 
-ExitCode ListBuilder::assign(ConstMatrixView<float> centroids) {
+ExitCode ListBuilder::assign(const TrainedCentroids& centroids) {
   find_assigned(centroids);
   for (const Range& chunk : my_chunks()) {
     const auto timed = context_.phases.measure("assign");
@@ -127,15 +127,17 @@ ExitCode ListBuilder::assign(ConstMatrixView<float> centroids) {
     }
   }
   comm_.attempt([&] { assigned_->flush(); });
-  count_lists(centroids.rows);
+  count_lists(centroids.nlist());
   return ExitCode::done;
 }
 
 // What earlier starts know.
-void ListBuilder::find_assigned(ConstMatrixView<float> centroids) {
-  const std::string_view bytes(reinterpret_cast<const char*>(centroids.data),
-                               std::size_t(centroids.rows * centroids.cols) * sizeof(float));
-  identity_["centroids"] = digest_of(bytes);
+void ListBuilder::find_assigned(const TrainedCentroids& centroids) {
+  const auto digest_of_values = [](const std::vector<float>& values) {
+    return digest_of({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
+  };
+  identity_["centroids"] = digest_of_values(centroids.values);
+  identity_["groups"] = {digest_of_values(centroids.coarse), centroids.starts};
   comm_.attempt([&] {
     assigned_.emplace(context_.run_folder / kBuildingFolder, digest_of(identity_.dump()), my_rows_);
   });
@@ -145,27 +147,35 @@ void ListBuilder::find_assigned(ConstMatrixView<float> centroids) {
 }
 
 // Returns whether rows have become durable.
-bool ListBuilder::assign_chunk(Range rows, ConstMatrixView<float> centroids) {
+bool ListBuilder::assign_chunk(Range rows, const TrainedCentroids& centroids) {
   const std::vector<std::int64_t> unknown = assigned_->unknown(rows);
   if (unknown.empty()) return false;
   const VectorBatch batch = vectors_.read(unknown);
   for (const std::int64_t row : unknown) assigned_->set(row, AssignedRows::kNone);
   if (batch.count() == 0) return assigned_->add(rows);
-  if (!space_) {
-    constexpr std::int64_t kSample = 16384;
-    const ConstMatrixView<float> first =
-        batch.view().row_range(0, std::min(kSample, batch.count()));
-    space_.emplace(CodeSpace::train(VectorRows(first), vectors_.metric()));
-    coded_.emplace(*space_, centroids);
-  }
+  if (!space_) prepare(batch, centroids);
   const QueryCodes codes = space_->encode_queries(VectorRows(batch.view()));
   std::vector<Neighbor> nearest(std::size_t(batch.count()));
-  coded_->assign_nearest({batch.view(), &codes}, nearest);
+  if (grouped_)
+    grouped_->assign_nearest({batch.view(), &codes}, nearest);
+  else
+    coded_->assign_nearest({batch.view(), &codes}, nearest);
   for (std::size_t i = 0; i < nearest.size(); ++i) {
     if (nearest[i].id < 0) throw vectors_.too_large(batch.rows[i]);
     assigned_->set(batch.rows[i], std::int32_t(nearest[i].id));
   }
   return assigned_->add(rows);
+}
+
+void ListBuilder::prepare(const VectorBatch& first, const TrainedCentroids& centroids) {
+  constexpr std::int64_t kSample = 16384;
+  const ConstMatrixView<float> sample = first.view().row_range(0, std::min(kSample, first.count()));
+  space_.emplace(CodeSpace::train(VectorRows(sample), vectors_.metric()));
+  if (centroids.groups() > 0)
+    grouped_.emplace(*space_,
+                     CentroidGroups{centroids.view(), centroids.coarse_view(), centroids.starts});
+  else
+    coded_.emplace(*space_, centroids.view());
 }
 
 void ListBuilder::count_lists(std::int64_t nlist) {

@@ -13,10 +13,12 @@
 #include "jobs/carried_columns.h"
 #include "jobs/finished_shards.h"
 #include "jobs/job.h"
+#include "jobs/trained_centroids.h"
 #include "jobs/vector_reader.h"
 #include "kernels/core/dtype.h"
 #include "kernels/core/tensor.h"
 #include "kernels/vector/assign.h"
+#include "kernels/vector/grouped_centroids.h"
 #include "runtime/data/commit.h"
 #include "runtime/data/shard_writer.h"
 
@@ -45,9 +47,10 @@ class ListBuilder {
   ListBuilder(JobContext& context, const VectorReader& vectors, const CarriedColumns& columns,
               const ListOptions& options, nlohmann::json identity);
 
-  // Finds every vector's list, that of the nearest centroid. Collective; returns ExitCode::stopped
-  // where the job is to stop.
-  ExitCode assign(ConstMatrixView<float> centroids);
+  // Finds every vector's list, that of the nearest centroid; where the centroids are in groups, of
+  // those of the nearest groups. They outlive it. Collective; returns ExitCode::stopped where the
+  // job is to stop.
+  ExitCode assign(const TrainedCentroids& centroids);
   // After assign(): makes room for the artefact and writes its shards. Collective; returns
   // ExitCode::stopped where the job is to stop, the shards then being incomplete. `mine` gets this
   // rank's.
@@ -65,8 +68,9 @@ class ListBuilder {
   struct Arrivals;
   bool stop_agreed();
   std::vector<Range> my_chunks() const;
-  void find_assigned(ConstMatrixView<float> centroids);
-  bool assign_chunk(Range rows, ConstMatrixView<float> centroids);
+  void find_assigned(const TrainedCentroids& centroids);
+  bool assign_chunk(Range rows, const TrainedCentroids& centroids);
+  void prepare(const VectorBatch& first, const TrainedCentroids& centroids);
   void count_lists(std::int64_t nlist);
   void find_finished();
   void plan_rounds(const std::vector<bool>& finished);
@@ -87,6 +91,7 @@ class ListBuilder {
   std::optional<FinishedShards> finished_;
   std::optional<CodeSpace> space_;  // of this rank's first vectors: finds the nearest list faster
   std::optional<CodedCentroids> coded_;
+  std::optional<GroupedCentroids> grouped_;  // or else
   Range my_rows_;
   std::int64_t chunk_rows_ = 0, chunks_ = 0;  // rows of a chunk; chunks of the rank that has most
   std::vector<std::int64_t> list_sizes_,

@@ -16,9 +16,14 @@ namespace tutti {
 void save_trained_centroids(const std::filesystem::path& folder, const TrainedCentroids& centroids,
                             const std::string& key) {
   create_folders(folder);
-  const FileRecord file = write_centroids(folder, centroids.view());
-  write_sealed_json(folder / kCentroidsRecordFile,
-                    {{"key", key}, {"iterations", centroids.iterations}, {"file", to_json(file)}});
+  std::vector<float> all(centroids.values);
+  all.insert(all.end(), centroids.coarse.begin(), centroids.coarse.end());
+  const FileRecord file =
+      write_centroids(folder, {all.data(), centroids.nlist() + centroids.groups(), centroids.dim});
+  write_sealed_json(folder / kCentroidsRecordFile, {{"key", key},
+                                                    {"iterations", centroids.iterations},
+                                                    {"starts", centroids.starts},
+                                                    {"file", to_json(file)}});
 }
 
 std::optional<TrainedCentroids> load_trained_centroids(const std::filesystem::path& folder,
@@ -33,6 +38,12 @@ std::optional<TrainedCentroids> load_trained_centroids(const std::filesystem::pa
     TrainedCentroids centroids{shape.at(1), integer_of(saved.at("iterations")), {}};
     centroids.values.resize(std::size_t(shape.at(0) * shape.at(1)));
     ExtentReader(folder / kCentroidsFile, file).read(0, 0, std::span(centroids.values));
+    centroids.starts = integers_of(saved.at("starts"));
+    if (centroids.starts.empty()) return centroids;
+    // The groups' own stand behind those of the lists.
+    const auto coarse = centroids.values.begin() + centroids.starts.back() * centroids.dim;
+    centroids.coarse.assign(coarse, centroids.values.end());
+    centroids.values.erase(coarse, centroids.values.end());
     return centroids;
   } catch (const Error&) {  // damaged: trained again, from the last checkpoint
     return std::nullopt;

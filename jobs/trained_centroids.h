@@ -11,10 +11,16 @@
 
 namespace tutti {
 
+// Of two levels, group g's are [starts[g], starts[g + 1]), around row g of `coarse`; of one level
+// there are no groups.
 struct TrainedCentroids {
   std::int64_t dim = 0, iterations = 0;
   std::vector<float> values;  // [nlist, dim]
+  std::vector<float> coarse = {};
+  std::vector<std::int64_t> starts = {};
 
+  std::int64_t groups() const { return std::int64_t(coarse.size()) / dim; }
+  ConstMatrixView<float> coarse_view() const { return {coarse.data(), groups(), dim}; }
   std::int64_t nlist() const { return std::int64_t(values.size()) / dim; }
   ConstMatrixView<float> view() const { return {values.data(), nlist(), dim}; }
 };

@@ -11,7 +11,6 @@ namespace tutti {
 namespace {
 
 constexpr std::string_view kShardStart = "shard-", kShardEnd = ".h5", kRecordEnd = ".json";
-constexpr std::string_view kAssignedStart = "assigned-";
 constexpr std::size_t kShardDigits = 5;
 
 std::string numbered(std::int64_t index, std::string_view end) {
@@ -43,20 +42,22 @@ bool is_batch_file(std::string_view name) {
   return name.starts_with("batch-") && name.ends_with(".jsonl");
 }
 
-std::string assigned_file(Range rows) {
-  return fmt::format("{}{:012}-{:012}", kAssignedStart, rows.begin, rows.end);
+std::string range_file(std::string_view begin, Range pieces) {
+  return fmt::format("{}-{:012}-{:012}", begin, pieces.begin, pieces.end);
 }
-std::optional<Range> rows_of_assigned_file(std::string_view name) {
-  if (!name.starts_with(kAssignedStart)) return std::nullopt;
-  name.remove_prefix(kAssignedStart.size());
+std::optional<Range> range_of_file(std::string_view begin, std::string_view name) {
+  if (!name.starts_with(begin) || name.size() == begin.size()) return std::nullopt;
   const char* const end = name.data() + name.size();
-  Range rows;
-  const auto first = std::from_chars(name.data(), end, rows.begin);
-  if (first.ec != std::errc() || first.ptr == end || *first.ptr != '-') return std::nullopt;
-  const auto second = std::from_chars(first.ptr + 1, end, rows.end);
-  if (second.ec != std::errc() || second.ptr != end) return std::nullopt;
-  if (rows.begin < 0 || rows.end < rows.begin) return std::nullopt;
-  return rows;
+  const char* at = name.data() + begin.size();
+  Range pieces;
+  for (std::int64_t* number : {&pieces.begin, &pieces.end}) {
+    if (at == end || *at != '-') return std::nullopt;
+    const auto read = std::from_chars(at + 1, end, *number);
+    if (read.ec != std::errc()) return std::nullopt;
+    at = read.ptr;
+  }
+  if (at != end || pieces.begin < 0 || pieces.end < pieces.begin) return std::nullopt;
+  return pieces;
 }
 
 bool is_leftover_file(std::string_view name) {

@@ -53,12 +53,15 @@ std::string spool_file(std::int64_t shard, std::int64_t column);
 std::string batch_file(std::int64_t index);
 bool is_batch_file(std::string_view name);
 inline constexpr const char* kBatchKeyFile = "batches.key";
-// The folder in which `index` keeps what it has, until the index exists. In it, which lists rows
-// [begin, end) of the vectors go to: "assigned-000000004096-000000008192".
+// The folder in which `index` keeps what it has, until the index exists.
 inline constexpr const char* kBuildingFolder = "building";
 inline constexpr const char* kCentroidsRecordFile = "centroids.json";  // that they are trained
-std::string assigned_file(Range rows);
-std::optional<Range> rows_of_assigned_file(std::string_view name);
+inline constexpr const char* kAssignedFiles = "assigned";  // range_file: the lists of these rows
+inline constexpr const char* kGroupFiles = "groups";       // the centroids of these groups
+// "assigned-000000004096-000000008192": the results of pieces [begin, end); and the pieces that
+// such a name tells.
+std::string range_file(std::string_view begin, Range pieces);
+std::optional<Range> range_of_file(std::string_view begin, std::string_view name);
 // Whether `name` is a file that only a crash leaves: spools and what atomic_replace writes first.
 bool is_leftover_file(std::string_view name);
 

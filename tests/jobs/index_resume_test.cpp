@@ -51,7 +51,7 @@ TEST(AssignedRows, BelievesNothingThatIsDamaged) {
   AssignedRows first(folder.path(), "key", rows);
   assign(first, rows);
   first.flush();
-  const std::filesystem::path file = folder.path() / assigned_file(rows);
+  const std::filesystem::path file = folder.path() / range_file(kAssignedFiles, rows);
   const std::string bytes = read_text(file);
   EXPECT_EQ(AssignedRows(folder.path(), "key", rows).found(), 1000);
   for (const std::string& broken :
@@ -65,7 +65,7 @@ TEST(AssignedRows, BelievesNothingThatIsDamaged) {
   EXPECT_EQ(AssignedRows(folder.path(), "key", rows).found(), 0);
   // Another's rows under this name.
   std::filesystem::remove(file);
-  testing::write_text(folder.path() / assigned_file({0, 500}), bytes);
+  testing::write_text(folder.path() / range_file(kAssignedFiles, {0, 500}), bytes);
   EXPECT_EQ(AssignedRows(folder.path(), "key", rows).found(), 0);
 }
 
