@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <numeric>
 #include <optional>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -95,6 +96,16 @@ struct IndexConfig {
     }
   }
 };
+
+// What a random vector's list is larger than the mean by: 1 where all lists are equal.
+double imbalance(std::span<const std::int64_t> sizes) {
+  double sum = 0, squares = 0;
+  for (const std::int64_t size : sizes) {
+    sum += double(size);
+    squares += double(size) * double(size);
+  }
+  return sum > 0 ? double(sizes.size()) * squares / (sum * sum) : 1;
+}
 
 class IndexRun {
  public:
@@ -224,6 +235,7 @@ class IndexRun {
                             {"list_size_min", std::ranges::min(sizes)},
                             {"list_size_mean", double(indexed()) / double(centroids_.nlist())},
                             {"list_size_max", std::ranges::max(sizes)},
+                            {"list_imbalance", imbalance(sizes)},
                             {"vectors_per_second", rate}});
     if (lists_.skipped() > 0)
       log_warning("left out {} vectors that cannot be indexed", lists_.skipped());

@@ -197,6 +197,9 @@ TEST_F(Index, BytesAreIndexedAsTheyAre) {
   const auto result = result_of("bytes1");
   EXPECT_EQ(result["nlist"], 89);  // 4 * sqrt(500)
   EXPECT_EQ(result["vectors"], 500);
+  EXPECT_GE(result["list_imbalance"], 1);
+  EXPECT_LE(result["list_imbalance"],
+            result["list_size_max"].get<double>() / result["list_size_mean"].get<double>());
 }
 
 TEST_F(Index, FewerVectorsThanShardsAndOneVector) {
