@@ -185,8 +185,20 @@ class IndexRun {
 
   std::int64_t indexed() const { return vectors_.rows() - lists_.skipped(); }
 
+  // Spread evenly over all vectors.
+  VectorBatch code_sample() const {
+    constexpr std::int64_t kSample = 16384;
+    const std::int64_t count = std::min(kSample, vectors_.rows());
+    std::vector<std::int64_t> rows;
+    for (std::int64_t i = 0; i < count; ++i) rows.push_back(i * (vectors_.rows() / count));
+    return vectors_.read(rows);
+  }
+
   void write_files(std::vector<FileRecord>& files) const {
     files.push_back(write_centroids(context_.run_folder, centroids_.view()));
+    if (const VectorBatch sample = code_sample(); sample.count() > 0)
+      files.push_back(write_code_space(
+          context_.run_folder, CodeSpace::train(VectorRows(sample.view()), vectors_.metric())));
     const std::string columns = columns_.columns_file();
     if (columns.empty()) return;
     atomic_replace(context_.run_folder / kColumnsFile, columns);

@@ -1,9 +1,10 @@
-// The index artefact: its tables and its centroids, as runtime/data/FORMAT.md describes them, and
-// opening one.
+// The index artefact: its tables, its centroids and the space of its vectors' codes, as
+// runtime/data/FORMAT.md describes them, and opening one.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,7 @@
 
 #include "kernels/core/dtype.h"
 #include "kernels/core/tensor.h"
+#include "kernels/vector/code_space.h"
 #include "kernels/vector/distance.h"
 #include "runtime/comm/partition.h"
 #include "runtime/data/dataset.h"
@@ -27,6 +29,9 @@ std::vector<TableSchema> index_tables(DType storage, std::int64_t dim,
 // Writes centroids.h5, durably. Local; throws Error(io).
 FileRecord write_centroids(const std::filesystem::path& folder, ConstMatrixView<float> centroids);
 
+// Writes code_space.h5, durably. Local; throws Error(io).
+FileRecord write_code_space(const std::filesystem::path& folder, const CodeAxes& axes);
+
 // An index that can be searched.
 struct IndexFolder {
   Dataset dataset;
@@ -39,6 +44,9 @@ struct IndexFolder {
   const nlohmann::json& metadata() const { return dataset.manifest().metadata; }
   // Row-major [nlist, dim], verified. Local; throws Error(data).
   std::vector<float> read_centroids() const;
+  // The space that its vectors' codes are to be made in, verified; nothing where the index is older
+  // than such spaces, or had no vector to make one of. Local; throws Error(data).
+  std::optional<CodeSpace> read_code_space() const;
 };
 
 // Reads and checks the manifest. Local; throws Error(usage) where there is no such folder,

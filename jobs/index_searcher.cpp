@@ -4,7 +4,9 @@
 #include <cmath>
 #include <span>
 
+#include "kernels/core/parallel.h"
 #include "kernels/vector/assign.h"
+#include "runtime/base/error.h"
 
 namespace tutti {
 namespace {
@@ -14,20 +16,24 @@ constexpr std::int64_t kFirstProbes = 4;  // after which thresholds are nearly w
 // not depend on their number.
 constexpr std::int64_t kFew = 1 << 15;
 
+constexpr std::int64_t kSpare = 6;  // candidates beyond the neighbours, at least
+
 // A code takes as long to make as some distances to measure: the more, the more dimensions.
 bool codes_are_worth_it(const IndexFolder& index, std::int64_t probes) {
   constexpr double kQueriesPerDimension = 1.0 / 16;
   return double(probes) >= double(index.nlist) * double(index.dim) * kQueriesPerDimension;
 }
 
-std::vector<Neighbor> neighbors_in(std::span<const std::byte> message) {
-  std::vector<Neighbor> neighbors(message.size() / sizeof(Neighbor));
-  std::ranges::copy(message, std::as_writable_bytes(std::span(neighbors)).begin());  // may be empty
-  return neighbors;
+template <class T>
+std::vector<T> values_in(std::span<const std::byte> message) {
+  std::vector<T> values(message.size() / sizeof(T));
+  std::ranges::copy(message, std::as_writable_bytes(std::span(values)).begin());  // may be empty
+  return values;
 }
 
-std::vector<std::byte> message_of(std::span<const Neighbor> neighbors) {
-  const auto bytes = std::as_bytes(neighbors);
+template <class T>
+std::vector<std::byte> message_of(std::span<const T> values) {
+  const auto bytes = std::as_bytes(values);
   return {bytes.begin(), bytes.end()};
 }
 
@@ -55,9 +61,16 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
   }
   const auto timed = context_.phases.measure("load");
   comm_.attempt([&] {
+    entry_space_ = index.read_code_space();
+    if (scope.rank_by == SearchScope::RankBy::codes && !entry_space_)
+      throw Error(ExitCode::data, "the index has no space for codes, by which to rank",
+                  index.dataset.folder().string(),
+                  "build the index again, or give search.rank_by = \"distances\"");
     lists_.emplace(index, shards, memory_bytes, codes_are_worth_it(index, scope.probes),
-                   std::move(wanted));
+                   entry_space_ ? &*entry_space_ : nullptr, std::move(wanted));
   });
+  if (entry_space_ && scope.rank_by != SearchScope::RankBy::distances)
+    depth_ = std::max(k, scope.candidates > 0 ? scope.candidates : k + std::max(kSpare, k / 2));
   passing_ = comm_.all_reduce_sum(lists_->entries());
 }
 
@@ -68,8 +81,9 @@ ProbePlan IndexSearcher::plan(std::int64_t nprobe) const {
 
 std::vector<Neighbor> IndexSearcher::probe(ConstMatrixView<float> queries, std::int64_t nprobe) {
   const ProbePlan plan = this->plan(nprobe);
-  if (plan.exact) return exact(queries);
+  if (plan.exact || plan.lists == index_.nlist) return exact(queries);
   const std::vector<std::int32_t> probes = find_probes(queries, plan.lists);
+  if (depth_ > 0) return merge(rank_probes(queries, {probes.data(), queries.rows, plan.lists}));
   std::vector<TopK> found(std::size_t(queries.rows), TopK(k_));
   scan_probes(queries, {probes.data(), queries.rows, plan.lists}, found);
   return merge(std::move(found));
@@ -159,11 +173,11 @@ std::vector<Neighbor> IndexSearcher::merge(std::vector<TopK> found) {
     for (std::int64_t q = queries.begin; q < queries.end; ++q)
       found[std::size_t(q)].write_sorted(
           std::span(sorted).subspan(std::size_t(q - queries.begin) * k, k));
-    to_ranks.push_back(message_of(sorted));
+    to_ranks.push_back(message_of(std::span<const Neighbor>(sorted)));
   }
   std::vector<Neighbor> best, next;
   for (const auto& message : comm_.all_to_all(to_ranks)) {
-    const std::vector<Neighbor> theirs = neighbors_in(message);
+    const std::vector<Neighbor> theirs = values_in<Neighbor>(message);
     if (best.empty()) best.assign(theirs.size(), Neighbor{});
     next.resize(theirs.size());
     for (std::size_t at = 0; at < theirs.size(); at += k)
@@ -171,14 +185,127 @@ std::vector<Neighbor> IndexSearcher::merge(std::vector<TopK> found) {
                    std::span(next).subspan(at, k));
     std::swap(best, next);
   }
-  ByteLists to_root(std::size_t(comm_.size()));
-  to_root[0] = message_of(best);
-  best.clear();
-  for (const auto& message : comm_.all_to_all(to_root)) {
-    const std::vector<Neighbor> theirs = neighbors_in(message);
-    best.insert(best.end(), theirs.begin(), theirs.end());
+  return to_root(std::move(best));
+}
+
+// What each rank has merged, behind one another.
+std::vector<Neighbor> IndexSearcher::to_root(std::vector<Neighbor> mine) {
+  if (comm_.size() == 1) return mine;
+  ByteLists messages(std::size_t(comm_.size()));
+  messages[0] = message_of(std::span<const Neighbor>(mine));
+  mine.clear();
+  for (const auto& message : comm_.all_to_all(messages)) {
+    const std::vector<Neighbor> theirs = values_in<Neighbor>(message);
+    mine.insert(mine.end(), theirs.begin(), theirs.end());
   }
-  return best;
+  return mine;
+}
+
+// What this rank's lists hold.
+IndexSearcher::RankedNeighbors IndexSearcher::rank_probes(ConstMatrixView<float> queries,
+                                                          ConstMatrixView<std::int32_t> probes) {
+  RankedNeighbors found(std::size_t(queries.rows));
+  const QueryCodes codes = entry_space_->encode_queries(VectorRows(queries));
+  if (comm_.all_reduce_min(std::int64_t(lists_->is_resident())) > 0) {
+    rank_in_phases({queries, probes}, codes, found);
+  } else {
+    const auto timed = context_.phases.measure("scan");
+    comm_.attempt([&] { lists_->rank_probed({queries, probes}, codes, depth_, found); });
+  }
+  rank_outliers({queries, probes}, codes, found);
+  return found;
+}
+
+// The nearest lists first.
+void IndexSearcher::rank_in_phases(const ProbingQueries& queries, const QueryCodes& codes,
+                                   RankedNeighbors& found) {
+  const ConstMatrixView<std::int32_t> probes = queries.probes;
+  Candidates candidates = lists_->make_candidates(queries.queries.rows, depth_);
+  std::int64_t begin = 0;
+  for (const std::int64_t wanted : {std::int64_t(1), kFirstProbes, probes.cols}) {
+    const std::int64_t end = std::min(wanted, probes.cols);
+    if (end <= begin) continue;
+    const auto timed = context_.phases.measure("scan");
+    comm_.attempt([&] {
+      lists_->rank_probed(
+          {queries.queries, {probes.data + begin, probes.rows, end - begin, probes.stride}}, codes,
+          candidates);
+    });
+    begin = end;
+    share_limits(candidates);
+  }
+  const auto timed = context_.phases.measure("scan");
+  candidates.measure(queries.queries, index_.metric, found);
+}
+
+// What one rank has found, others need not look for.
+void IndexSearcher::share_limits(Candidates& candidates) {
+  if (comm_.size() == 1) return;
+  const auto timed = context_.phases.measure("merge");
+  std::vector<float> limits(std::size_t(candidates.queries()));
+  for (std::size_t q = 0; q < limits.size(); ++q) limits[q] = candidates.limit(std::int64_t(q));
+  comm_.all_reduce_min(std::span(limits));
+  for (std::size_t q = 0; q < limits.size(); ++q) candidates.lower(std::int64_t(q), limits[q]);
+}
+
+// Queries so far outside of what the index holds that their codes tell little: by distances.
+void IndexSearcher::rank_outliers(const ProbingQueries& queries, const QueryCodes& codes,
+                                  RankedNeighbors& found) {
+  std::vector<std::int64_t> outliers;
+  std::vector<float> vectors;
+  std::vector<std::int32_t> probes;
+  for (std::int64_t q = 0; q < codes.count(); ++q) {
+    if (codes.queries[std::size_t(q)].radius <= entry_space_->axes().cap) continue;
+    outliers.push_back(q);
+    const float* vector = queries.queries.row(q);
+    vectors.insert(vectors.end(), vector, vector + queries.queries.cols);
+    const std::int32_t* lists = queries.probes.row(q);
+    probes.insert(probes.end(), lists, lists + queries.probes.cols);
+  }
+  const auto count = std::int64_t(outliers.size());
+  if (count == 0) return;
+  std::vector<TopK> nearest(outliers.size(), TopK(k_));
+  scan_probes({vectors.data(), count, queries.queries.cols},
+              {probes.data(), count, queries.probes.cols}, nearest);
+  std::vector<Neighbor> sorted(static_cast<std::size_t>(k_));
+  for (std::size_t i = 0; i < outliers.size(); ++i) {
+    std::vector<RankedNeighbor>& mine = found[std::size_t(outliers[i])];
+    mine.clear();
+    nearest[i].write_sorted(sorted);
+    for (const Neighbor& n : sorted)
+      if (n.id >= 0) mine.push_back({n.distance, n.distance, n.id});
+  }
+}
+
+// Each rank merges a range of the queries, and hands it to the root.
+std::vector<Neighbor> IndexSearcher::merge(RankedNeighbors found) {
+  const auto timed = context_.phases.measure("merge");
+  if (comm_.size() > 1) {
+    const auto depth = std::size_t(depth_);
+    ByteLists to_ranks;
+    for (int r = 0; r < comm_.size(); ++r) {
+      std::vector<RankedNeighbor> message;
+      const Range queries = part_of(std::int64_t(found.size()), comm_.size(), r);
+      for (std::int64_t q = queries.begin; q < queries.end; ++q) {
+        found[std::size_t(q)].resize(depth);  // of one rank there are no more
+        message.insert(message.end(), found[std::size_t(q)].begin(), found[std::size_t(q)].end());
+      }
+      to_ranks.push_back(message_of(std::span<const RankedNeighbor>(message)));
+    }
+    found.assign(
+        std::size_t(part_of(std::int64_t(found.size()), comm_.size(), comm_.rank()).size()), {});
+    for (const auto& message : comm_.all_to_all(to_ranks)) {
+      const std::vector<RankedNeighbor> theirs = values_in<RankedNeighbor>(message);
+      for (std::size_t i = 0; i < theirs.size(); ++i)
+        if (theirs[i].id >= 0) found[i / depth].push_back(theirs[i]);
+    }
+  }
+  std::vector<Neighbor> best(found.size() * std::size_t(k_));
+  parallel_for(std::int64_t(found.size()), [&](std::int64_t q) {
+    nearest_of(std::move(found[std::size_t(q)]), depth_,
+               std::span(best).subspan(std::size_t(q * k_), std::size_t(k_)));
+  });
+  return to_root(std::move(best));
 }
 
 }  // namespace tutti

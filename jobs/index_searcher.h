@@ -19,6 +19,11 @@ struct SearchScope {
   std::int64_t probes = 0;              // lists that will be looked at, over all queries
   const EntryFilter* filter = nullptr;  // those that it takes, or all
   enum class Plan { automatic, exact, lists } plan = Plan::automatic;  // how, where there is one
+  // What decides in the lists that are probed: codes, by which so many candidates are found whose
+  // distances are then measured, or the distances of all. automatic: codes where the index has a
+  // space for them.
+  enum class RankBy { automatic, codes, distances } rank_by = RankBy::automatic;
+  std::int64_t candidates = 0;  // 0: what suits the number of neighbours
 };
 
 // What a probing search looks at: all vectors, or those in so many lists.
@@ -34,9 +39,9 @@ ProbePlan plan_probes(SearchScope::Plan wanted, std::int64_t passing, std::int64
                       std::int64_t nprobe, std::int64_t nlist);
 
 // Every rank scans the lists of its contiguous range of shards; what the ranks find is merged by
-// (distance, id), so the result has the same bytes on any number of ranks. Queries are the same on
-// all ranks, of unit length under cosine. All functions are collective and throw Error on all
-// ranks.
+// (distance, id), or (key, id) where codes decide, so the result has the same bytes on any number
+// of ranks. Queries are the same on all ranks, of unit length under cosine. All functions are
+// collective and throw Error on all ranks.
 class IndexSearcher {
  public:
   // `memory_bytes`: of the index, held by a rank at a time. The index and the scope's filter must
@@ -51,7 +56,8 @@ class IndexSearcher {
 
   // The k nearest of each query among the scope's vectors that plan(nprobe) has it look at, in the
   // nearest lists; row by row, padded; on the root, and nothing elsewhere. `nprobe` is at most
-  // index.nlist.
+  // index.nlist. Where codes decide, some of the k may be missed for others that are hardly
+  // farther; where all lists are probed they never do.
   std::vector<Neighbor> probe(ConstMatrixView<float> queries, std::int64_t nprobe);
   // The same among all of the scope's vectors.
   std::vector<Neighbor> exact(ConstMatrixView<float> queries);
@@ -60,21 +66,36 @@ class IndexSearcher {
   // ranks.
   std::vector<std::int32_t> find_probes(ConstMatrixView<float> queries, std::int64_t nprobe);
 
+  // How many candidates are measured of each query that codes decide for; 0 where distances do.
+  std::int64_t candidates() const { return depth_; }
+
   // Bytes of vectors, ids, codes and centroids that this rank holds at a time. Local.
   std::int64_t held_bytes() const;
 
  private:
+  using RankedNeighbors = std::vector<std::vector<RankedNeighbor>>;  // of each query
+
   void load_centroids();
   void scan_probes(ConstMatrixView<float> queries, ConstMatrixView<std::int32_t> probes,
                    std::span<TopK> found);
   void share_thresholds(std::span<TopK> found);
   std::vector<Neighbor> merge(std::vector<TopK> found);
+  std::vector<Neighbor> to_root(std::vector<Neighbor> mine);
+  RankedNeighbors rank_probes(ConstMatrixView<float> queries, ConstMatrixView<std::int32_t> probes);
+  void rank_in_phases(const ProbingQueries& queries, const QueryCodes& codes,
+                      RankedNeighbors& found);
+  void rank_outliers(const ProbingQueries& queries, const QueryCodes& codes,
+                     RankedNeighbors& found);
+  void share_limits(Candidates& candidates);
+  std::vector<Neighbor> merge(RankedNeighbors found);
 
   JobContext& context_;
   Comm& comm_;
   const IndexFolder& index_;
   std::int64_t k_;
   SearchScope scope_;
+  std::optional<CodeSpace> entry_space_;  // of the index
+  std::int64_t depth_ = 0;
   std::optional<ListScanner> lists_;
   std::int64_t passing_ = 0;
   std::vector<float> centroids_;  // read when first needed, like what follows from them

@@ -1,6 +1,7 @@
 #include "jobs/list_scanner.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "kernels/core/parallel.h"
@@ -12,6 +13,13 @@ namespace {
 
 constexpr std::int64_t kSample = 16384;  // vectors that a code space is trained on
 constexpr std::int64_t kStretch = 1024;  // entries read at a time to pick some of them
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// What the key of a further candidate may be at most.
+float limit_of(std::span<const RankedNeighbor> found, std::int64_t depth) {
+  if (std::int64_t(found.size()) < depth) return kInfinity;
+  return std::ranges::max(found, {}, &RankedNeighbor::key).key;
+}
 
 void read_vectors(const Dataset& dataset, const Dataset::Column& column, Range rows,
                   std::byte* to) {
@@ -28,12 +36,13 @@ void read_vectors(const Dataset& dataset, const Dataset::Column& column, Range r
 }  // namespace
 
 ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes,
-                         bool by_codes, std::optional<EntrySet> wanted)
+                         bool by_codes, const CodeSpace* space, std::optional<EntrySet> wanted)
     : index_(index),
       vector_(index.dataset.column("entries", "vector")),
       id_(index.dataset.column("entries", "id")),
       by_codes_(by_codes),
-      wanted_(std::move(wanted)) {
+      wanted_(std::move(wanted)),
+      space_(space) {
   const std::int64_t code_dim = index.dim + 1;  // at most
   entry_bytes_ = index.dim * std::int64_t(size_of(index.storage)) +
                  std::int64_t(sizeof(std::int64_t)) + code_dim +
@@ -44,7 +53,7 @@ ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t me
             index.dataset.shard_rows("lists", shards.end - 1).end};
   for (std::int64_t shard = shards.begin; shard < shards.end; ++shard) add_lists(shard);
   for (const Piece& piece : pieces_) entries_ += piece.wanted;
-  if (by_codes_ && !pieces_.empty() && entries_ <= chunk_entries_) resident_ = load(pieces_);
+  if (by_codes_ && !pieces_.empty() && entries_ <= chunk_entries_) resident_ = load(pieces_, true);
 }
 
 void ListScanner::add_lists(std::int64_t shard) {
@@ -100,7 +109,7 @@ void ListScanner::read_entries(Range rows, std::int64_t at, Chunk& chunk) const 
   }
 }
 
-ListScanner::Chunk ListScanner::load(std::span<const Piece> pieces) {
+ListScanner::Chunk ListScanner::load(std::span<const Piece> pieces, bool with_codes) {
   const std::int64_t vector_bytes = index_.dim * std::int64_t(size_of(index_.storage));
   Chunk chunk;
   chunk.pieces.assign(pieces.begin(), pieces.end());
@@ -119,7 +128,7 @@ ListScanner::Chunk ListScanner::load(std::span<const Piece> pieces) {
       rows.end = pieces[end].entries.end;
     read_entries(rows, chunk.first_entries[i], chunk);
   }
-  if (by_codes_) encode(chunk);
+  if (with_codes) encode(chunk);
   return chunk;
 }
 
@@ -129,11 +138,12 @@ void ListScanner::encode(Chunk& chunk) {
     // Spread evenly, for a list's vectors are alike.
     const std::int64_t sample = std::min(count, kSample),
                        step = count / std::max<std::int64_t>(1, sample);
-    space_.emplace(CodeSpace::train(
+    own_space_.emplace(CodeSpace::train(
         VectorRows(chunk.vectors.data(), index_.storage, sample, index_.dim, index_.dim * step),
         index_.metric));
+    space_ = &*own_space_;
   }
-  chunk.codes = CodedVectors(chunk.first_groups.back(), space_->code_dim(), space_->prefix());
+  chunk.codes = CodedVectors(chunk.first_groups.back(), *space_);
   parallel_for_dynamic(std::int64_t(chunk.pieces.size()), [&](std::int64_t i) {
     const VectorRows rows = rows_of(chunk, std::size_t(i));
     std::vector<std::int8_t> codes(std::size_t(rows.count * space_->code_dim()));
@@ -143,11 +153,15 @@ void ListScanner::encode(Chunk& chunk) {
   });
 }
 
+PlacedVectors ListScanner::vectors_of(const Chunk& chunk) const {
+  return {VectorRows(chunk.vectors.data(), index_.storage, std::int64_t(chunk.ids.size()),
+                     index_.dim, index_.dim),
+          chunk.ids};
+}
+
 VectorRows ListScanner::rows_of(const Chunk& chunk, std::size_t piece) const {
   const std::int64_t begin = chunk.first_entries[piece];
-  return VectorRows(chunk.vectors.data(), index_.storage, chunk.first_entries.back(), index_.dim,
-                    index_.dim)
-      .range(begin, chunk.first_entries[piece + 1] - begin);
+  return vectors_of(chunk).rows.range(begin, chunk.first_entries[piece + 1] - begin);
 }
 
 // A counting sort of the (query, list) pairs by list.
@@ -188,29 +202,60 @@ void ListScanner::scan_all(ConstMatrixView<float> queries, std::span<TopK> resul
   scan_probers(queries, everyone, results);
 }
 
-void ListScanner::scan_probers(ConstMatrixView<float> queries, const Probers& probers,
-                               std::span<TopK> results) {
-  std::vector<Piece> pieces;
-  QueryCodes codes;
-  const auto scan = [&](const Chunk& chunk) {
-    if (!by_codes_) return scan_plain_chunk(queries, chunk, probers, results);
-    if (codes.count() == 0) codes = space_->encode_queries(VectorRows(queries));
-    scan_coded_chunk({queries, &codes}, chunk, probers, results);
-  };
-  if (queries.rows == 0) return;
+// Hands scan(chunk) all pieces that any query probes: those in memory, or as many as fit at a time.
+template <class Scan>
+void ListScanner::visit_chunks(const Probers& probers, bool with_codes, Scan&& scan) {
   if (resident_) return scan(*resident_);
+  std::vector<Piece> pieces;
   std::int64_t entries = 0;
   for (const Piece& piece : pieces_) {
     if (probers_of(probers, piece.list).empty()) continue;
     if (entries + piece.wanted > chunk_entries_ && !pieces.empty()) {
-      scan(load(pieces));
+      scan(load(pieces, with_codes));
       pieces.clear();
       entries = 0;
     }
     pieces.push_back(piece);
     entries += piece.wanted;
   }
-  if (!pieces.empty()) scan(load(pieces));
+  if (!pieces.empty()) scan(load(pieces, with_codes));
+}
+
+void ListScanner::scan_probers(ConstMatrixView<float> queries, const Probers& probers,
+                               std::span<TopK> results) {
+  if (queries.rows == 0) return;
+  QueryCodes codes;
+  visit_chunks(probers, by_codes_, [&](const Chunk& chunk) {
+    if (!by_codes_) return scan_plain_chunk(queries, chunk, probers, results);
+    if (codes.count() == 0) codes = space_->encode_queries(VectorRows(queries));
+    scan_coded(*space_, {queries, &codes}, coded_lists(chunk, probers), results);
+  });
+}
+
+void ListScanner::rank_probed(const ProbingQueries& queries, const QueryCodes& codes,
+                              std::int64_t depth, std::span<std::vector<RankedNeighbor>> results) {
+  if (queries.queries.rows == 0) return;
+  const Probers probers = group_by_list(queries.probes);
+  visit_chunks(probers, true, [&](const Chunk& chunk) {
+    Candidates candidates(queries.queries.rows, depth, vectors_of(chunk));
+    for (std::size_t q = 0; q < results.size(); ++q)
+      if (const float limit = limit_of(results[q], depth); limit < kInfinity)
+        candidates.lower(std::int64_t(q), limit);
+    scan_ranked(*space_, {queries.queries, &codes}, coded_lists(chunk, probers), candidates);
+    candidates.measure(queries.queries, index_.metric, results);
+    for (std::vector<RankedNeighbor>& result : results) keep_first(result, depth);
+  });
+}
+
+Candidates ListScanner::make_candidates(std::int64_t queries, std::int64_t depth) const {
+  return Candidates(queries, depth, resident_ ? vectors_of(*resident_) : PlacedVectors());
+}
+
+void ListScanner::rank_probed(const ProbingQueries& queries, const QueryCodes& codes,
+                              Candidates& candidates) const {
+  if (!resident_ || queries.queries.rows == 0) return;
+  scan_ranked(*space_, {queries.queries, &codes},
+              coded_lists(*resident_, group_by_list(queries.probes)), candidates);
 }
 
 VectorIds ListScanner::ids_of(const Chunk& chunk, std::size_t piece) const {
@@ -218,14 +263,13 @@ VectorIds ListScanner::ids_of(const Chunk& chunk, std::size_t piece) const {
   return std::span(chunk.ids).subspan(begin, std::size_t(chunk.first_entries[piece + 1]) - begin);
 }
 
-void ListScanner::scan_coded_chunk(const CodedQueries& queries, const Chunk& chunk,
-                                   const Probers& probers, std::span<TopK> results) const {
+std::vector<CodedList> ListScanner::coded_lists(const Chunk& chunk, const Probers& probers) const {
   std::vector<CodedList> lists;
   for (std::size_t i = 0; i < chunk.pieces.size(); ++i)
     if (const auto mine = probers_of(probers, chunk.pieces[i].list); !mine.empty())
-      lists.push_back(
-          {&chunk.codes, chunk.first_groups[i], rows_of(chunk, i), ids_of(chunk, i), mine});
-  scan_coded(*space_, queries, lists, results);
+      lists.push_back({&chunk.codes, chunk.first_groups[i], rows_of(chunk, i), ids_of(chunk, i),
+                       mine, chunk.first_entries[i]});
+  return lists;
 }
 
 void ListScanner::scan_plain_chunk(ConstMatrixView<float> queries, const Chunk& chunk,

@@ -12,6 +12,7 @@
 #include "kernels/core/arena.h"
 #include "kernels/core/tensor.h"
 #include "kernels/vector/coded_scan.h"
+#include "kernels/vector/ranked_scan.h"
 #include "kernels/vector/top_k.h"
 #include "runtime/comm/partition.h"
 
@@ -26,17 +27,20 @@ struct ProbingQueries {
 // Where only some entries are wanted, nothing of the others is kept or scanned: what remains of
 // their lists is shorter lists. For many queries, vectors get codes, by which scans are fast, and
 // stay in memory where they fit. For few, and where they do not fit, each scan reads the lists that
-// it looks at, piece by piece. Neighbours are added to results[q] for row q of the queries;
-// they depend neither on the shards' number nor on memory_bytes. Local. Throws Error(data) naming
+// it looks at, piece by piece. What is found for row q of the queries is added to results[q]; it
+// depends neither on the shards' number nor on memory_bytes. Local. Throws Error(data) naming
 // file and block where the index is damaged.
 class ListScanner {
  public:
   // Reads the lists of `shards`, or where they stand. Vectors in memory at a time take up to
   // `memory_bytes`, or one vector. `by_codes`: there are so many queries that codes are worth
-  // making. `wanted`: which of the shards' entries; all where it is not
-  // given. The index must outlive the scanner.
+  // making, in `space`; where there is none, in one that suits the first vectors read. `wanted`:
+  // which of the shards' entries; all where it is not given. The index and the space must outlive
+  // the scanner.
   ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes, bool by_codes,
-              std::optional<EntrySet> wanted = std::nullopt);
+              const CodeSpace* space, std::optional<EntrySet> wanted = std::nullopt);
+  ListScanner(const ListScanner&) = delete;
+  ListScanner& operator=(const ListScanner&) = delete;
 
   // Those that are wanted.
   std::int64_t entries() const { return entries_; }
@@ -51,6 +55,15 @@ class ListScanner {
   void scan_probed(const ProbingQueries& queries, std::span<TopK> results);
   // All lists.
   void scan_all(ConstMatrixView<float> queries, std::span<TopK> results);
+
+  // The lists that each query probes, by codes in the constructor's space alone (ranked_scan.h):
+  // what is among the `depth` least keys, measured. More may be added.
+  void rank_probed(const ProbingQueries& queries, const QueryCodes& codes, std::int64_t depth,
+                   std::span<std::vector<RankedNeighbor>> results);
+  // The same in steps, where is_resident(): candidates, to which each call adds what it finds.
+  Candidates make_candidates(std::int64_t queries, std::int64_t depth) const;
+  void rank_probed(const ProbingQueries& queries, const QueryCodes& codes,
+                   Candidates& candidates) const;
 
  private:
   // Part of a list: rows of the table `entries` over all shards, and how many of them are wanted.
@@ -76,16 +89,18 @@ class ListScanner {
 
   void add_lists(std::int64_t shard);
   void read_entries(Range rows, std::int64_t at, Chunk& chunk) const;
-  Chunk load(std::span<const Piece> pieces);
+  Chunk load(std::span<const Piece> pieces, bool with_codes);
   void encode(Chunk& chunk);
+  PlacedVectors vectors_of(const Chunk& chunk) const;
   VectorRows rows_of(const Chunk& chunk, std::size_t piece) const;
   Probers group_by_list(ConstMatrixView<std::int32_t> probes) const;
   std::span<const std::int32_t> probers_of(const Probers& probers, std::int64_t list) const;
-  void scan_coded_chunk(const CodedQueries& queries, const Chunk& chunk, const Probers& probers,
-                        std::span<TopK> results) const;
+  std::vector<CodedList> coded_lists(const Chunk& chunk, const Probers& probers) const;
   void scan_plain_chunk(ConstMatrixView<float> queries, const Chunk& chunk, const Probers& probers,
                         std::span<TopK> results) const;
   VectorIds ids_of(const Chunk& chunk, std::size_t piece) const;
+  template <class Scan>
+  void visit_chunks(const Probers& probers, bool with_codes, Scan&& scan);
   void scan_probers(ConstMatrixView<float> queries, const Probers& probers,
                     std::span<TopK> results);
 
@@ -95,9 +110,10 @@ class ListScanner {
   Range lists_;  // those of the shards
   bool by_codes_;
   std::optional<EntrySet> wanted_;
-  std::vector<Piece> pieces_;       // in order of list
-  std::int64_t entries_ = 0;        // of all pieces, wanted ones
-  std::optional<CodeSpace> space_;  // of the first vectors read
+  std::vector<Piece> pieces_;  // in order of list
+  std::int64_t entries_ = 0;   // of all pieces, wanted ones
+  const CodeSpace* space_;
+  std::optional<CodeSpace> own_space_;  // of the first vectors read
   std::optional<Chunk> resident_;
 };
 

@@ -29,10 +29,10 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kScreenWidth = 100;
 
 struct SearchConfig {
-  std::string index, dataset, mode = "probe", where, where_plan = "auto";
+  std::string index, dataset, mode = "probe", where, where_plan = "auto", rank_by = "auto";
   QueryConfig queries;
   EvaluationConfig evaluation;
-  std::int64_t k = 10, nprobe = 16, batch = 16384, show = 5;
+  std::int64_t k = 10, nprobe = 16, candidates = 0, batch = 16384, show = 5;
   double target_recall = 0;
   std::int64_t memory = std::int64_t(1) << 30;
 
@@ -50,6 +50,12 @@ struct SearchConfig {
     s.key("search.target_recall", &target_recall, "",
           "look into as many lists as reach this recall by what was measured when the index was "
           "built (index.target_recall), whatever search.nprobe is; 0: search.nprobe");
+    s.choice("search.rank_by", &rank_by, {"auto", "codes", "distances"},
+             "what decides in these lists: the vectors' codes, a byte a dimension, by which "
+             "candidates are found whose distances are then measured, or the distances of all; "
+             "auto: codes, where the index has a space for them");
+    s.key("search.candidates", &candidates, "vectors",
+          "candidates of each query; 0: half as many again as search.k, and 6 more at least");
     s.key(
         "search.where", &where,
         "a filter in the manner of SQL over the index's columns of metadata, such as \"lang = 'en' "
@@ -61,6 +67,14 @@ struct SearchConfig {
     s.key("search.show", &show, "passages", "best passages to print for each question");
     s.bytes("memory_limit", &memory, "memory of a rank for the index's vectors");
     evaluation.describe(s);
+  }
+
+  SearchScope scope(std::int64_t probes, const EntryFilter* filter) const {
+    using RankBy = SearchScope::RankBy;
+    const RankBy by = rank_by == "codes"       ? RankBy::codes
+                      : rank_by == "distances" ? RankBy::distances
+                                               : RankBy::automatic;
+    return {probes, filter, plan(), by, candidates};
   }
 
   SearchScope::Plan plan() const {
@@ -78,6 +92,10 @@ struct SearchConfig {
     if (nprobe < 1) wrong("at least one list must be looked into", "search.nprobe", "16 is usual");
     if (!(target_recall >= 0 && target_recall <= 1))
       wrong("a recall is at most 1", "search.target_recall", "0.95 is usual");
+    if (candidates < 0) wrong("search.candidates is negative", "search.candidates", "0 is usual");
+    if (candidates > 0 && candidates < k)
+      wrong("there are fewer candidates than neighbours wanted", "search.candidates",
+            "give at least search.k, or 0");
     if (batch < 1) wrong("a batch is at least one query", "search.batch", "16384 is usual");
     if (show < 0) wrong("search.show is negative", "search.show", "give 0 or more");
     if (memory < std::int64_t(1) << 20)
@@ -119,7 +137,7 @@ class SearchRun {
         nprobe_(std::min(config.nprobe, index.nlist)),
         probing_(config.mode != "exact"),
         searcher_(context, index, config.k, config.memory - config.memory / 8,
-                  {expected_probes(filter), filter, config.plan()}) {
+                  config.scope(expected_probes(filter), filter)) {
     if (filter) tell_filter();
     if (!queries.texts.empty() && config.show > 0) comm_.attempt([&] { open_passages(); });
     if (config.evaluation.wanted)
@@ -234,6 +252,7 @@ class SearchRun {
                                {"mode", probing_ ? "probe" : "exact"},
                                {"index_digest", index_.dataset.manifest().digest}};
     if (probing_) metadata["nprobe"] = nprobe_;
+    if (probing_) metadata["candidates"] = searcher_.candidates();
     for (const char* told : {"where", "where_plan", "where_lists"})
       if (context_.result.contains(told)) metadata[told] = context_.result[told];
     return commit_artefact(comm_, context_.run_folder, {kNeighborsKind, {}, metadata}, parts);
@@ -247,6 +266,7 @@ class SearchRun {
                    {"k", config_.k},
                    {"queries_per_second", count / (probing_ ? probe_seconds_ : exact_seconds_)}});
     if (probing_) result["nprobe"] = nprobe_;
+    if (probing_) result["candidates"] = searcher_.candidates();
     if (config_.mode == "both") {
       result["exact_queries_per_second"] = count / exact_seconds_;
       result["recall_at_k"] = true_neighbors_ ? double(recalled_) / double(true_neighbors_) : 1;

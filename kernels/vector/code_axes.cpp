@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 
 #include <cblas.h>
 
 #include "kernels/vector/code_places.h"
 #include "kernels/vector/code_space.h"
+#include "kernels/vector/scan.h"
 
 // LAPACK's eigenvalues and -vectors of a symmetric matrix, by divide and conquer.
 extern "C" void dsyevd_(const char* job, const char* part, const int* n, double* a, const int* lda,
@@ -21,6 +23,8 @@ constexpr std::int64_t kMostRotated = 2048;  // dimensions; the axes of more tak
 constexpr std::int64_t kBlock = 1024;        // rows that the covariance takes at a time
 constexpr std::int64_t kTrialQueries = 64;   // of the sample, by which the prefix is chosen
 constexpr std::int64_t kTrialVectors = 4096;
+constexpr std::int64_t kNearPairs = 1024;  // by which the share of the rest is chosen
+constexpr double kNearMissed = 0.005;      // of them, that an estimate may put too far away
 
 constexpr double kSurvivor = 120;  // steps of work of a pair that the prefix leaves, as measured
 constexpr double kRoom = 1.05;     // of the caps above what the sample has
@@ -179,6 +183,35 @@ class PrefixTrial {
   QueryCodes codes_;
 };
 
+// The nearest vector of the sample to each query, which is row `stride` times its number, other
+// than itself; -1 where there is none.
+std::vector<std::int64_t> nearest_others(ConstMatrixView<float> queries, std::int64_t stride,
+                                         const VectorRows& sample, Metric metric) {
+  std::vector<std::int64_t> everyone(static_cast<std::size_t>(queries.rows));
+  std::iota(everyone.begin(), everyone.end(), 0);
+  std::vector<TopK> found(everyone.size(), TopK(2));
+  const ListScan all{sample, VectorIds(), everyone};
+  scan_lists(queries, {&all, 1}, metric, found);
+  std::vector<std::int64_t> nearest;
+  for (const std::int64_t q : everyone) {
+    Neighbor two[2];
+    found[static_cast<std::size_t>(q)].write_sorted(two);
+    nearest.push_back(two[two[0].id == q * stride].id);
+  }
+  return nearest;
+}
+
+// Of the squared lengths of two codes' rests: their squared distance.
+float share_apart(std::span<const std::int8_t> a, std::span<const std::int8_t> b,
+                  std::int64_t prefix) {
+  std::int64_t lengths = 0, apart = 0;
+  for (auto j = static_cast<std::size_t>(prefix); j < a.size(); ++j) {
+    lengths += a[j] * a[j] + b[j] * b[j];
+    apart += (a[j] - b[j]) * (a[j] - b[j]);
+  }
+  return lengths > 0 ? static_cast<float>(double(apart) / double(lengths)) : 0;
+}
+
 }  // namespace
 
 CodeAxes CodeSpace::train(const VectorRows& sample, Metric metric, bool whole) {
@@ -208,6 +241,7 @@ CodeAxes CodeSpace::train(const VectorRows& sample, Metric metric, bool whole) {
     choose_steps(axes, sample);
   }
   choose_caps(axes, sample);
+  choose_rest_share(axes, sample);
   return axes;
 }
 
@@ -235,6 +269,34 @@ void CodeSpace::choose_prefix(CodeAxes& axes, const VectorRows& sample) {
   const auto best = std::ranges::min_element(costs) - costs.begin();
   const std::int64_t prefix = (best + 1) * PrefixTrial::kStride;
   axes.prefix = std::min(prefix, axes.prefix);
+}
+
+// By vectors of the sample and the nearest other one of each. In all of the vectors there are
+// nearer ones: what then is nearest has about the share that the nearest of a sample has least
+// often.
+void CodeSpace::choose_rest_share(CodeAxes& axes, const VectorRows& sample) {
+  const std::int64_t queries = std::min(kNearPairs, sample.count), stride = sample.count / queries;
+  if (sample.count < 2 || axes.prefix == axes.code_dim) return;
+  std::vector<float> vectors(static_cast<std::size_t>(queries * axes.dim));
+  for (std::int64_t q = 0; q < queries; ++q)
+    copy_row(sample, q * stride, vectors.data() + q * axes.dim);
+  const ConstMatrixView<float> rows(vectors.data(), queries, axes.dim);
+  const std::vector<std::int64_t> nearest = nearest_others(rows, stride, sample, axes.metric);
+  const CodeSpace space(axes);
+  const QueryCodes codes = space.encode_queries(rows);
+  std::vector<std::int8_t> other(static_cast<std::size_t>(axes.code_dim));
+  std::vector<float> shares;
+  for (std::int64_t q = 0; q < queries; ++q) {
+    if (nearest[std::size_t(q)] < 0) continue;
+    space.encode_vectors(sample.range(nearest[std::size_t(q)], 1),
+                         {other.data(), 1, axes.code_dim});
+    if (other[0] == kLoose) continue;
+    shares.push_back(share_apart(std::span(codes.row(q), other.size()), other, axes.prefix));
+  }
+  if (shares.empty()) return;
+  const auto missed = shares.begin() + std::ptrdiff_t(kNearMissed * double(shares.size()));
+  std::ranges::nth_element(shares, missed);
+  axes.rest_share = std::clamp(*missed, 0.0f, 1.0f);
 }
 
 void CodeSpace::choose_caps(CodeAxes& axes, const VectorRows& sample) {

@@ -8,6 +8,7 @@
 #include "kernels/core/clones.h"
 #include "kernels/core/parallel.h"
 #include "kernels/vector/code_places.h"
+#include "kernels/vector/coded_vectors.h"
 
 namespace tutti {
 namespace {
@@ -74,11 +75,14 @@ CodeSpace::CodeSpace(CodeAxes axes) : axes_(std::move(axes)) {
           "CodeSpace: no such prefix");
   require(a.step > 0 && std::isfinite(a.step) && a.rest_step > 0 && std::isfinite(a.rest_step),
           "CodeSpace: no such step");
+  require(a.rest_share >= 0 && a.rest_share <= 1, "CodeSpace: no such share of the rest");
   packed_.pack(ConstMatrixView<float>(a.axes.data(), a.code_dim, a.code_dim));
   padded_.assign(std::size_t(packed_.groups() * kTileLanes), 0);
   std::ranges::copy(a.origin, padded_.begin());
   origin_length_ = std::sqrt(square_of(a.origin.data(), a.code_dim));
   stretch_ = 1 + skewness(a.axes, a.code_dim);
+  const double steps = double(a.rest_step) / double(a.step);
+  rest_weight_ = double(a.rest_share) * steps * steps;
   const auto d = double(a.code_dim);
   rounding_ = 0x1p-24 * 1.01 * ((d + 8) * std::sqrt(d) + 16) * stretch_;
 }
@@ -129,7 +133,11 @@ QueryCodes CodeSpace::encode_queries(const VectorRows& queries) const {
   check_rows(queries, "CodeSpace: queries");
   require(queries.dim == axes_.dim, "CodeSpace: queries of another dimension");
   const auto count = static_cast<std::size_t>(queries.count);
-  QueryCodes codes{axes_.code_dim, std::vector<std::int8_t>(count * std::size_t(axes_.code_dim)),
+  const std::int64_t rest = axes_.code_dim - axes_.prefix,
+                     rest_bytes = CodedVectors::rest_bytes_of(rest);
+  QueryCodes codes{axes_.code_dim, rest_bytes,
+                   std::vector<std::int8_t>(count * std::size_t(axes_.code_dim)),
+                   std::vector<std::int8_t>(count * std::size_t(rest_bytes)),
                    std::vector<QueryCodes::Query>(count)};
   parallel_for((queries.count + kBlock - 1) / kBlock, [&](std::int64_t block) {
     const std::int64_t begin = block * kBlock, size = std::min(kBlock, queries.count - begin);
@@ -143,7 +151,8 @@ QueryCodes CodeSpace::encode_queries(const VectorRows& queries) const {
       add_up(code, axes_.prefix, query.prefix_sum, query.prefix_square);
       query.sum = query.prefix_sum;
       query.code_square = query.prefix_square;
-      add_up(code + axes_.prefix, axes_.code_dim - axes_.prefix, query.sum, query.code_square);
+      add_up(code + axes_.prefix, rest, query.sum, query.code_square);
+      std::copy_n(code + axes_.prefix, rest, codes.rests.data() + i * rest_bytes);
     }
   });
   return codes;

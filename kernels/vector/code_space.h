@@ -14,6 +14,10 @@
 // For l2 and cosine the space is that of the vectors. For the inner product it has one more
 // dimension, in which a vector has what it lacks of the longest one's length and a query nothing:
 // the squared distance is then |q|^2 + longest^2 - 2 q.v (Bachrach et al., RecSys 2014).
+//
+// Where not all pairs must be told, a pair's distance may be estimated from the prefixes and the
+// lengths of the rests p and w alone: of the rests' distance, |p|^2 + |w|^2 - 2 p.w, near pairs
+// have nearly all at least the share `rest_share` of |p|^2 + |w|^2, as the sample shows.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +41,7 @@ struct CodeAxes {
   float step = 1, rest_step = 1;  // of the prefix, and of the other dimensions
   float cap = 0, prefix_cap = 0;  // what rounding may take off a vector that is not loose
   float longest_square = 0;       // of a vector that is not loose
+  float rest_share = 0;           // of the rests' squared lengths that near pairs are apart
 };
 
 // Codes of queries, and what a scan wants to know of each.
@@ -49,11 +54,14 @@ struct QueryCodes {
   };
 
   std::int64_t code_dim = 0;
+  std::int64_t rest_bytes = 0;      // as CodedVectors has them
   std::vector<std::int8_t> values;  // [queries][code_dim]
+  std::vector<std::int8_t> rests;   // [queries][rest_bytes]: what follows the prefix, and zeros
   std::vector<Query> queries;
 
   std::int64_t count() const { return static_cast<std::int64_t>(queries.size()); }
   const std::int8_t* row(std::int64_t index) const { return values.data() + index * code_dim; }
+  const std::int8_t* rest(std::int64_t index) const { return rests.data() + index * rest_bytes; }
 };
 
 // Immutable; threads may share one.
@@ -89,6 +97,9 @@ class CodeSpace {
   // in the metric, or more. Infinity or NaN where nothing is known.
   double reach(double query_square, float limit) const;
 
+  // What the square of a rest's code counts for in an estimate, in squared steps of the prefix.
+  double rest_weight() const { return rest_weight_; }
+
  private:
   class Places;
   struct Rounded {
@@ -98,6 +109,7 @@ class CodeSpace {
   static void choose_steps(CodeAxes& axes, const VectorRows& sample);
   static void choose_prefix(CodeAxes& axes, const VectorRows& sample);
   static void choose_caps(CodeAxes& axes, const VectorRows& sample);
+  static void choose_rest_share(CodeAxes& axes, const VectorRows& sample);
 
   CodeAxes axes_;
   PackedVectors packed_;       // the axes
@@ -105,6 +117,12 @@ class CodeSpace {
   double stretch_ = 1;         // of a distance, by axes that are not quite orthonormal
   double rounding_ = 0;        // of a place along the axes, relative to lengths
   double origin_length_ = 0;
+  double rest_weight_ = 0;
 };
+
+// Half of what the square of a rest's code counts for, rounded down.
+inline std::int32_t rest_part(double rest_weight, std::int32_t rest_square) {
+  return static_cast<std::int32_t>(rest_weight * double(rest_square) / 2);
+}
 
 }  // namespace tutti

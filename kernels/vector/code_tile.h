@@ -1,5 +1,5 @@
 // The register tiles over byte codes: products of a few queries with a few groups of coded vectors,
-// and whether any is large enough. Internal to kernels/vector.
+// and which are large enough. Internal to kernels/vector.
 #pragma once
 
 #include <cstdint>
@@ -17,13 +17,14 @@ inline constexpr int kCodeTileVectors = kCodeLanes * kCodeTileGroups;
 struct CodeTileTask {
   const std::uint8_t* vectors;  // the groups, one behind the other, each [steps][kCodeLanes][4]
   const std::int8_t* queries;   // [steps][kCodeTileQueries][4]
-  std::int64_t steps;
-  const std::int32_t* bias;   // per vector
-  const std::int32_t* start;  // per query
-  // [kCodeTileQueries][kCodeTileVectors]: start + sum of products - bias; and per query one bit a
-  // vector: whether its value is not negative. Written as a whole where there is such a value, and
-  // otherwise not to be read.
+  std::int64_t steps;           // at least one
+  const std::int32_t* bias;     // per vector
+  const std::int32_t* start;    // per query
+  // [kCodeTileQueries][value_stride], a multiple of kCodeLanes: start + sum of products - bias; and
+  // per query one bit a vector: whether its value is not negative. Written as a whole where there
+  // is such a value, and otherwise not to be read.
   std::int32_t* values;
+  std::int64_t value_stride;
   std::uint64_t* marks;
 };
 
@@ -39,25 +40,23 @@ inline void pack_code(const std::int8_t* code, std::int64_t count, int index,
   for (; j < count; ++j) *to++ = code[j];
 }
 
-// Computes a tile and returns whether any value is not negative.
-using CodeTile = bool (*)(const CodeTileTask&);
+// Computes a tile and returns a bit a query: whether any of its values is not negative.
+using CodeTile = unsigned (*)(const CodeTileTask&);
 
-// Which vector of a set and which query of a tile.
-struct CodePair {
-  std::int32_t vector;
-  std::int32_t query;
-};
-
-// products[i] is the dot product of vector pairs[i].vector and query pairs[i].query, which stand
-// one behind the other: `bytes` codes each, a multiple of 32.
-using CodeProducts = void (*)(const std::uint8_t* vectors, const std::int8_t* queries,
-                              std::int64_t bytes, std::span<const CodePair> pairs,
+// products[i] is the dot product of the query and of vector places[i] of those that stand one
+// behind the other: `bytes` codes each, a multiple of 64.
+using CodeProducts = void (*)(const std::uint8_t* vectors, const std::int8_t* query,
+                              std::int64_t bytes, std::span<const std::int32_t> places,
                               std::int32_t* products);
 
 // Writes the places of the values that are not below `least`, ascending, and returns how many there
 // are. `places` has room for 16 more than there are values.
 using CodeCollect = std::size_t (*)(std::span<const std::int32_t> values, std::int32_t least,
                                     std::int32_t* places);
+
+// The rank-th largest value, counting from one; `rank` is at most their number. By counting, for
+// branches on values that follow no pattern cost more than looking at all of them several times.
+using CodeLargest = std::int32_t (*)(std::span<const std::int32_t> values, std::size_t rank);
 
 // One set of kernels for one vector unit; all sets give the same integers. Tiles are indexed by
 // their groups less one.
@@ -66,6 +65,7 @@ struct CodeKernels {
   CodeTile tile[kCodeTileGroups];
   CodeProducts products;
   CodeCollect collect;
+  CodeLargest largest;
 };
 
 // The sets that this CPU can run, the fastest first.

@@ -6,7 +6,7 @@ namespace tutti {
 namespace {
 
 // Products of unsigned with signed bytes by way of 16 bits: the instruction for bytes saturates.
-TUTTI_INLINE __m256i products(__m256i vectors, __m256i query) {
+TUTTI_INLINE __m256i byte_products(__m256i vectors, __m256i query) {
   const __m256i low = _mm256_and_si256(vectors, _mm256_set1_epi16(0x00ff));
   const __m256i high = _mm256_srli_epi16(vectors, 8);
   const __m256i query_low = _mm256_srai_epi16(_mm256_slli_epi16(query, 8), 8);
@@ -37,7 +37,7 @@ struct Avx2Lanes {
     return {_mm256_and_si256(a.r, b.r)};
   }
   TUTTI_INLINE static Avx2Lanes multiply_add(Avx2Lanes sum, Avx2Lanes vectors, Avx2Lanes query) {
-    return {_mm256_add_epi32(sum.r, products(vectors.r, query.r))};
+    return {_mm256_add_epi32(sum.r, byte_products(vectors.r, query.r))};
   }
   TUTTI_INLINE void store(std::int32_t* to) const {
     _mm256_store_si256(reinterpret_cast<__m256i*>(to), r);
@@ -46,22 +46,28 @@ struct Avx2Lanes {
     return static_cast<std::uint64_t>(_mm256_movemask_ps(_mm256_castsi256_ps(r)));
   }
 
-  TUTTI_INLINE static std::int32_t dot(const std::uint8_t* vector, const std::int8_t* query,
-                                       std::int64_t count) {
+  static constexpr int kDots = 1;
+  TUTTI_INLINE static void dots(const std::uint8_t* const* vectors, const std::int8_t* query,
+                                std::int64_t count, std::int32_t* products) {
+    const std::uint8_t* vector = vectors[0];
     __m256i sum = _mm256_setzero_si256();
     for (std::int64_t j = 0; j < count; j += 32)
       sum = _mm256_add_epi32(
-          sum, products(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(vector + j)),
-                        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(query + j))));
+          sum, byte_products(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(vector + j)),
+                             _mm256_loadu_si256(reinterpret_cast<const __m256i*>(query + j))));
     __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
     half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
     half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1));
-    return _mm_cvtsi128_si32(half);
+    *products = _mm_cvtsi128_si32(half);
   }
 
   TUTTI_INLINE static std::size_t collect(const std::int32_t* values, std::int32_t least,
                                           std::int32_t first, std::int32_t* places) {
     return collect_16(values, least, first, places);
+  }
+  TUTTI_INLINE static std::size_t count(const std::int32_t* values, std::size_t size,
+                                        std::int32_t least) {
+    return count_plainly(values, size, least);
   }
 };
 

@@ -37,22 +37,29 @@ struct VnniLanes {
   TUTTI_INLINE void store(std::int32_t* to) const { _mm512_store_si512(to, r); }
   TUTTI_INLINE std::uint64_t negative() const { return _mm512_movepi32_mask(r); }
 
-  TUTTI_INLINE static std::int32_t dot(const std::uint8_t* vector, const std::int8_t* query,
-                                       std::int64_t count) {
-    __m512i sum = _mm512_setzero_si512();
-    std::int64_t j = 0;
-    for (; j + 64 <= count; j += 64)
-      sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(vector + j), _mm512_loadu_si512(query + j));
-    __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
-    if (j < count)
-      half = _mm256_dpbusd_epi32(half,
-                                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(vector + j)),
-                                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(query + j)));
-    __m128i quarter =
-        _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
-    quarter = _mm_add_epi32(quarter, _mm_shuffle_epi32(quarter, 0x4e));
-    quarter = _mm_add_epi32(quarter, _mm_shuffle_epi32(quarter, 0xb1));
-    return _mm_cvtsi128_si32(quarter);
+  static constexpr int kDots = 4;
+  TUTTI_INLINE static void dots(const std::uint8_t* const* vectors, const std::int8_t* query,
+                                std::int64_t count, std::int32_t* products) {
+    __m512i sums[kDots] = {};
+    for (std::int64_t j = 0; j < count; j += 64) {
+      const __m512i q = _mm512_loadu_si512(query + j);
+#pragma GCC unroll 4
+      for (int i = 0; i < kDots; ++i)
+        asm("vpdpbusd %2, %1, %0"
+            : "+v"(sums[i])
+            : "v"(_mm512_loadu_si512(vectors[i] + j)), "v"(q));
+    }
+    const auto both = [](__m512i a, __m512i b) __attribute__((always_inline)) {
+      return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    };
+    const __m512i first = both(sums[0], sums[1]), last = both(sums[2], sums[3]);
+    const __m512i all =
+        _mm512_add_epi32(_mm512_unpacklo_epi64(first, last), _mm512_unpackhi_epi64(first, last));
+    const __m256i half =
+        _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+    _mm_storeu_si128(
+        reinterpret_cast<__m128i*>(products),
+        _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1)));
   }
 
   TUTTI_INLINE static std::size_t collect(const std::int32_t* values, std::int32_t least,
@@ -63,6 +70,18 @@ struct VnniLanes {
     _mm512_storeu_si512(places, _mm512_maskz_compress_epi32(
                                     large, _mm512_add_epi32(lanes, _mm512_set1_epi32(first))));
     return static_cast<std::size_t>(__builtin_popcount(large));
+  }
+  TUTTI_INLINE static std::size_t count(const std::int32_t* values, std::size_t size,
+                                        std::int32_t least) {
+    const __m512i bound = _mm512_set1_epi32(least);
+    std::size_t found = 0, i = 0;
+    const auto add = [&](__mmask16 wanted) __attribute__((always_inline)) {
+      const __m512i next = _mm512_maskz_loadu_epi32(wanted, values + i);
+      found += std::size_t(__builtin_popcount(_mm512_mask_cmpge_epi32_mask(wanted, next, bound)));
+    };
+    for (; i + kWidth <= size; i += kWidth) add(0xffff);
+    if (i < size) add(static_cast<__mmask16>((1u << (size - i)) - 1));
+    return found;
   }
 };
 

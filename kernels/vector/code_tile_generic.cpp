@@ -48,16 +48,21 @@ struct GenericLanes {
     return bits;
   }
 
-  TUTTI_INLINE static std::int32_t dot(const std::uint8_t* vector, const std::int8_t* query,
-                                       std::int64_t count) {
+  static constexpr int kDots = 1;
+  TUTTI_INLINE static void dots(const std::uint8_t* const* vectors, const std::int8_t* query,
+                                std::int64_t count, std::int32_t* products) {
     std::int32_t sum = 0;
-    for (std::int64_t j = 0; j < count; ++j) sum += vector[j] * query[j];
-    return sum;
+    for (std::int64_t j = 0; j < count; ++j) sum += vectors[0][j] * query[j];
+    *products = sum;
   }
 
   TUTTI_INLINE static std::size_t collect(const std::int32_t* values, std::int32_t least,
                                           std::int32_t first, std::int32_t* places) {
     return collect_16(values, least, first, places);
+  }
+  TUTTI_INLINE static std::size_t count(const std::int32_t* values, std::size_t size,
+                                        std::int32_t least) {
+    return count_plainly(values, size, least);
   }
 };
 

@@ -31,7 +31,9 @@ TUTTI_INLINE void code_sums(const CodeTileTask& task, int group, int row,
   }
   const std::uint8_t* vectors = task.vectors + group * group_bytes;
   const std::int8_t* queries = task.queries + row * 4;
-  for (std::int64_t s = 0; s < task.steps; ++s) {
+  // Not a loop that may be left at once, with which GCC 12 keeps the sums in memory as well.
+  std::int64_t s = 0;
+  do {
     Lanes v[kParts];
 #pragma GCC unroll 8
     for (int p = 0; p < kParts; ++p)
@@ -43,7 +45,7 @@ TUTTI_INLINE void code_sums(const CodeTileTask& task, int group, int row,
 #pragma GCC unroll 8
       for (int p = 0; p < kParts; ++p) sums[i][p] = Lanes::multiply_add(sums[i][p], v[p], q);
     }
-  }
+  } while (++s < task.steps);
 }
 
 template <class Lanes, int kParts, int kQueries>
@@ -58,46 +60,55 @@ TUTTI_INLINE bool any_not_negative(const Lanes (&sums)[kQueries][kParts]) {
 
 // A whole tile, in blocks of what the unit's registers hold.
 template <class Lanes, int kGroups>
-bool code_tile(const CodeTileTask& task) {
+unsigned code_tile(const CodeTileTask& task) {
   constexpr int kBlockGroups = Lanes::kMaxGroups < kGroups ? Lanes::kMaxGroups : kGroups;
   constexpr int kQueries = Lanes::kMaxQueries;
   constexpr int kParts = kBlockGroups * kCodeLanes / Lanes::kWidth;
   constexpr bool kWhole = kBlockGroups == kGroups && kQueries == kCodeTileQueries;
   static_assert(kGroups % kBlockGroups == 0 && kCodeTileQueries % kQueries == 0);
-  bool any = false;
+  unsigned found = 0;
   if (!kWhole) std::fill_n(task.marks, kCodeTileQueries, 0);
   for (int row = 0; row < kCodeTileQueries; row += kQueries)
     for (int group = 0; group < kGroups; group += kBlockGroups) {
       Lanes sums[kQueries][kParts];
       code_sums<Lanes, kParts, kQueries>(task, group, row, sums);
-      const bool found = any_not_negative<Lanes, kParts, kQueries>(sums);
-      any |= found;
-      if (kWhole && !found) return false;
+      if (kWhole && !any_not_negative<Lanes, kParts, kQueries>(sums)) return 0;
 #pragma GCC unroll 8
       for (int i = 0; i < kQueries; ++i) {
         std::uint64_t marks = 0;
 #pragma GCC unroll 8
         for (int p = 0; p < kParts; ++p) {
           const int at = group * kCodeLanes + p * Lanes::kWidth;
-          sums[i][p].store(task.values + (row + i) * kCodeTileVectors + at);
+          sums[i][p].store(task.values + (row + i) * task.value_stride + at);
           marks |= (sums[i][p].negative() ^ Lanes::kAll) << at;
         }
         if (kWhole)
           task.marks[row + i] = marks;
         else
           task.marks[row + i] |= marks;
+        found |= unsigned{marks != 0} << (row + i);
       }
     }
-  return any;
+  return found;
 }
 
-// Lanes::dot(vector, query, bytes) is the dot product of a single pair.
+// Lanes::dots(vectors, query, bytes, products) are the dot products of a query with kDots vectors.
 template <class Lanes>
-void code_products(const std::uint8_t* vectors, const std::int8_t* queries, std::int64_t bytes,
-                   std::span<const CodePair> pairs, std::int32_t* products) {
-  for (std::size_t i = 0; i < pairs.size(); ++i)
-    products[i] =
-        Lanes::dot(vectors + pairs[i].vector * bytes, queries + pairs[i].query * bytes, bytes);
+void code_products(const std::uint8_t* vectors, const std::int8_t* query, std::int64_t bytes,
+                   std::span<const std::int32_t> places, std::int32_t* products) {
+  constexpr std::size_t kDots = Lanes::kDots;
+  const std::uint8_t* rows[kDots];
+  std::size_t i = 0;
+  for (; i + kDots <= places.size(); i += kDots) {
+    for (std::size_t j = 0; j < kDots; ++j) rows[j] = vectors + places[i + j] * bytes;
+    Lanes::dots(rows, query, bytes, products + i);
+  }
+  if (i == places.size()) return;
+  std::int32_t last[kDots];
+  for (std::size_t j = 0; j < kDots; ++j)
+    rows[j] = vectors + places[std::min(i + j, places.size() - 1)] * bytes;
+  Lanes::dots(rows, query, bytes, last);
+  std::copy_n(last, places.size() - i, products + i);
 }
 
 // Lanes::collect, 16 values at a time, and what is left over.
@@ -114,6 +125,26 @@ std::size_t code_collect(std::span<const std::int32_t> values, std::int32_t leas
   return found;
 }
 
+// Bisects what lies between the least and the most value; Lanes::count counts values that are not
+// below one.
+template <class Lanes>
+std::int32_t code_largest(std::span<const std::int32_t> values, std::size_t rank) {
+  std::int32_t least = values[0], most = values[0];
+  for (const std::int32_t value : values) {
+    least = std::min(least, value);
+    most = std::max(most, value);
+  }
+  std::int64_t reached = least, not_reached = std::int64_t{most} + 1;
+  while (not_reached - reached > 1) {
+    const std::int64_t middle = reached + (not_reached - reached) / 2;
+    const auto bound = static_cast<std::int32_t>(middle);
+    const bool enough = Lanes::count(values.data(), values.size(), bound) >= rank;
+    reached = enough ? middle : reached;
+    not_reached = enough ? not_reached : middle;
+  }
+  return static_cast<std::int32_t>(reached);
+}
+
 // By plain code, without a branch for each value.
 TUTTI_INLINE std::size_t collect_16(const std::int32_t* values, std::int32_t least,
                                     std::int32_t first, std::int32_t* places) {
@@ -125,12 +156,20 @@ TUTTI_INLINE std::size_t collect_16(const std::int32_t* values, std::int32_t lea
   return found;
 }
 
+TUTTI_INLINE std::size_t count_plainly(const std::int32_t* values, std::size_t size,
+                                       std::int32_t least) {
+  std::uint32_t found = 0;
+  for (std::size_t i = 0; i < size; ++i) found += values[i] >= least;
+  return found;
+}
+
 template <class Lanes>
 constexpr CodeKernels code_kernels_of(const char* name) {
   return {name,
           {code_tile<Lanes, 1>, code_tile<Lanes, 2>, code_tile<Lanes, 3>},
           code_products<Lanes>,
-          code_collect<Lanes>};
+          code_collect<Lanes>,
+          code_largest<Lanes>};
 }
 
 }  // namespace

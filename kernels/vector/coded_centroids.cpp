@@ -53,7 +53,7 @@ CodedCentroids::CodedCentroids(const CodeSpace& space, ConstMatrixView<float> ce
     : space_(space), centroids_(centroids) {
   const std::vector<std::int8_t> codes = codes_of(space, centroids);
   const ConstMatrixView<std::int8_t> rows(codes.data(), centroids.rows, space.code_dim());
-  codes_ = CodedVectors(rows, space.prefix());
+  codes_ = CodedVectors(rows, space);
   packed_.pack(VectorRows(centroids));
 }
 
@@ -92,19 +92,32 @@ class ProbeFinder {
         centroids_(centroids),
         count_(count),
         packed_(static_cast<std::size_t>(centroids.steps() * kCodeTileQueries * 4)),
-        products_(static_cast<std::size_t>(kCodeTileQueries) * std::size_t(count)) {}
+        stride_(centroids.groups() * CodedVectors::kLanes),
+        products_(kCodeTileQueries * stride_) {}
 
   // Rows [first, first + present) of queries and probes; at most kCodeTileQueries.
   void find(const QueryCodes& queries, std::int64_t first, std::int64_t present,
             MatrixView<std::int32_t> probes) {
     multiply(queries, first, present);
     for (std::int64_t i = 0; i < present; ++i) {
-      const std::span products(products_.data() + i * count_, std::size_t(count_));
-      std::ranges::copy(largest_.select(products, std::size_t(probes.cols)), probes.row(first + i));
+      const std::span products(products_.data() + i * stride_, std::size_t(count_));
+      std::int32_t* row = probes.row(first + i);
+      std::ranges::copy(largest_.select(products, std::size_t(probes.cols)), row);
+      put_nearest_first(products, {row, std::size_t(probes.cols)});
     }
   }
 
  private:
+  static void put_nearest_first(std::span<const std::int32_t> products,
+                                std::span<std::int32_t> probes) {
+    const auto nearer = [&](std::int32_t a, std::int32_t b) {
+      const std::int32_t x = products[std::size_t(a)], y = products[std::size_t(b)];
+      return x != y ? x > y : a < b;
+    };
+    const auto first = std::min<std::size_t>(probes.size(), CodedCentroids::kOrderedProbes);
+    std::ranges::partial_sort(probes, probes.begin() + std::ptrdiff_t(first), nearer);
+  }
+
   // products_[i][c] is query i's product with centroid c less half the centroid's square.
   void multiply(const QueryCodes& queries, std::int64_t first, std::int64_t present) {
     for (std::int64_t i = 0; i < present; ++i)
@@ -118,12 +131,8 @@ class ProbeFinder {
       const std::int64_t groups =
           std::min<std::int64_t>(kCodeTileGroups, centroids_.groups() - group);
       kernels_.tile[groups - 1]({centroids_.group(group), packed_.data(), centroids_.steps(),
-                                 centroids_.half_squares(group), starts, values_.data(), marks});
-      const std::int64_t begin = group * CodedVectors::kLanes;
-      const std::int64_t size = std::min(count_ - begin, groups * CodedVectors::kLanes);
-      for (std::int64_t i = 0; i < present; ++i)
-        std::copy_n(values_.data() + i * kCodeTileVectors, size,
-                    products_.data() + i * count_ + begin);
+                                 centroids_.half_squares(group), starts,
+                                 products_.data() + group * CodedVectors::kLanes, stride_, marks});
     }
   }
 
@@ -132,8 +141,8 @@ class ProbeFinder {
   std::int64_t count_;
   const CodeKernels& kernels_ = *available_code_kernels().front();
   std::vector<std::int8_t> packed_;  // [steps][kCodeTileQueries][4]
-  AlignedBuffer<std::int32_t> values_{kCodeTileQueries * kCodeTileVectors};
-  std::vector<std::int32_t> products_;
+  std::int64_t stride_;
+  AlignedBuffer<std::int32_t> products_;  // [kCodeTileQueries][stride]
   LargestValues largest_;
 };
 

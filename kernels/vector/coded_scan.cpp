@@ -2,14 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
 #include <vector>
 
 #include "kernels/core/parallel.h"
-#include "kernels/vector/code_tile.h"
+#include "kernels/vector/code_block.h"
+#include "kernels/vector/coded_task.h"
 #include "kernels/vector/pair_distances.h"
 #include "kernels/vector/select_largest.h"
 #include "kernels/vector/shared_results.h"
@@ -17,52 +17,19 @@
 namespace tutti {
 namespace {
 
-constexpr std::int64_t kPiece = 4096;  // vectors of a task
-constexpr std::int64_t kChunk = 256;   // queries of a task
 constexpr std::int64_t kSeedVectors = 1024;
 constexpr int kPairs = PairDistances::kPairs;
-constexpr std::int32_t kPass = CodedVectors::kNever / 2;  // what no product with a vector outweighs
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-// A piece of a list's vectors for some of its queries.
-struct Task {
-  const CodedList* list;
-  std::span<const std::int32_t> queries;
-  std::int64_t begin, end;  // vectors of the list
-};
-
-std::vector<Task> cut(std::span<const CodedList> lists) {
-  std::vector<Task> tasks;
-  for (const CodedList& list : lists) {
-    const auto queries = static_cast<std::int64_t>(list.queries.size());
-    for (std::int64_t begin = 0; begin < list.vectors.count; begin += kPiece)
-      for (std::int64_t from = 0; from < queries; from += kChunk)
-        tasks.push_back(
-            {&list,
-             list.queries.subspan(static_cast<std::size_t>(from),
-                                  static_cast<std::size_t>(std::min(kChunk, queries - from))),
-             begin, std::min(begin + kPiece, list.vectors.count)});
-  }
-  return tasks;
-}
 
 // What is asked of a query's pairs now. One is ruled out by the prefix where
 // start + product - half square is negative, and by the whole code where its squared distance in
 // steps of the prefix is above `most`.
 struct Query {
   std::int32_t number = 0;
-  float limit = 0;         // that the rest follows from
-  std::int32_t start = 0;  // see CodeTileTask
+  float limit = 0;  // that the rest follows from
   double most = 0;
   // Of the squared distances of prefixes and rests, from what a pair's values make of them.
   std::int64_t prefix_offset = 0, rest_offset = 0;
-};
-
-// What the prefix left: a pair and its tile's value.
-struct Survivor {
-  std::int32_t vector;  // of the list
-  std::int32_t query;   // of the block
-  std::int32_t value;
 };
 
 // One thread's work on one task after another.
@@ -78,66 +45,49 @@ class CodedScan {
     rest_share_ *= rest_share_;
   }
 
-  void run(const Task& task);
+  void run(const CodedTask& task);
 
  private:
-  void begin_block(std::span<const std::int32_t> numbers);
-  void set_limit(Query& query, float limit);
-  template <class Take>
-  void sweep(const Task& task, Take&& take);
-  void seed(const Task& task);
-  float farthest_seed(const Task& task, int query, std::span<const std::int32_t> values);
+  void begin_block(const CodedTask& task, std::span<const std::int32_t> numbers);
+  void set_limit(int query, float limit);
+  void seed(const CodedTask& task);
+  float farthest_seed(const CodedTask& task, int query, std::span<const std::int32_t> values);
   float farthest(std::int32_t query, const CodedList& list,
                  std::span<const std::pair<double, std::int32_t>> near);
-  void find_survivors(const Task& task);
-  void compute_squares(const Task& task);
-  void check_survivors(const Task& task);
-  void add_pair(const Task& task, std::int32_t query, std::int64_t vector);
-  void measure_pairs(const Task& task);
+  void compute_squares(const CodedVectors& codes, int query);
+  void check_pairs(const CodedTask& task, int query);
+  void add_pair(const CodedTask& task, std::int32_t query, std::int64_t vector);
+  void measure_pairs(const CodedTask& task);
 
   const CodeSpace& space_;
   const CodedQueries& queries_;
   SharedResults& results_;
   PairDistances distances_;
   double per_step_, rest_share_;  // the square of a step of the rest in those of the prefix
-  const CodeKernels& kernels_ = *available_code_kernels().front();
 
-  const CodedVectors* codes_ = nullptr;
-  std::array<Query, kCodeTileQueries> block_;
-  int present_ = 0;
-  std::vector<std::int8_t> packed_;  // the block's prefixes, [steps][kCodeTileQueries][4]
-  std::vector<std::int8_t> rests_;   // [kCodeTileQueries][rest bytes]
-  AlignedBuffer<std::int32_t> values_{kCodeTileQueries * kCodeTileVectors};
+  CodeBlock block_{CodeBlock::Bias::half_square};
+  std::array<Query, kCodeTileQueries> asked_;
   std::vector<std::int32_t> seed_values_;  // [queries of the block][vectors]
   LargestValues largest_;
-  std::vector<Survivor> survivors_;
-  std::ptrdiff_t survivor_count_ = 0;
-  std::vector<CodePair> pairs_of_codes_;
-  std::vector<std::int32_t> products_;  // of the survivors' rests
-  std::vector<double> squares_;         // of their codes' distances, in steps of the prefix
+  std::vector<double> squares_;  // of the codes' distances of a query's pairs, in prefix steps
   std::array<std::int32_t, 2 * kPairs> pair_query_{};
   std::array<std::int64_t, 2 * kPairs> pair_row_{};
   int pairs_ = 0;
 };
 
-void CodedScan::begin_block(std::span<const std::int32_t> numbers) {
-  const std::int64_t prefix = space_.prefix(), rest = space_.code_dim() - prefix;
-  present_ = static_cast<int>(numbers.size());
-  for (int i = 0; i < kCodeTileQueries; ++i) {
-    Query& query = block_[static_cast<std::size_t>(i)];
-    query.start = -kPass;  // behind the last, nothing comes of a tile's values
-    if (i >= present_) continue;
+void CodedScan::begin_block(const CodedTask& task, std::span<const std::int32_t> numbers) {
+  block_.begin(*task.list->codes, *queries_.codes, numbers);
+  for (int i = 0; i < block_.present(); ++i) {
+    Query& query = asked_[static_cast<std::size_t>(i)];
     query.number = numbers[static_cast<std::size_t>(i)];
-    const std::int8_t* code = queries_.codes->row(query.number);
-    pack_code(code, prefix, i, packed_.data());
-    std::copy_n(code + prefix, rest, rests_.data() + i * codes_->rest_bytes());
-    set_limit(query, results_.limit(query.number));
+    set_limit(i, results_.limit(query.number));
   }
 }
 
-void CodedScan::set_limit(Query& query, float limit) {
+void CodedScan::set_limit(int i, float limit) {
   constexpr std::int64_t kHigher = 128;  // codes of vectors are unsigned
   const CodeAxes& axes = space_.axes();
+  Query& query = asked_[static_cast<std::size_t>(i)];
   const QueryCodes::Query& code = queries_.codes->queries[static_cast<std::size_t>(query.number)];
   query.limit = limit;
   const double reach = space_.reach(code.square, limit);
@@ -147,116 +97,75 @@ void CodedScan::set_limit(Query& query, float limit) {
   };
   query.most = steps_square(code.radius, axes.cap);
   if (!(query.most <= kInfinity)) query.most = kInfinity;  // what is no number rules nothing out
-  const double most = steps_square(code.prefix_radius, axes.prefix_cap);
+  double most = steps_square(code.prefix_radius, axes.prefix_cap);
+  if (!(most <= kInfinity)) most = kInfinity;
   // |q|^2 + |v|^2 - 2 q.v <= most, halved, with |v|^2 / 2 rounded down and the rest up.
-  const double start = (most - code.prefix_square) / 2 + 1 - double(kHigher * code.prefix_sum);
-  query.start = start < kPass ? static_cast<std::int32_t>(std::max(start, double(-kPass))) : kPass;
-  query.prefix_offset = code.prefix_square + 2 * (query.start + kHigher * code.prefix_sum);
+  const std::int32_t start =
+      block_.set_start(i, (most - code.prefix_square) / 2 + 1 - double(kHigher * code.prefix_sum));
+  query.prefix_offset = code.prefix_square + 2 * (start + kHigher * code.prefix_sum);
   query.rest_offset =
       code.code_square - code.prefix_square + 2 * kHigher * (code.sum - code.prefix_sum);
 }
 
-// Computes the tiles of a task's vectors, and hands take(first vector, vectors, marks) those in
-// which the prefix leaves a pair; values_ are theirs.
-template <class Take>
-void CodedScan::sweep(const Task& task, Take&& take) {
-  std::int32_t starts[kCodeTileQueries];
-  std::uint64_t marks[kCodeTileQueries];
-  for (int i = 0; i < kCodeTileQueries; ++i) starts[i] = block_[std::size_t(i)].start;
-  const std::int64_t first = task.list->first_group;
-  const std::int64_t end = CodedVectors::groups_of(task.end);
-  for (std::int64_t group = task.begin / CodedVectors::kLanes; group < end;
-       group += kCodeTileGroups) {
-    const std::int64_t groups = std::min<std::int64_t>(kCodeTileGroups, end - group);
-    const CodeTileTask tile{codes_->group(first + group),
-                            packed_.data(),
-                            codes_->steps(),
-                            codes_->half_squares(first + group),
-                            starts,
-                            values_.data(),
-                            marks};
-    if (kernels_.tile[groups - 1](tile))
-      take(group * CodedVectors::kLanes, groups * CodedVectors::kLanes, marks);
-  }
-}
-
-void CodedScan::run(const Task& task) {
-  codes_ = task.list->codes;
-  packed_.assign(static_cast<std::size_t>(codes_->steps() * kCodeTileQueries * 4), 0);
-  rests_.assign(static_cast<std::size_t>(codes_->rest_bytes() * kCodeTileQueries), 0);
+void CodedScan::run(const CodedTask& task) {
   for (std::size_t at = 0; at < task.queries.size(); at += kCodeTileQueries) {
-    begin_block(task.queries.subspan(
-        at, std::min<std::size_t>(kCodeTileQueries, task.queries.size() - at)));
+    begin_block(task, task.queries.subspan(
+                          at, std::min<std::size_t>(kCodeTileQueries, task.queries.size() - at)));
     seed(task);
-    find_survivors(task);
-    check_survivors(task);
+    block_.find_pairs(task.first_group(), task.end_group());
+    for (int i = 0; i < block_.present(); ++i) check_pairs(task, i);
   }
   while (pairs_ > 0) measure_pairs(task);
 }
 
-// The first step: prefixes.
-void CodedScan::find_survivors(const Task& task) {
-  survivors_.resize(
-      static_cast<std::size_t>(kCodeTileQueries * (task.end - task.begin + kCodeTileVectors)));
-  survivor_count_ = 0;
-  const std::int64_t group_vector = task.list->first_group * CodedVectors::kLanes;
-  const std::int64_t rest_bytes = codes_->rest_bytes();
-  sweep(task, [&](std::int64_t first, std::int64_t, const std::uint64_t* marks) {
-    Survivor* to = survivors_.data() + survivor_count_;
-    for (int i = 0; i < present_; ++i)
-      for (std::uint64_t left = marks[i]; left != 0; left &= left - 1) {
-        const int lane = std::countr_zero(left);
-        *to++ = {static_cast<std::int32_t>(first) + lane, i, values_[i * kCodeTileVectors + lane]};
-        const std::uint8_t* rest = codes_->rest(group_vector + first + lane);
-        for (std::int64_t b = 0; b < rest_bytes; b += 64) __builtin_prefetch(rest + b);
-      }
-    survivor_count_ = to - survivors_.data();
-  });
-}
-
 // Finds a first limit for the queries that have none: how far the k vectors are that are nearest by
 // their codes, of the first ones.
-void CodedScan::seed(const Task& task) {
+void CodedScan::seed(const CodedTask& task) {
   const std::int64_t k = results_.k();
-  Task first = task;
-  first.end = std::min(task.end, task.begin + std::max(kSeedVectors, 4 * k));
-  const std::int64_t count = first.end - first.begin;
+  const std::int64_t count = std::min(task.end - task.begin, std::max(kSeedVectors, 4 * k));
   const auto has_none = [](const Query& query) { return query.limit == kInfinity; };
-  if (k > count || std::none_of(block_.begin(), block_.begin() + present_, has_none)) return;
+  if (k > count || std::none_of(asked_.begin(), asked_.begin() + block_.present(), has_none))
+    return;
+  const std::int64_t group = task.first_group();
   seed_values_.assign(static_cast<std::size_t>(kCodeTileQueries * count), CodedVectors::kAlways);
-  sweep(first, [&](std::int64_t begin, std::int64_t size, const std::uint64_t*) {
-    const std::int64_t at = begin - first.begin;
-    for (int i = 0; i < present_; ++i)
-      std::copy_n(values_.data() + i * kCodeTileVectors, std::min(size, count - at),
-                  seed_values_.data() + i * count + at);
-  });
-  for (int i = 0; i < present_; ++i) {
-    Query& query = block_[static_cast<std::size_t>(i)];
+  block_.sweep(group, group + CodedVectors::groups_of(count),
+               [&](std::int64_t first, std::int64_t groups, unsigned) {
+                 const std::int64_t at = (first - group) * CodedVectors::kLanes;
+                 const std::int64_t size = std::min(groups * CodedVectors::kLanes, count - at);
+                 for (int i = 0; i < block_.present(); ++i)
+                   std::copy_n(block_.values(i), size, seed_values_.data() + i * count + at);
+               });
+  for (int i = 0; i < block_.present(); ++i) {
+    const Query& query = asked_[static_cast<std::size_t>(i)];
     if (!has_none(query)) continue;
     const float limit = farthest_seed(
         task, i, std::span(seed_values_).subspan(std::size_t(i * count), std::size_t(count)));
     if (!(limit < kInfinity)) continue;
     results_.lower(query.number, limit);
-    set_limit(query, limit);
+    set_limit(i, limit);
   }
 }
 
 // Of the vectors from the task's first on, whose tiles had these values for the block's query.
-float CodedScan::farthest_seed(const Task& task, int query, std::span<const std::int32_t> values) {
+float CodedScan::farthest_seed(const CodedTask& task, int query,
+                               std::span<const std::int32_t> values) {
   const auto k = static_cast<std::size_t>(results_.k());
   // Some more by the prefix; of these the nearest by the whole code.
   const std::size_t wanted = std::min(values.size(), 3 * k);
-  const auto first = static_cast<std::int32_t>(task.begin);
-  survivors_.clear();
-  for (const std::int32_t place : largest_.select(values, wanted))
-    survivors_.push_back({first + place, query, values[static_cast<std::size_t>(place)]});
-  survivor_count_ = static_cast<std::ptrdiff_t>(wanted);
-  compute_squares(task);
+  const std::int64_t list_place = task.list->first_group * CodedVectors::kLanes;
+  std::vector<std::int32_t> places, place_values;
+  for (const std::int32_t place : largest_.select(values, wanted)) {
+    places.push_back(static_cast<std::int32_t>(list_place + task.begin + place));
+    place_values.push_back(values[static_cast<std::size_t>(place)]);
+  }
+  block_.set_pairs(query, places, place_values);
+  compute_squares(*task.list->codes, query);
   std::vector<std::pair<double, std::int32_t>> near;
-  for (std::size_t i = 0; i < wanted; ++i) near.emplace_back(squares_[i], survivors_[i].vector);
+  for (std::size_t i = 0; i < wanted; ++i)
+    near.emplace_back(squares_[i], static_cast<std::int32_t>(places[i] - list_place));
   std::ranges::nth_element(near, near.begin() + std::ptrdiff_t(k - 1));
   near.resize(k);
-  return farthest(block_[static_cast<std::size_t>(query)].number, *task.list, near);
+  return farthest(asked_[static_cast<std::size_t>(query)].number, *task.list, near);
 }
 
 float CodedScan::farthest(std::int32_t query, const CodedList& list,
@@ -278,42 +187,33 @@ float CodedScan::farthest(std::int32_t query, const CodedList& list,
   return all;
 }
 
-// The squared distances of the survivors' codes.
-void CodedScan::compute_squares(const Task& task) {
-  const std::int64_t first = task.list->first_group * CodedVectors::kLanes;
-  const std::int64_t rest = codes_->rest_bytes();
-  const std::span survivors(survivors_.data(), static_cast<std::size_t>(survivor_count_));
-  products_.assign(survivors.size(), 0);
-  squares_.resize(survivors.size());
-  if (rest > 0) {
-    pairs_of_codes_.resize(survivors.size());
-    for (std::size_t i = 0; i < survivors.size(); ++i)
-      pairs_of_codes_[i] = {survivors[i].vector, survivors[i].query};
-    kernels_.products(codes_->rest(first), rests_.data(), rest, pairs_of_codes_, products_.data());
-  }
-  for (std::size_t i = 0; i < survivors.size(); ++i) {
-    const Survivor& s = survivors[i];
-    const Query& query = block_[static_cast<std::size_t>(s.query)];
+// The squared distances of the codes of a query's pairs.
+void CodedScan::compute_squares(const CodedVectors& codes, int i) {
+  const std::span<const std::int32_t> places = block_.places(i), values = block_.pair_values(i),
+                                      products = block_.rest_products(i);
+  const Query& query = asked_[static_cast<std::size_t>(i)];
+  squares_.resize(std::max(squares_.size(), places.size()));
+  for (std::size_t p = 0; p < places.size(); ++p) {
     // value = start + product of the prefixes - half the prefix's square.
-    const std::int64_t prefix = query.prefix_offset - 2 * std::int64_t{s.value};
+    const std::int64_t prefix = query.prefix_offset - 2 * std::int64_t{values[p]};
     const std::int64_t square =
-        query.rest_offset - 2 * std::int64_t{products_[i]} + codes_->rest_square(first + s.vector);
-    squares_[i] = double(prefix) + rest_share_ * double(square);
+        query.rest_offset - 2 * std::int64_t{products[p]} + codes.rest_square(places[p]);
+    squares_[p] = double(prefix) + rest_share_ * double(square);
   }
 }
 
 // The second step: whole codes.
-void CodedScan::check_survivors(const Task& task) {
-  compute_squares(task);
-  for (std::ptrdiff_t i = 0; i < survivor_count_; ++i) {
-    const Survivor& s = survivors_[static_cast<std::size_t>(i)];
-    const Query& query = block_[static_cast<std::size_t>(s.query)];
-    if (squares_[static_cast<std::size_t>(i)] <= query.most) add_pair(task, query.number, s.vector);
-  }
+void CodedScan::check_pairs(const CodedTask& task, int i) {
+  compute_squares(*task.list->codes, i);
+  const Query& query = asked_[static_cast<std::size_t>(i)];
+  const std::span<const std::int32_t> places = block_.places(i);
+  const std::int64_t list_place = task.list->first_group * CodedVectors::kLanes;
+  for (std::size_t p = 0; p < places.size(); ++p)
+    if (squares_[p] <= query.most) add_pair(task, query.number, places[p] - list_place);
 }
 
 // The third step's pairs wait, so that their vectors are there when they are measured.
-void CodedScan::add_pair(const Task& task, std::int32_t query, std::int64_t vector) {
+void CodedScan::add_pair(const CodedTask& task, std::int32_t query, std::int64_t vector) {
   const VectorRows& rows = task.list->vectors;
   const auto element = static_cast<std::int64_t>(size_of(rows.type));
   const auto* bytes = static_cast<const char*>(rows.data) + vector * rows.stride * element;
@@ -324,7 +224,7 @@ void CodedScan::add_pair(const Task& task, std::int32_t query, std::int64_t vect
 }
 
 // Measures the pairs that have waited longest.
-void CodedScan::measure_pairs(const Task& task) {
+void CodedScan::measure_pairs(const CodedTask& task) {
   const int count = std::min(pairs_, kPairs);
   const float* queries[kPairs] = {};
   const VectorRows* sets[kPairs] = {};
@@ -346,22 +246,20 @@ void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
 }
 
-void check(const CodeSpace& space, const CodedQueries& queries, std::span<const CodedList> lists,
-           std::span<const TopK> results) {
+}  // namespace
+
+void check_coded(const CodeSpace& space, const CodedQueries& queries,
+                 std::span<const CodedList> lists) {
   require(queries.codes != nullptr && queries.vectors.cols == space.axes().dim &&
               queries.codes->count() == queries.vectors.rows &&
               queries.codes->code_dim == space.code_dim(),
           "scan_coded: queries and codes do not fit");
-  require(static_cast<std::int64_t>(results.size()) == queries.vectors.rows,
-          "scan_coded: there must be one accumulator per query");
-  require(std::ranges::all_of(results, [&](const TopK& r) { return r.k() == results[0].k(); }),
-          "scan_coded: all accumulators must have the same k");
   for (const CodedList& list : lists) {
     check_rows(list.vectors, "scan_coded: vectors");
     list.ids.check(list.vectors.count);
     require(list.vectors.dim == space.axes().dim, "scan_coded: vectors of another dimension");
     require(
-        list.codes != nullptr && list.first_group >= 0 &&
+        list.codes != nullptr && list.codes->prefix() == space.prefix() && list.first_group >= 0 &&
             list.first_group + CodedVectors::groups_of(list.vectors.count) <= list.codes->groups(),
         "scan_coded: vectors and codes do not fit");
     require(std::ranges::all_of(list.queries,
@@ -370,12 +268,14 @@ void check(const CodeSpace& space, const CodedQueries& queries, std::span<const 
   }
 }
 
-}  // namespace
-
 void scan_coded(const CodeSpace& space, const CodedQueries& queries,
                 std::span<const CodedList> lists, std::span<TopK> results) {
-  check(space, queries, lists, results);
-  const std::vector<Task> tasks = cut(lists);
+  check_coded(space, queries, lists);
+  require(static_cast<std::int64_t>(results.size()) == queries.vectors.rows,
+          "scan_coded: there must be one accumulator per query");
+  require(std::ranges::all_of(results, [&](const TopK& r) { return r.k() == results[0].k(); }),
+          "scan_coded: all accumulators must have the same k");
+  const std::vector<CodedTask> tasks = cut_lists(lists);
   if (tasks.empty()) return;
   SharedResults shared(results);
   const int threads = thread_count();

@@ -30,7 +30,12 @@ struct CodedList {
   VectorRows vectors;
   VectorIds ids;
   std::span<const std::int32_t> queries;
+  std::int64_t first_place = 0;  // of the first vector, for whoever gets candidates
 };
+
+// Throws std::invalid_argument where queries and lists do not fit the space.
+void check_coded(const CodeSpace& space, const CodedQueries& queries,
+                 std::span<const CodedList> lists);
 
 // As scan_lists: results[i] accumulates the neighbours of query i over all lists that name i.
 // Parallel. Throws std::invalid_argument where shapes do not fit.

@@ -25,26 +25,32 @@ void copy_up(const std::int8_t* from, std::int64_t count, std::uint8_t* to) {
 
 }  // namespace
 
-CodedVectors::CodedVectors(std::int64_t groups, std::int64_t code_dim, std::int64_t prefix)
+CodedVectors::CodedVectors(std::int64_t groups, const CodeSpace& space)
     : groups_(groups),
-      code_dim_(code_dim),
-      prefix_dim_(prefix),
-      steps_((prefix + 3) / 4),
-      rest_bytes_(up_to(code_dim - prefix, kRestBytes)),
+      code_dim_(space.code_dim()),
+      prefix_dim_(space.prefix()),
+      steps_((prefix_dim_ + 3) / 4),
+      rest_bytes_(rest_bytes_of(code_dim_ - prefix_dim_)),
+      rest_weight_(space.rest_weight()),
       prefix_(groups * steps_ * kLanes * 4),
       rest_(groups * kLanes * rest_bytes_),
       half_squares_(groups * kLanes),
-      rest_squares_(groups * kLanes) {
+      estimates_(groups * kLanes) {
   std::fill_n(half_squares_.data(), groups * kLanes, kNever);
+  std::fill_n(estimates_.data(), groups * kLanes, kNever);
 }
 
-CodedVectors::CodedVectors(ConstMatrixView<std::int8_t> codes, std::int64_t prefix)
-    : CodedVectors(groups_of(codes.rows), codes.cols, prefix) {
+CodedVectors::CodedVectors(ConstMatrixView<std::int8_t> codes, const CodeSpace& space)
+    : CodedVectors(groups_of(codes.rows), space) {
   put(0, codes);
 }
 
+std::int64_t CodedVectors::rest_bytes_of(std::int64_t rest_dim) {
+  return rest_dim > 0 ? up_to(rest_dim + kSquareBytes, kRestBytes) : 0;
+}
+
 std::int64_t CodedVectors::bytes_per_vector(std::int64_t code_dim, std::int64_t prefix) {
-  return (prefix + 3) / 4 * 4 + up_to(code_dim - prefix, kRestBytes) + 2 * 4;
+  return (prefix + 3) / 4 * 4 + rest_bytes_of(code_dim - prefix) + 2 * 4;
 }
 
 void CodedVectors::put(std::int64_t first_group, ConstMatrixView<std::int8_t> codes) {
@@ -55,8 +61,10 @@ void CodedVectors::put(std::int64_t first_group, ConstMatrixView<std::int8_t> co
     const std::int64_t first = (first_group + g) * kLanes;
     for (std::int64_t i = g * kLanes; i < std::min(codes.rows, (g + 1) * kLanes); ++i)
       put_vector(first + i - g * kLanes, codes.row(i));
-    for (std::int64_t i = codes.rows; i < (g + 1) * kLanes; ++i)
+    for (std::int64_t i = codes.rows; i < (g + 1) * kLanes; ++i) {
       half_squares_[first + i - g * kLanes] = kNever;
+      estimates_[first + i - g * kLanes] = kNever;
+    }
   });
 }
 
@@ -65,11 +73,17 @@ void CodedVectors::put_vector(std::int64_t vector, const std::int8_t* code) {
   for (std::int64_t j = 0; j < prefix_dim_; j += 4)
     copy_up(code + j, std::min<std::int64_t>(4, prefix_dim_ - j),
             group + j * kLanes + vector % kLanes * 4);
-  const std::int64_t rest = code_dim_ - prefix_dim_;
-  copy_up(code + prefix_dim_, rest, rest_.data() + vector * rest_bytes_);
+  const std::int64_t rest_dim = code_dim_ - prefix_dim_;
   const bool loose = code[0] == CodeSpace::kLoose;
+  const std::int32_t rest_square = loose ? kAlways : square_of(code + prefix_dim_, rest_dim);
+  if (rest_dim > 0) {
+    std::uint8_t* rest = rest_.data() + vector * rest_bytes_;
+    copy_up(code + prefix_dim_, rest_dim, rest);
+    __builtin_memcpy(rest + rest_bytes_ - kSquareBytes, &rest_square, kSquareBytes);
+  }
   half_squares_[vector] = loose ? kAlways : square_of(code, prefix_dim_) / 2;
-  rest_squares_[vector] = loose ? kAlways : square_of(code + prefix_dim_, rest);
+  estimates_[vector] =
+      loose ? kAlways : half_squares_[vector] + rest_part(rest_weight_, rest_square);
 }
 
 }  // namespace tutti

@@ -1,11 +1,12 @@
 // Codes of vectors as a scan wants them: the first dimensions of sixteen vectors side by side, the
-// others vector by vector.
+// others vector by vector, each with its squared length behind it.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/core/arena.h"
 #include "kernels/core/tensor.h"
+#include "kernels/vector/code_space.h"
 
 namespace tutti {
 
@@ -13,16 +14,17 @@ namespace tutti {
 class CodedVectors {
  public:
   static constexpr std::int64_t kLanes = 16;
-  static constexpr std::int64_t kRestBytes = 32;  // what the rest of a code is filled up to
+  static constexpr std::int64_t kRestBytes = 64;  // what the rest of a code is filled up to
 
   CodedVectors() = default;
-  // Room for `groups` groups of codes of `code_dim` bytes, the first `prefix` of which are looked
-  // at first; all of them empty.
-  CodedVectors(std::int64_t groups, std::int64_t code_dim, std::int64_t prefix);
+  // Room for `groups` groups of codes in `space`, all of them empty.
+  CodedVectors(std::int64_t groups, const CodeSpace& space);
   // All rows of `codes`, in groups 0, 1, ...
-  CodedVectors(ConstMatrixView<std::int8_t> codes, std::int64_t prefix);
+  CodedVectors(ConstMatrixView<std::int8_t> codes, const CodeSpace& space);
 
   static std::int64_t groups_of(std::int64_t vectors) { return (vectors + kLanes - 1) / kLanes; }
+  // What the rest of a code takes with its square behind it.
+  static std::int64_t rest_bytes_of(std::int64_t rest_dim);
   // Memory that a vector takes.
   static std::int64_t bytes_per_vector(std::int64_t code_dim, std::int64_t prefix);
 
@@ -31,8 +33,9 @@ class CodedVectors {
   void put(std::int64_t first_group, ConstMatrixView<std::int8_t> codes);
 
   std::int64_t groups() const { return groups_; }
+  std::int64_t prefix() const { return prefix_dim_; }
   std::int64_t steps() const { return steps_; }            // of four dimensions, of the prefix
-  std::int64_t rest_bytes() const { return rest_bytes_; }  // a vector
+  std::int64_t rest_bytes() const { return rest_bytes_; }  // a vector, its square among them
   // [steps][kLanes][4] bytes; dimensions behind the last are 0.
   const std::uint8_t* group(std::int64_t index) const {
     return prefix_.data() + index * steps_ * kLanes * 4;
@@ -42,21 +45,35 @@ class CodedVectors {
   const std::int32_t* half_squares(std::int64_t group) const {
     return half_squares_.data() + group * kLanes;
   }
+  // Per vector: half the prefix's part and the rest's of what a distance is estimated by, each
+  // rounded down (see CodeSpace::rest_part); the same where there is no vector or it is loose.
+  const std::int32_t* estimates(std::int64_t group) const {
+    return estimates_.data() + group * kLanes;
+  }
+  // The codes of the rest and, where there is any, the square in the last four bytes.
   const std::uint8_t* rest(std::int64_t vector) const {
     return rest_.data() + vector * rest_bytes_;
   }
-  // Squared length of the rest; a loose vector's is below all others'.
-  std::int32_t rest_square(std::int64_t vector) const { return rest_squares_[vector]; }
+  // Squared length of the rest; a loose vector's is kAlways, where there is a rest.
+  std::int32_t rest_square(std::int64_t vector) const {
+    std::int32_t square = 0;
+    if (rest_bytes_ > 0)
+      __builtin_memcpy(&square, rest(vector) + rest_bytes_ - kSquareBytes, kSquareBytes);
+    return square;
+  }
 
   static constexpr std::int32_t kNever = std::int32_t{1} << 30;  // as a half square
   static constexpr std::int32_t kAlways = -kNever;
 
  private:
+  static constexpr std::int64_t kSquareBytes = sizeof(std::int32_t);
+
   void put_vector(std::int64_t vector, const std::int8_t* code);
 
   std::int64_t groups_ = 0, code_dim_ = 0, prefix_dim_ = 0, steps_ = 0, rest_bytes_ = 0;
+  double rest_weight_ = 0;
   AlignedBuffer<std::uint8_t> prefix_, rest_;
-  AlignedBuffer<std::int32_t> half_squares_, rest_squares_;
+  AlignedBuffer<std::int32_t> half_squares_, estimates_;
 };
 
 }  // namespace tutti

@@ -33,7 +33,7 @@ GroupedCentroids::GroupedCentroids(const CodeSpace& space, const CentroidGroups&
   for (std::int64_t g = 0; g < groups.coarse.rows; ++g)
     first_code_groups_.push_back(first_code_groups_.back() +
                                  CodedVectors::groups_of(members(groups, g).rows));
-  codes_ = CodedVectors(first_code_groups_.back(), space.code_dim(), space.prefix());
+  codes_ = CodedVectors(first_code_groups_.back(), space);
   parallel_for_dynamic(groups.coarse.rows, [&](std::int64_t g) {
     const ConstMatrixView<float> rows = members(groups_, g);
     std::vector<std::int8_t> codes(static_cast<std::size_t>(rows.rows * space_.code_dim()));

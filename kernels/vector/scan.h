@@ -33,6 +33,10 @@ class VectorIds {
     return consecutive_ ? first_ + index : table_[static_cast<std::size_t>(index)];
   }
 
+  void prefetch(std::int64_t index) const {
+    if (!consecutive_) __builtin_prefetch(table_.data() + index);
+  }
+
   // The ids of vectors [begin, begin + count).
   VectorIds range(std::int64_t begin, std::int64_t count) const;
 

@@ -18,6 +18,7 @@ inline constexpr const char* kTokenizerFile = "tokenizer.model";
 inline constexpr const char* kColumnsFile = "columns.json";  // what metadata vectors have
 inline constexpr const char* kModelFile = "model.h5";
 inline constexpr const char* kCentroidsFile = "centroids.h5";
+inline constexpr const char* kCodeSpaceFile = "code_space.h5";  // of an index's vectors
 inline constexpr const char* kNeighborsFile = "neighbors.h5";
 inline constexpr const char* kExternalIdsFile = "external_ids.jsonl";  // of neighbours
 inline constexpr const char* kCompletionsFile = "completions.jsonl";

@@ -105,7 +105,8 @@ TEST_F(RecallTargetJob, IsWhatSearchesFind) {
   const auto rows = write_queries();
   for (const char* metric : {"l2", "cosine"}) {
     const Manifest index = measured(2, metric, std::string("--set index.metric=") + metric);
-    const std::string wide = " --set search.k=" + std::to_string(kTop + 1);
+    const std::string wide =
+        " --set search.rank_by=distances --set search.k=" + std::to_string(kTop + 1);
     ASSERT_EQ(search(metric, "truth", "--set search.mode=exact" + wide).exit_code, 0);
     const auto truth = others("truth", rows);
     const auto& curve = index.metadata.at("recall_curve");

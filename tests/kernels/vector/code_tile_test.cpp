@@ -1,5 +1,8 @@
 #include "kernels/vector/code_tile.h"
 
+#include <algorithm>
+#include <functional>
+
 #include <gtest/gtest.h>
 
 #include "kernels/core/arena.h"
@@ -29,7 +32,8 @@ struct CodeTileData {
   }
 
   CodeTileTask task() {
-    return {vectors.data(), queries.data(), steps, bias.data(), start, values.data(), marks};
+    return {vectors.data(), queries.data(),   steps, bias.data(), start,
+            values.data(),  kCodeTileVectors, marks};
   }
 
   std::int32_t expected(int query, int vector) const {
@@ -50,14 +54,14 @@ TEST(CodeTile, EveryUnitGivesTheSameIntegers) {
         for (int groups = 1; groups <= kCodeTileGroups; ++groups) {
           CodeTileData data(steps, largest);
           for (int q = 0; q < kCodeTileQueries; ++q) data.start[q] = 1 << 28;
-          ASSERT_TRUE(kernels->tile[groups - 1](data.task())) << kernels->name;
+          ASSERT_EQ(kernels->tile[groups - 1](data.task()), 0xffu) << kernels->name;
           // Two values on either side of zero, of two queries.
           for (int q = 0; q < kCodeTileQueries; ++q) data.start[q] = -(1 << 29);
           for (const int q : {2, 7}) {
             data.start[q] = 0;
             data.start[q] = -data.expected(q, groups * kCodeLanes - 3);
           }
-          ASSERT_TRUE(kernels->tile[groups - 1](data.task())) << kernels->name;
+          ASSERT_EQ(kernels->tile[groups - 1](data.task()), 1u << 2 | 1u << 7) << kernels->name;
           for (int q = 0; q < kCodeTileQueries; ++q)
             for (int v = 0; v < groups * kCodeLanes; ++v) {
               const std::int32_t expected = data.expected(q, v);
@@ -72,31 +76,45 @@ TEST(CodeTile, NothingIsFoundWhereAllAreNegative) {
   for (const CodeKernels* kernels : available_code_kernels()) {
     CodeTileData data(5, false);
     for (int q = 0; q < kCodeTileQueries; ++q) data.start[q] = -(1 << 29);
-    for (const CodeTile tile : kernels->tile) EXPECT_FALSE(tile(data.task())) << kernels->name;
+    for (const CodeTile tile : kernels->tile) EXPECT_EQ(tile(data.task()), 0u) << kernels->name;
   }
 }
 
-TEST(CodeTile, ProductsOfPairs) {
-  for (const std::int64_t bytes : {32, 64, 96, 160}) {
-    std::vector<std::uint8_t> vectors(static_cast<std::size_t>(bytes * 5));
-    std::vector<std::int8_t> queries(static_cast<std::size_t>(bytes * 3));
+TEST(CodeTile, ProductsOfAQuery) {
+  for (const std::int64_t bytes : {64, 128, 320}) {
+    std::vector<std::uint8_t> vectors(static_cast<std::size_t>(bytes * 9));
+    std::vector<std::int8_t> query(static_cast<std::size_t>(bytes));
     for (std::size_t i = 0; i < vectors.size(); ++i)
       vectors[i] = i < 100 ? 255 : static_cast<std::uint8_t>(random_u64(3, 0, i));
-    for (std::size_t i = 0; i < queries.size(); ++i)
-      queries[i] = i < 100 ? -127 : static_cast<std::int8_t>(int(random_u64(4, 0, i) % 255) - 127);
-    const std::vector<CodePair> pairs = {{0, 0}, {4, 2}, {1, 0}, {4, 1}};
-    for (const CodeKernels* kernels : available_code_kernels()) {
-      std::vector<std::int32_t> products(pairs.size());
-      kernels->products(vectors.data(), queries.data(), bytes, pairs, products.data());
-      for (std::size_t i = 0; i < pairs.size(); ++i) {
-        std::int32_t expected = 0;
-        for (std::int64_t j = 0; j < bytes; ++j)
-          expected += vectors[std::size_t(pairs[i].vector * bytes + j)] *
-                      queries[std::size_t(pairs[i].query * bytes + j)];
-        EXPECT_EQ(products[i], expected) << kernels->name << " " << bytes;
+    for (std::size_t i = 0; i < query.size(); ++i)
+      query[i] = i < 50 ? -127 : static_cast<std::int8_t>(int(random_u64(4, 0, i) % 255) - 127);
+    for (const std::vector<std::int32_t>& places :
+         {std::vector<std::int32_t>{}, {0, 4, 1, 8}, {7}, {2, 2, 3, 5, 6, 0, 8}})
+      for (const CodeKernels* kernels : available_code_kernels()) {
+        std::vector<std::int32_t> products(places.size());
+        kernels->products(vectors.data(), query.data(), bytes, places, products.data());
+        for (std::size_t i = 0; i < places.size(); ++i) {
+          std::int32_t expected = 0;
+          for (std::int64_t j = 0; j < bytes; ++j)
+            expected += vectors[std::size_t(places[i] * bytes + j)] * query[std::size_t(j)];
+          EXPECT_EQ(products[i], expected) << kernels->name << " " << bytes;
+        }
       }
-    }
   }
+}
+
+TEST(CodeTile, TheLargestOfAnyRank) {
+  for (const std::size_t count : {1, 15, 16, 47, 100})
+    for (const std::uint64_t range : {3ull, 1000ull, 1ull << 32}) {
+      std::vector<std::int32_t> values;
+      for (std::size_t i = 0; i < count; ++i)
+        values.push_back(std::int32_t(std::int64_t(random_u64(6, range, i) % range) - (1ll << 31)));
+      std::vector<std::int32_t> sorted = values;
+      std::ranges::sort(sorted, std::greater<>());
+      for (const CodeKernels* kernels : available_code_kernels())
+        for (std::size_t rank = 1; rank <= count; rank += 7)
+          EXPECT_EQ(kernels->largest(values, rank), sorted[rank - 1]) << kernels->name;
+    }
 }
 
 TEST(CodeTile, CollectsWhatIsNotBelow) {

@@ -1,0 +1,180 @@
+#include "kernels/vector/candidates.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "kernels/core/parallel.h"
+#include "kernels/vector/code_tile.h"
+#include "kernels/vector/pair_distances.h"
+
+namespace tutti {
+namespace {
+
+constexpr std::int64_t kChunk = 64;  // queries that a thread takes at a time
+constexpr int kPairs = PairDistances::kPairs;
+
+// Measures the candidates of one query after another. One thread's.
+class CandidateDistances {
+ public:
+  CandidateDistances(const PlacedVectors& vectors, Metric metric)
+      : vectors_(vectors), distances_(metric, vectors.rows.dim) {
+    std::fill_n(sets_, kPairs, &vectors_.rows);
+  }
+
+  // What measure() will want of these.
+  void prefetch(std::span<const Candidate> candidates) const {
+    const VectorRows& rows = vectors_.rows;
+    const auto element = static_cast<std::int64_t>(size_of(rows.type));
+    for (const Candidate& c : candidates) {
+      const char* row = static_cast<const char*>(rows.data) + c.place * rows.stride * element;
+      for (std::int64_t b = 0; b < rows.dim * element; b += 64) __builtin_prefetch(row + b);
+      vectors_.ids.prefetch(c.place);
+    }
+  }
+
+  void measure(const float* query, std::span<const Candidate> candidates,
+               std::vector<RankedNeighbor>& found) {
+    const float* queries[kPairs];
+    std::int64_t rows[kPairs];
+    float distances[kPairs];
+    std::fill_n(queries, kPairs, query);
+    found.reserve(found.size() + candidates.size());
+    for (std::size_t at = 0; at < candidates.size(); at += kPairs) {
+      const auto count = std::min<std::size_t>(kPairs, candidates.size() - at);
+      for (std::size_t i = 0; i < count; ++i) rows[i] = candidates[at + i].place;
+      distances_.measure(queries, sets_, rows, static_cast<int>(count), distances);
+      for (std::size_t i = 0; i < count; ++i)
+        found.push_back({candidates[at + i].key, distances[i], vectors_.ids[rows[i]]});
+    }
+  }
+
+ private:
+  const PlacedVectors& vectors_;
+  PairDistances distances_;
+  const VectorRows* sets_[kPairs];
+};
+
+}  // namespace
+
+Candidates::Candidates(std::int64_t queries, std::int64_t depth, const PlacedVectors& vectors)
+    : vectors_(vectors),
+      depth_(depth),
+      room_(2 * depth),
+      counts_(std::size_t(queries)),
+      limits_(std::size_t(queries)) {
+  if (depth < 1) throw std::invalid_argument("Candidates: the depth must be at least 1");
+  nearness_.resize(static_cast<std::size_t>(queries * room_));
+  places_.resize(nearness_.size());
+  for (std::atomic<float>& limit : limits_) limit = std::numeric_limits<float>::infinity();
+}
+
+void Candidates::lower(std::int64_t query, float limit) {
+  std::atomic<float>& mine = limits_[static_cast<std::size_t>(query)];
+  float before = mine.load(std::memory_order_relaxed);
+  while (limit < before && !mine.compare_exchange_weak(before, limit, std::memory_order_relaxed)) {
+  }
+}
+
+// The lock is held for a few instructions, so waiting spins.
+void Candidates::add(std::int64_t query, std::span<const Candidate> found) {
+  if (found.empty()) return;
+  std::atomic_flag& lock = locks_[static_cast<std::size_t>(query) % locks_.size()];
+  while (lock.test_and_set(std::memory_order_acquire)) {
+  }
+  std::int32_t& count = counts_[static_cast<std::size_t>(query)];
+  for (const Candidate& candidate : found) {
+    if (!(candidate.key <= limit(query))) continue;
+    nearness_[static_cast<std::size_t>(query * room_ + count)] = nearness(candidate.key);
+    places_[static_cast<std::size_t>(query * room_ + count)] = candidate.place;
+    if (++count == room_) shrink(query);
+  }
+  if (count >= depth_ && limit(query) == std::numeric_limits<float>::infinity()) shrink(query);
+  lock.clear(std::memory_order_release);
+}
+
+void Candidates::settle() {
+  parallel_for(queries(), [&](std::int64_t query) { shrink(query); });
+}
+
+void Candidates::shrink(std::int64_t query) {
+  std::int32_t& count = counts_[static_cast<std::size_t>(query)];
+  if (count < depth_) return;
+  std::int32_t* near = nearness_.data() + query * room_;
+  const std::int32_t least = available_code_kernels().front()->largest(
+      {near, static_cast<std::size_t>(count)}, static_cast<std::size_t>(depth_));
+  count = static_cast<std::int32_t>(drop_below(least, near, places_.data() + query * room_, count));
+  lower(query, key_of(least));
+}
+
+// Moves the `depth` nearest to the front, the last of which are at `least`, and returns their
+// number.
+std::int64_t Candidates::drop_below(std::int32_t least, std::int32_t* near, std::int32_t* places,
+                                    std::int64_t count) const {
+  std::vector<std::int32_t> equal;  // mostly one
+  std::int64_t kept = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (near[i] == least) equal.push_back(places[i]);
+    const bool keep = near[i] > least;
+    near[kept] = near[i];
+    places[kept] = places[i];
+    kept += keep;
+  }
+  if (const std::int64_t room = depth_ - kept; room < std::int64_t(equal.size()))
+    std::ranges::nth_element(equal, equal.begin() + room, [&](std::int32_t a, std::int32_t b) {
+      return vectors_.ids[a] < vectors_.ids[b];
+    });
+  for (std::size_t i = 0; kept < depth_; ++i, ++kept) {
+    near[kept] = least;
+    places[kept] = equal[i];
+  }
+  return kept;
+}
+
+std::span<const Candidate> Candidates::kept(std::int64_t query, std::vector<Candidate>& scratch) {
+  shrink(query);
+  scratch.clear();
+  const float most = limit(query);  // which may have been lowered since
+  const auto first = static_cast<std::size_t>(query * room_);
+  for (auto i = first; i < first + std::size_t(counts_[static_cast<std::size_t>(query)]); ++i)
+    if (const float key = key_of(nearness_[i]); key <= most) scratch.push_back({key, places_[i]});
+  return scratch;
+}
+
+void Candidates::measure(ConstMatrixView<float> queries, Metric metric,
+                         std::span<std::vector<RankedNeighbor>> found) {
+  if (queries.rows != this->queries() || std::int64_t(found.size()) != queries.rows)
+    throw std::invalid_argument("Candidates: there must be one row per query");
+  if (vectors_.rows.count == 0) return;
+  check_rows(vectors_.rows, "Candidates: vectors");
+  parallel_for((queries.rows + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
+    CandidateDistances distances(vectors_, metric);
+    const std::int64_t begin = chunk * kChunk, end = std::min(queries.rows, begin + kChunk);
+    std::vector<Candidate> mine, next;
+    distances.prefetch(kept(begin, next));
+    for (std::int64_t q = begin; q < end; ++q) {
+      std::swap(mine, next);
+      if (q + 1 < end) distances.prefetch(kept(q + 1, next));
+      distances.measure(queries.row(q), mine, found[static_cast<std::size_t>(q)]);
+    }
+  });
+}
+
+void keep_first(std::vector<RankedNeighbor>& candidates, std::int64_t depth) {
+  if (std::int64_t(candidates.size()) <= depth) return;
+  std::ranges::nth_element(candidates, candidates.begin() + (depth - 1), ranks_before);
+  candidates.resize(std::size_t(depth));
+}
+
+void nearest_of(std::vector<RankedNeighbor> candidates, std::int64_t depth,
+                std::span<Neighbor> out) {
+  keep_first(candidates, depth);
+  std::vector<Neighbor> measured;
+  measured.reserve(candidates.size());
+  for (const RankedNeighbor& c : candidates)
+    if (c.distance == c.distance) measured.push_back({c.distance, c.id});
+  const auto end =
+      std::partial_sort_copy(measured.begin(), measured.end(), out.begin(), out.end(), precedes);
+  std::fill(end, out.end(), Neighbor{});
+}
+
+}  // namespace tutti

@@ -1,0 +1,96 @@
+// What is kept of a search that ranks vectors by something cheaper than their distance, and
+// measures a few in the end.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "kernels/core/tensor.h"
+#include "kernels/vector/distance.h"
+#include "kernels/vector/packed_vectors.h"
+#include "kernels/vector/scan.h"
+#include "kernels/vector/top_k.h"
+
+namespace tutti {
+
+// A vector in memory that may be a neighbour.
+struct Candidate {
+  float key;  // at least zero
+  std::int32_t place;
+};
+
+// One whose distance is known. The order is that of (key, id), which leaves nothing open.
+struct RankedNeighbor {
+  float key = std::numeric_limits<float>::infinity();
+  float distance = std::numeric_limits<float>::infinity();
+  std::int64_t id = -1;
+};
+
+inline bool ranks_before(const RankedNeighbor& a, const RankedNeighbor& b) {
+  return a.key != b.key ? a.key < b.key : a.id < b.id;
+}
+
+// Vectors in memory, by their places: at most 2^31.
+struct PlacedVectors {
+  VectorRows rows;
+  VectorIds ids;
+};
+
+// For each query the vectors with the least keys, and of equal keys those with the least ids:
+// `depth` of them at most. So what is kept depends neither on the order in which candidates come
+// nor on how they are shared between accumulators.
+class Candidates {
+ public:
+  // Of `vectors`. Throws std::invalid_argument for a depth below one.
+  Candidates(std::int64_t queries, std::int64_t depth, const PlacedVectors& vectors);
+
+  std::int64_t queries() const { return static_cast<std::int64_t>(counts_.size()); }
+  std::int64_t depth() const { return depth_; }
+
+  // No candidate with a larger key can be among those wanted.
+  float limit(std::int64_t query) const {
+    return limits_[static_cast<std::size_t>(query)].load(std::memory_order_relaxed);
+  }
+  // The caller knows of `depth` vectors whose keys are at most this. Threads may do so at any time.
+  void lower(std::int64_t query, float limit);
+  // Takes candidates into account. Threads may do so at any time.
+  void add(std::int64_t query, std::span<const Candidate> found);
+  // Brings the limits down to what is known. Parallel.
+  void settle();
+
+  // Those that are kept of each query, with their distances as reference::distance defines them:
+  // appended to found[query], in no order. Parallel.
+  void measure(ConstMatrixView<float> queries, Metric metric,
+               std::span<std::vector<RankedNeighbor>> found);
+
+ private:
+  // How near a key is, as an integer: the order of keys, which are at least zero, turned round.
+  static std::int32_t nearness(float key) { return ~std::bit_cast<std::int32_t>(key); }
+  static float key_of(std::int32_t nearness) { return std::bit_cast<float>(~nearness); }
+
+  void shrink(std::int64_t query);
+  std::int64_t drop_below(std::int32_t least, std::int32_t* near, std::int32_t* places,
+                          std::int64_t count) const;
+  std::span<const Candidate> kept(std::int64_t query, std::vector<Candidate>& scratch);
+
+  PlacedVectors vectors_;
+  std::int64_t depth_, room_;
+  std::vector<std::int32_t> nearness_, places_;  // [queries][room]
+  std::vector<std::int32_t> counts_;
+  std::vector<std::atomic<float>> limits_;
+  std::array<std::atomic_flag, 256> locks_{};
+};
+
+// Drops all but the `depth` first; what is left is in no order.
+void keep_first(std::vector<RankedNeighbor>& candidates, std::int64_t depth);
+
+// The k nearest of the `depth` first candidates, by (distance, id), padded; out has k places.
+void nearest_of(std::vector<RankedNeighbor> candidates, std::int64_t depth,
+                std::span<Neighbor> out);
+
+}  // namespace tutti

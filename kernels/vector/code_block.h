@@ -1,0 +1,151 @@
+// A few queries beside the codes of a task's vectors: their tiles, and the pairs that these leave.
+// Internal to kernels/vector.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/core/arena.h"
+#include "kernels/vector/code_tile.h"
+#include "kernels/vector/coded_vectors.h"
+
+namespace tutti {
+
+// One thread's, for one block of queries after another.
+class CodeBlock {
+ public:
+  static constexpr std::int32_t kPass = CodedVectors::kNever / 2;  // no product outweighs it
+
+  // Of a query's product with a vector's prefix and the vector's bias (CodedVectors), a tile gives
+  // value = start + product - bias. `bias` says which one that is.
+  enum class Bias { half_square, estimate };
+  explicit CodeBlock(Bias bias) : bias_(bias) {}
+
+  // Vectors' codes, and the numbers of up to kCodeTileQueries queries. Both outlive their use.
+  void begin(const CodedVectors& codes, const QueryCodes& queries,
+             std::span<const std::int32_t> numbers) {
+    if (codes_ != &codes) packed_.assign(std::size_t(codes.steps() * kCodeTileQueries * 4), 0);
+    codes_ = &codes;
+    present_ = static_cast<int>(numbers.size());
+    starts_.fill(-kPass);  // behind the last, nothing comes of a tile's values
+    for (int i = 0; i < present_; ++i) {
+      const std::int32_t number = numbers[static_cast<std::size_t>(i)];
+      pack_code(queries.row(number), codes.prefix(), i, packed_.data());
+      rests_[static_cast<std::size_t>(i)] = queries.rest(number);
+    }
+  }
+
+  int present() const { return present_; }
+  // Sets the start of query i of the block, rounded towards zero, and returns it: at most kPass,
+  // with which all vectors pass, and at least -kPass, with which none does.
+  std::int32_t set_start(int i, double start) {
+    const double within = std::min(std::max(start, double(-kPass)), double(kPass));
+    return starts_[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(within);
+  }
+
+  // Computes the tiles of groups [group, end), and hands take(first group, groups, queries) those
+  // in which any value is not negative: a bit a query. Values and marks are theirs.
+  template <class Take>
+  void sweep(std::int64_t group, std::int64_t end, Take&& take) {
+    for (; group < end; group += kCodeTileGroups) {
+      const std::int64_t groups = std::min<std::int64_t>(kCodeTileGroups, end - group);
+      const CodeTileTask tile{
+          codes_->group(group),
+          packed_.data(),
+          codes_->steps(),
+          bias_ == Bias::estimate ? codes_->estimates(group) : codes_->half_squares(group),
+          starts_.data(),
+          values_.data(),
+          kCodeTileVectors,
+          marks_.data()};
+      if (const unsigned queries = kernels_.tile[groups - 1](tile); queries != 0)
+        take(group, groups, queries);
+    }
+  }
+  const std::int32_t* values(int i) const { return values_.data() + i * kCodeTileVectors; }
+
+  // Finds the pairs of groups [group, end) whose values are not negative.
+  void find_pairs(std::int64_t group, std::int64_t end) {
+    const auto most = static_cast<std::size_t>((end - group) * CodedVectors::kLanes);
+    for (Pairs& pairs : pairs_) pairs.clear(most);
+    const std::int64_t rest_bytes = codes_->rest_bytes();
+    sweep(group, end, [&](std::int64_t first, std::int64_t, unsigned queries) {
+      const auto vector = static_cast<std::int32_t>(first * CodedVectors::kLanes);
+      for (; queries != 0; queries &= queries - 1) {
+        const int i = std::countr_zero(queries);
+        Pairs& pairs = pairs_[static_cast<std::size_t>(i)];
+        const std::int32_t* values = this->values(i);
+        std::size_t count = pairs.count;
+        for (std::uint64_t left = marks_[static_cast<std::size_t>(i)]; left != 0;
+             left &= left - 1) {
+          const int lane = std::countr_zero(left);
+          pairs.places[count] = vector + lane;
+          pairs.values[count++] = values[lane];
+          const std::uint8_t* rest = codes_->rest(vector + lane);
+          for (std::int64_t b = 0; b < rest_bytes; b += 64) __builtin_prefetch(rest + b);
+        }
+        pairs.count = count;
+      }
+    });
+  }
+
+  // The pairs of query i: vectors by their places in all groups, ascending, and values.
+  std::span<const std::int32_t> places(int i) const { return of(i).list(of(i).places); }
+  std::span<const std::int32_t> pair_values(int i) const { return of(i).list(of(i).values); }
+  // In their stead, the vectors at these places, with those values.
+  void set_pairs(int i, std::span<const std::int32_t> places,
+                 std::span<const std::int32_t> values) {
+    Pairs& pairs = pairs_[static_cast<std::size_t>(i)];
+    pairs.clear(places.size());
+    pairs.count = places.size();
+    std::ranges::copy(places, pairs.places.begin());
+    std::ranges::copy(values, pairs.values.begin());
+  }
+  // Products of the rests of query i's pairs; until the next call.
+  std::span<const std::int32_t> rest_products(int i) {
+    const std::span<const std::int32_t> places = this->places(i);
+    products_.resize(std::max(products_.size(), places.size()));
+    const std::int64_t bytes = codes_->rest_bytes();
+    if (bytes > 0)
+      kernels_.products(codes_->rest(0), rests_[static_cast<std::size_t>(i)], bytes, places,
+                        products_.data());
+    else
+      std::fill_n(products_.begin(), places.size(), 0);
+    return std::span(products_).first(places.size());
+  }
+
+ private:
+  struct Pairs {
+    std::vector<std::int32_t> places, values;
+    std::size_t count = 0;
+
+    void clear(std::size_t most) {
+      count = 0;
+      if (places.size() >= most) return;
+      places.resize(most);
+      values.resize(most);
+    }
+    std::span<const std::int32_t> list(const std::vector<std::int32_t>& all) const {
+      return std::span(all).first(count);
+    }
+  };
+  const Pairs& of(int i) const { return pairs_[static_cast<std::size_t>(i)]; }
+
+  const CodeKernels& kernels_ = *available_code_kernels().front();
+  Bias bias_;
+  const CodedVectors* codes_ = nullptr;
+  int present_ = 0;
+  std::vector<std::int8_t> packed_;  // prefixes, [steps][kCodeTileQueries][4]
+  std::array<const std::int8_t*, kCodeTileQueries> rests_{};
+  std::array<std::int32_t, kCodeTileQueries> starts_{};
+  std::array<std::uint64_t, kCodeTileQueries> marks_{};
+  AlignedBuffer<std::int32_t> values_{kCodeTileQueries * kCodeTileVectors};
+  std::array<Pairs, kCodeTileQueries> pairs_;
+  std::vector<std::int32_t> products_;
+};
+
+}  // namespace tutti

@@ -1,0 +1,219 @@
+#include "kernels/vector/ranked_scan.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+#include "kernels/core/parallel.h"
+#include "kernels/vector/code_block.h"
+#include "kernels/vector/coded_task.h"
+#include "kernels/vector/pair_distances.h"
+#include "kernels/vector/select_largest.h"
+
+namespace tutti {
+namespace {
+
+constexpr std::int64_t kSeedVectors = 1024;
+constexpr std::int64_t kHigher = 128;  // codes of vectors are unsigned
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// What is asked of a query's pairs now, and what its keys are made of.
+struct Query {
+  std::int32_t number = 0;
+  float limit = 0;             // on keys
+  double estimate = 0;         // its own part of the estimate
+  double estimate_offset = 0;  // of the estimate, from a tile's value
+  double prefix_offset = 0;    // of the squared distance of the prefixes, likewise
+  double rest_offset = 0;      // of that of the rests, from their product
+};
+
+// One thread's work on one task after another.
+class RankedScan {
+ public:
+  RankedScan(const CodeSpace& space, const CodedQueries& queries, Candidates& candidates)
+      : space_(space),
+        queries_(queries),
+        candidates_(candidates),
+        distances_(space.axes().metric, queries.vectors.cols),
+        rest_square_(double(space.axes().rest_step) / double(space.axes().step)) {
+    rest_square_ *= rest_square_;
+  }
+
+  void run(const CodedTask& task);
+
+ private:
+  void begin_block(const CodedTask& task, std::span<const std::int32_t> numbers);
+  void set_limit(int i, float limit);
+  void seed(const CodedTask& task);
+  float seed_limit(const CodedTask& task, int i, std::span<const std::int32_t> values);
+  void compute_keys(const CodedTask& task, int i);
+  float measured_key(const CodedTask& task, int i, std::int64_t vector);
+  void keep_pairs(const CodedTask& task, int i);
+
+  const CodeSpace& space_;
+  const CodedQueries& queries_;
+  Candidates& candidates_;
+  PairDistances distances_;
+  double rest_square_;  // of a step of the rest, in those of the prefix
+
+  CodeBlock block_{CodeBlock::Bias::estimate};
+  std::array<Query, kCodeTileQueries> asked_;
+  std::vector<std::int32_t> seed_values_;  // [queries of the block][vectors]
+  LargestValues largest_;
+  std::vector<std::int32_t> rest_squares_;
+  std::vector<float> keys_;  // of a query's pairs
+  std::vector<Candidate> found_;
+};
+
+void RankedScan::begin_block(const CodedTask& task, std::span<const std::int32_t> numbers) {
+  block_.begin(*task.list->codes, *queries_.codes, numbers);
+  for (int i = 0; i < block_.present(); ++i) {
+    Query& query = asked_[static_cast<std::size_t>(i)];
+    query.number = numbers[static_cast<std::size_t>(i)];
+    const QueryCodes::Query& code = queries_.codes->queries[static_cast<std::size_t>(query.number)];
+    const std::int32_t rest = code.code_square - code.prefix_square;
+    query.estimate = code.prefix_square + 2 * rest_part(space_.rest_weight(), rest);
+    query.rest_offset = rest + 2 * kHigher * (code.sum - code.prefix_sum);
+    set_limit(i, candidates_.limit(query.number));
+  }
+}
+
+// With d the product of the prefixes, an estimate is that of the query and the vector's bias twice,
+// less 2 d: at most `limit` where d less the bias is at least half of what the query's part exceeds
+// the limit by.
+void RankedScan::set_limit(int i, float limit) {
+  Query& query = asked_[static_cast<std::size_t>(i)];
+  const QueryCodes::Query& code = queries_.codes->queries[static_cast<std::size_t>(query.number)];
+  const double higher = double(kHigher * code.prefix_sum);
+  query.limit = limit;
+  // A key is rounded to a float, and so is the limit.
+  const std::int32_t start =
+      block_.set_start(i, (double(limit) * (1 + 1e-6) - query.estimate) / 2 - higher);
+  query.estimate_offset = query.estimate + 2 * (start + higher);
+  query.prefix_offset = query.estimate_offset - (query.estimate - code.prefix_square);
+}
+
+void RankedScan::run(const CodedTask& task) {
+  for (std::size_t at = 0; at < task.queries.size(); at += kCodeTileQueries) {
+    begin_block(task, task.queries.subspan(
+                          at, std::min<std::size_t>(kCodeTileQueries, task.queries.size() - at)));
+    seed(task);
+    block_.find_pairs(task.first_group(), task.end_group());
+    for (int i = 0; i < block_.present(); ++i) keep_pairs(task, i);
+  }
+}
+
+// Finds a first limit for the queries that have none.
+void RankedScan::seed(const CodedTask& task) {
+  const std::int64_t depth = candidates_.depth();
+  const std::int64_t count = std::min(task.end - task.begin, std::max(kSeedVectors, 4 * depth));
+  const auto has_none = [](const Query& query) { return query.limit == kInfinity; };
+  if (depth > count || std::none_of(asked_.begin(), asked_.begin() + block_.present(), has_none))
+    return;
+  const std::int64_t group = task.first_group();
+  seed_values_.assign(static_cast<std::size_t>(kCodeTileQueries * count), CodedVectors::kAlways);
+  block_.sweep(group, group + CodedVectors::groups_of(count),
+               [&](std::int64_t first, std::int64_t groups, unsigned) {
+                 const std::int64_t at = (first - group) * CodedVectors::kLanes;
+                 const std::int64_t size = std::min(groups * CodedVectors::kLanes, count - at);
+                 for (int i = 0; i < block_.present(); ++i)
+                   std::copy_n(block_.values(i), size, seed_values_.data() + i * count + at);
+               });
+  for (int i = 0; i < block_.present(); ++i) {
+    const Query& query = asked_[static_cast<std::size_t>(i)];
+    if (!has_none(query)) continue;
+    const float limit = seed_limit(
+        task, i, std::span(seed_values_).subspan(std::size_t(i * count), std::size_t(count)));
+    candidates_.lower(query.number, limit);
+    set_limit(i, limit);
+  }
+}
+
+// A key that `depth` vectors do not exceed, of some of those that are estimated to be nearest.
+float RankedScan::seed_limit(const CodedTask& task, int i, std::span<const std::int32_t> values) {
+  const auto depth = static_cast<std::size_t>(candidates_.depth());
+  const std::size_t wanted = std::min(values.size(), 2 * depth);
+  const auto first = static_cast<std::int32_t>(task.first_group() * CodedVectors::kLanes);
+  std::vector<std::int32_t> places, place_values;
+  for (const std::int32_t place : largest_.select(values, wanted)) {
+    places.push_back(first + place);
+    place_values.push_back(values[static_cast<std::size_t>(place)]);
+  }
+  block_.set_pairs(i, places, place_values);
+  compute_keys(task, i);
+  const auto nth = keys_.begin() + std::ptrdiff_t(depth - 1);
+  std::nth_element(keys_.begin(), nth, keys_.begin() + std::ptrdiff_t(wanted));
+  return *nth;
+}
+
+void RankedScan::compute_keys(const CodedTask& task, int i) {
+  const CodedVectors& codes = *task.list->codes;
+  const std::span<const std::int32_t> places = block_.places(i), values = block_.pair_values(i),
+                                      products = block_.rest_products(i);
+  const Query& query = asked_[static_cast<std::size_t>(i)];
+  if (keys_.size() < places.size()) {
+    keys_.resize(places.size());
+    rest_squares_.resize(places.size());
+  }
+  for (std::size_t p = 0; p < places.size(); ++p) rest_squares_[p] = codes.rest_square(places[p]);
+  const double weight = space_.rest_weight();
+  for (std::size_t p = 0; p < places.size(); ++p) {
+    // value = start + product of the prefixes - the vector's part of the estimate.
+    const double twice = 2 * double(values[p]);
+    const double prefix = query.prefix_offset - twice - 2 * rest_part(weight, rest_squares_[p]);
+    const double rest = query.rest_offset + double(rest_squares_[p]) - 2 * double(products[p]);
+    const double estimate = query.estimate_offset - twice, square = prefix + rest_square_ * rest;
+    keys_[p] = static_cast<float>(std::max({estimate, square, 0.0}));
+  }
+  const std::int32_t* estimates = codes.estimates(0);
+  for (std::size_t p = 0; p < places.size(); ++p)
+    if (estimates[places[p]] == CodedVectors::kAlways) keys_[p] = measured_key(task, i, places[p]);
+}
+
+// Of a loose vector.
+float RankedScan::measured_key(const CodedTask& task, int i, std::int64_t place) {
+  const std::int64_t row = place - task.list->first_group * CodedVectors::kLanes;
+  const std::int32_t number = asked_[static_cast<std::size_t>(i)].number;
+  const float* query = queries_.vectors.row(number);
+  const VectorRows* rows = &task.list->vectors;
+  float distance = 0;
+  distances_.measure(&query, &rows, &row, 1, &distance);
+  const double steps =
+      space_.reach(queries_.codes->queries[static_cast<std::size_t>(number)].square, distance) /
+      double(space_.axes().step);
+  return static_cast<float>(steps * steps);
+}
+
+void RankedScan::keep_pairs(const CodedTask& task, int i) {
+  compute_keys(task, i);
+  const Query& query = asked_[static_cast<std::size_t>(i)];
+  const std::span<const std::int32_t> places = block_.places(i);
+  const auto first = static_cast<std::int32_t>(task.list->first_group * CodedVectors::kLanes);
+  const auto first_place = static_cast<std::int32_t>(task.list->first_place);
+  found_.clear();
+  for (std::size_t p = 0; p < places.size(); ++p)
+    if (keys_[p] <= query.limit) found_.push_back({keys_[p], first_place + (places[p] - first)});
+  candidates_.add(query.number, found_);
+}
+
+}  // namespace
+
+void scan_ranked(const CodeSpace& space, const CodedQueries& queries,
+                 std::span<const CodedList> lists, Candidates& candidates) {
+  check_coded(space, queries, lists);
+  if (candidates.queries() != queries.vectors.rows)
+    throw std::invalid_argument("scan_ranked: there must be candidates for each query");
+  const std::vector<CodedTask> tasks = cut_lists(lists);
+  const int threads = thread_count();
+  std::vector<RankedScan> scans;
+  for (int i = 0; i < threads; ++i) scans.emplace_back(space, queries, candidates);
+  parallel_for_dynamic(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t i) {
+    const int mine = threads == 1 ? 0 : thread_index();
+    scans[static_cast<std::size_t>(mine)].run(tasks[static_cast<std::size_t>(i)]);
+  });
+  candidates.settle();
+}
+
+}  // namespace tutti
