@@ -6,7 +6,6 @@
 
 #include <fmt/format.h>
 
-#include "kernels/core/random.h"
 #include "kernels/vector/assign.h"
 #include "kernels/vector/kmeans.h"
 #include "runtime/base/check.h"
@@ -17,17 +16,47 @@
 namespace tutti {
 namespace {
 
-constexpr std::uint64_t kSampleStream = 0;  // of the random numbers that draw the sample
-
-std::int64_t sample_size(std::int64_t rows, std::int64_t at_most) {
-  return at_most == 0 ? rows : std::min(rows, at_most);
-}
-
 std::int64_t blocks_of(std::int64_t count, std::int64_t block) {
   return (count + block - 1) / block;
 }
 
 }  // namespace
+
+nlohmann::json KmeansOptions::identity(nlohmann::json vectors) const {
+  vectors.update({{"index.nlist", nlist},
+                  {"kmeans.iterations", iterations},
+                  {"kmeans.sample", sample},
+                  {"kmeans.levels", levels},
+                  {"kmeans.seed", seed},
+                  {"kmeans.block", block}});
+  return vectors;
+}
+
+std::int64_t KmeansOptions::lists_for(std::int64_t rows) const {
+  return nlist > 0 ? nlist : std::lround(4 * std::sqrt(double(rows)));
+}
+
+// A vector is compared with the groups once, and with the lists of its own in each iteration.
+std::int64_t KmeansOptions::groups_for(std::int64_t rows) const {
+  const std::int64_t lists = lists_for(rows);
+  if (levels == 1 || (levels == 0 && lists < kTwoLevels)) return 0;
+  return std::min(lists, std::lround(2 * std::sqrt(double(lists))));
+}
+
+RowSample KmeansOptions::sample_of(const VectorReader& vectors) const {
+  const std::int64_t rows = vectors.rows(), enough = kSampleOfList * lists_for(rows);
+  return {rows, vectors.dim() * vectors.element_bytes(),
+          std::min(rows, sample == 0 ? enough : sample), std::uint64_t(seed)};
+}
+
+void KmeansOptions::check_usable(std::int64_t lists, std::int64_t usable) const {
+  if (lists <= usable) return;
+  throw Error(ExitCode::usage,
+              fmt::format("{} lists need as many vectors; there are {} to train on", lists, usable),
+              "index.nlist",
+              "lower index.nlist, raise kmeans.sample, or leave index.nlist at 0 to have it chosen")
+      .as_agreed();
+}
 
 CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vectors,
                                  const KmeansOptions& options, nlohmann::json identity)
@@ -35,9 +64,9 @@ CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vector
       comm_(context.comm),
       vectors_(vectors),
       options_(options),
-      identity_(std::move(identity)),
-      sample_(sample_size(vectors.rows(), options.sample)),
-      leaves_(blocks_of(sample_, options.block)),
+      identity_(options.identity(std::move(identity))),
+      sample_(options.sample_of(vectors)),
+      leaves_(blocks_of(sample_.size(), options.block)),
       mine_(part_of(leaves_, comm_.size(), comm_.rank())),
       tree_(0, mine_, leaves_),
       checkpoints_(context, options.checkpoint, "iteration") {
@@ -50,11 +79,7 @@ CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vector
   lists_.resize(std::size_t(mine_.size()));
   count_usable();
   choose_nlist();
-  identity_.update({{"index.nlist", nlist_},
-                    {"kmeans.iterations", options.iterations},
-                    {"kmeans.sample", sample_},
-                    {"kmeans.seed", options.seed},
-                    {"kmeans.block", options.block}});
+  identity_.update({{"index.nlist", nlist_}, {"kmeans.sample", sample_.size()}});
   comm_.attempt([&] {
     centroids_.grow(nlist_ * vectors.dim());
     sums_.grow(nlist_ * vectors.dim());
@@ -63,15 +88,8 @@ CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vector
 }
 
 std::vector<std::int64_t> CentroidTrainer::rows_of(std::int64_t leaf) const {
-  const std::int64_t end = std::min(sample_, (leaf + 1) * options_.block);
-  std::vector<std::int64_t> rows;
-  for (std::int64_t i = leaf * options_.block; i < end; ++i) {
-    const Range run = part_of(vectors_.rows(), sample_, i);
-    const std::uint64_t drawn =
-        random_u64(std::uint64_t(options_.seed), kSampleStream, std::uint64_t(i));
-    rows.push_back(run.begin + std::int64_t(drawn % std::uint64_t(run.size())));
-  }
-  return rows;
+  const std::int64_t begin = leaf * options_.block;
+  return sample_.rows_of({begin, std::min(sample_.size(), begin + options_.block)});
 }
 
 const VectorBatch& CentroidTrainer::load(std::int64_t leaf) {
@@ -99,22 +117,14 @@ void CentroidTrainer::count_usable() {
 
 void CentroidTrainer::choose_nlist() {
   const std::int64_t usable = usable_.back();
-  const auto wanted = std::int64_t(std::lround(4 * std::sqrt(double(vectors_.rows()))));
-  nlist_ = options_.nlist > 0
-               ? options_.nlist
-               : std::clamp<std::int64_t>(wanted, 1, std::max<std::int64_t>(1, usable));
-  if (nlist_ <= usable) return;
+  nlist_ = options_.lists_for(vectors_.rows());
+  if (options_.nlist == 0) nlist_ = std::min(nlist_, usable);
   if (usable == 0)
     throw Error(ExitCode::data, "none of the vectors can be indexed",
                 vectors_.dataset().folder().string(),
                 "all of them hold a NaN or an infinity, or are all zeros")
         .as_agreed();
-  throw Error(
-      ExitCode::usage,
-      fmt::format("{} lists need as many vectors; there are {} to train on", nlist_, usable),
-      "index.nlist",
-      "lower index.nlist, raise kmeans.sample, or leave index.nlist at 0 to have it chosen")
-      .as_agreed();
+  options_.check_usable(nlist_, usable);
 }
 
 // Centroid i is the usable vector of the sample at place i of a keyed permutation.

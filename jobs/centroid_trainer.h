@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "jobs/job.h"
+#include "jobs/row_sample.h"
 #include "jobs/run_checkpoints.h"
 #include "jobs/vector_reader.h"
 #include "kernels/core/arena.h"
@@ -20,17 +21,30 @@ namespace tutti {
 struct KmeansOptions {
   std::int64_t nlist = 0;  // 0: about 4 * sqrt(vectors), as far as there are vectors
   std::int64_t iterations = 10;
-  std::int64_t sample = 0;  // vectors to train on, at most; 0: all
+  std::int64_t sample = 0;  // vectors to train on, at most; 0: 256 a list
   std::int64_t seed = 1;
-  std::int64_t block = 4096;      // vectors of one leaf of the fixed-order sum
-  std::int64_t memory_bytes = 0;  // what a rank may keep of the sample
-  CheckpointOptions checkpoint;
+  std::int64_t block = 4096;                         // vectors of one leaf of the fixed-order sum
+  std::int64_t memory_bytes = 0;                     // what a rank may keep of the sample
+  std::int64_t levels = 0;                           // 1, 2, or 0: 2 from kTwoLevels lists on
+  CheckpointOptions checkpoint{.every_seconds = 1};  // of long iterations, each is kept
+
+  // What centroids of the vectors follow from: `vectors` and the options.
+  nlohmann::json identity(nlohmann::json vectors) const;
+  // Lists that are wanted of so many vectors, as far as enough of them are usable.
+  std::int64_t lists_for(std::int64_t rows) const;
+  // Groups that they are in; 0 where k-means has one level.
+  std::int64_t groups_for(std::int64_t rows) const;
+  RowSample sample_of(const VectorReader& vectors) const;
+  // Throws Error, as agreed, where there are fewer usable vectors in the sample than lists.
+  void check_usable(std::int64_t lists, std::int64_t usable) const;
 };
 
-// Lloyd's iterations from a keyed choice of the sample's vectors. The sample is one row, drawn by
-// the seed, out of each of `sample` equal runs of rows. Its leaves are blocks of the sample; ranks
-// share them out and their sums are added up in the fixed tree. Under inner product and cosine the
-// centroids are of unit length and nearest means largest product.
+inline constexpr std::int64_t kSampleOfList = 256;  // more hardly make better centroids
+inline constexpr std::int64_t kTwoLevels = 16384;
+
+// Lloyd's iterations over a sample of the vectors, from a keyed choice of them. Its leaves are
+// blocks of the sample; ranks share them out and their sums are added up in the fixed tree. Under
+// inner product and cosine the centroids are of unit length and nearest means largest product.
 class CentroidTrainer {
  public:
   // Reads the sample once, to count the vectors that are usable. `identity` is what the lists
@@ -43,7 +57,6 @@ class CentroidTrainer {
   // the job is to stop; a checkpoint is then written.
   ExitCode run();
 
-  std::int64_t nlist() const { return nlist_; }
   std::int64_t iterations() const { return iteration_; }
   ConstMatrixView<float> centroids() const { return {centroids_.data(), nlist_, vectors_.dim()}; }
 
@@ -67,7 +80,8 @@ class CentroidTrainer {
   const VectorReader& vectors_;
   const KmeansOptions& options_;
   nlohmann::json identity_;
-  std::int64_t sample_, leaves_;
+  RowSample sample_;
+  std::int64_t leaves_;
   Range mine_;                     // this rank's leaves
   std::vector<VectorBatch> kept_;  // by leaf of mine_; empty where the sample is streamed
   VectorBatch streamed_;           // the leaf last read, where it is not kept

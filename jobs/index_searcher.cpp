@@ -82,7 +82,7 @@ ProbePlan IndexSearcher::plan(std::int64_t nprobe) const {
 std::vector<Neighbor> IndexSearcher::probe(ConstMatrixView<float> queries, std::int64_t nprobe) {
   const ProbePlan plan = this->plan(nprobe);
   if (plan.exact || plan.lists == index_.nlist) return exact(queries);
-  const std::vector<std::int32_t> probes = find_probes(queries, plan.lists);
+  const std::vector<std::int32_t> probes = find_probes(queries, plan.lists, kFirstProbes);
   if (depth_ > 0) return merge(rank_probes(queries, {probes.data(), queries.rows, plan.lists}));
   std::vector<TopK> found(std::size_t(queries.rows), TopK(k_));
   scan_probes(queries, {probes.data(), queries.rows, plan.lists}, found);
@@ -95,7 +95,7 @@ std::vector<Neighbor> IndexSearcher::exact(ConstMatrixView<float> queries) {
   // Which lists are near takes longer to find than few vectors take to scan.
   if (passing_ >= 4 * index_.nlist && comm_.all_reduce_min(std::int64_t(lists_->is_resident()))) {
     const std::int64_t nprobe = std::min(kFirstProbes, index_.nlist);
-    const std::vector<std::int32_t> probes = find_probes(queries, nprobe);
+    const std::vector<std::int32_t> probes = find_probes(queries, nprobe, kFirstProbes);
     std::vector<TopK> first(found);
     scan_probes(queries, {probes.data(), queries.rows, nprobe}, first);
     share_thresholds(first);
@@ -151,14 +151,14 @@ void IndexSearcher::load_centroids() {
 
 // Ranks share the queries out; everyone gets all probes.
 std::vector<std::int32_t> IndexSearcher::find_probes(ConstMatrixView<float> queries,
-                                                     std::int64_t nprobe) {
+                                                     std::int64_t nprobe, std::int64_t ordered) {
   const auto timed = context_.phases.measure("coarse");
   comm_.attempt([&] { load_centroids(); });
   const Range range = part_of(queries.rows, comm_.size(), comm_.rank());
   const ConstMatrixView<float> mine = queries.row_range(range.begin, range.size());
   std::vector<std::int32_t> probes(std::size_t(range.size() * nprobe));
   const QueryCodes codes = space_->encode_queries(VectorRows(mine));
-  coded_->find_probes({mine, &codes}, {probes.data(), range.size(), nprobe});
+  coded_->find_probes({mine, &codes}, {probes.data(), range.size(), nprobe}, ordered);
   return comm_.all_gather(std::span<const std::int32_t>(probes));
 }
 
@@ -318,7 +318,7 @@ NeighborLists IndexSearcher::probe_within(ConstMatrixView<float> queries, std::i
                                           float limit) {
   const ProbePlan plan = this->plan(nprobe);
   if (plan.exact) return exact_within(queries, limit);
-  const std::vector<std::int32_t> probes = find_probes(queries, plan.lists);
+  const std::vector<std::int32_t> probes = find_probes(queries, plan.lists, kFirstProbes);
   std::vector<TopK> found = accumulators_within(queries.rows, limit);
   {
     const auto timed = context_.phases.measure("scan");

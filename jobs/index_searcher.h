@@ -63,6 +63,11 @@ class IndexSearcher {
   // The same among all of the scope's vectors.
   std::vector<Neighbor> exact(ConstMatrixView<float> queries);
 
+  // The nprobe lists that probe() looks into for each query, row by row, on all ranks; the first
+  // `ordered` are the nearest, nearest first.
+  std::vector<std::int32_t> find_probes(ConstMatrixView<float> queries, std::int64_t nprobe,
+                                        std::int64_t ordered);
+
   // How many candidates are measured of each query that codes decide for; 0 where distances do.
   std::int64_t candidates() const { return depth_; }
 
@@ -78,7 +83,6 @@ class IndexSearcher {
   using RankedNeighbors = std::vector<std::vector<RankedNeighbor>>;  // of each query
 
   void load_centroids();
-  std::vector<std::int32_t> find_probes(ConstMatrixView<float> queries, std::int64_t nprobe);
   void scan_probes(ConstMatrixView<float> queries, ConstMatrixView<std::int32_t> probes,
                    std::span<TopK> found);
   std::vector<TopK> accumulators_within(std::int64_t queries, float limit) const;

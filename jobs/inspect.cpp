@@ -184,6 +184,15 @@ json brief_of(json value) {
   return value;
 }
 
+// A curve a point a line.
+std::string metadata_text(const json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_array() || value.empty() || !value[0].is_object()) return brief_of(value).dump();
+  std::string lines;
+  for (const json& object : value) lines += "\n    " + brief_of(object).dump();
+  return lines;
+}
+
 std::string to_text(const std::filesystem::path& folder, const Manifest& manifest,
                     const std::vector<Damage>& damage) {
   std::string text =
@@ -199,8 +208,7 @@ std::string to_text(const std::filesystem::path& folder, const Manifest& manifes
   if (manifest.kind == kModelKind) text += fmt::format("{} parameters\n", parameters_of(manifest));
   if (!manifest.metadata.empty()) text += "metadata\n";
   for (const auto& [key, value] : manifest.metadata.items())
-    text += fmt::format("  {}: {}\n", key,
-                        value.is_string() ? value.get<std::string>() : brief_of(value).dump());
+    text += fmt::format("  {}: {}\n", key, metadata_text(value));
   return text + (damage.empty() ? "every checksum is right\n" : "");
 }
 

@@ -1,6 +1,7 @@
 #include "jobs/list_builder.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <numeric>
 
@@ -11,6 +12,9 @@
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
 #include "runtime/base/stop.h"
+#include "runtime/data/paths.h"
+#include "runtime/io/digest.h"
+#include "runtime/io/file.h"
 
 namespace tutti {
 namespace {
@@ -79,18 +83,21 @@ struct ListBuilder::Arrivals {
 };
 
 ListBuilder::ListBuilder(JobContext& context, const VectorReader& vectors,
-                         const CarriedColumns& columns, const ListOptions& options)
+                         const CarriedColumns& columns, const ListOptions& options,
+                         nlohmann::json identity)
     : context_(context),
       comm_(context.comm),
       vectors_(vectors),
       columns_(columns),
       options_(options),
+      identity_(std::move(identity)),
       my_rows_(part_of(vectors.rows(), comm_.size(), comm_.rank())) {
   // A chunk stands in memory as read, as floats, packed and as it arrives: some five times.
   const std::int64_t chunk_bytes =
       5 * (vectors.dim() * std::int64_t(sizeof(float)) + std::int64_t(sizeof(EntryHeader)) +
            columns.bytes_per_row());
-  chunk_rows_ = std::clamp<std::int64_t>(options.memory_bytes / 4 / chunk_bytes, 64, kLargestChunk);
+  const std::int64_t largest = std::clamp<std::int64_t>(my_rows_.size() / 64, 1024, kLargestChunk);
+  chunk_rows_ = std::clamp<std::int64_t>(options.memory_bytes / 4 / chunk_bytes, 64, largest);
   chunks_ = comm_.all_reduce_max((my_rows_.size() + chunk_rows_ - 1) / chunk_rows_);
 }
 
@@ -105,13 +112,78 @@ std::vector<Range> ListBuilder::my_chunks() const {
   return chunks;
 }
 
-ExitCode ListBuilder::assign(ConstMatrixView<float> centroids) {
-  list_sizes_.assign(std::size_t(centroids.rows), 0);
-  list_of_row_.assign(std::size_t(my_rows_.size()), -1);
+ExitCode ListBuilder::assign(const TrainedCentroids& centroids) {
+  find_assigned(centroids);
   for (const Range& chunk : my_chunks()) {
     const auto timed = context_.phases.measure("assign");
-    comm_.attempt([&] { assign_chunk(chunk, centroids); });
-    if (stop_agreed()) return ExitCode::stopped;
+    bool kept = false;
+    comm_.attempt([&] { kept = assign_chunk(chunk, centroids); });
+    std::array<std::int64_t, 2> state = {stop_requested(), assigned_->known()};
+    comm_.all_reduce_sum(std::span(state));
+    if (kept) context_.events.write("assigned", {{"vectors", state[1]}, {"of", vectors_.rows()}});
+    if (state[0]) {
+      comm_.attempt([&] { assigned_->flush(); });
+      return ExitCode::stopped;
+    }
+  }
+  comm_.attempt([&] { assigned_->flush(); });
+  count_lists(centroids.nlist());
+  return ExitCode::done;
+}
+
+// What earlier starts know.
+void ListBuilder::find_assigned(const TrainedCentroids& centroids) {
+  const auto digest_of_values = [](const std::vector<float>& values) {
+    return digest_of({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
+  };
+  identity_["centroids"] = digest_of_values(centroids.values);
+  identity_["groups"] = {digest_of_values(centroids.coarse), centroids.starts};
+  comm_.attempt([&] {
+    assigned_.emplace(context_.run_folder / kBuildingFolder, digest_of(identity_.dump()), my_rows_);
+  });
+  const std::int64_t found = comm_.all_reduce_sum(assigned_->found());
+  if (found > 0) log_info("{} of {} vectors have a list already", found, vectors_.rows());
+  assigned_now_ = vectors_.rows() - found;
+}
+
+// Returns whether rows have become durable.
+bool ListBuilder::assign_chunk(Range rows, const TrainedCentroids& centroids) {
+  const std::vector<std::int64_t> unknown = assigned_->unknown(rows);
+  if (unknown.empty()) return false;
+  const VectorBatch batch = vectors_.read(unknown);
+  for (const std::int64_t row : unknown) assigned_->set(row, AssignedRows::kNone);
+  if (batch.count() == 0) return assigned_->add(rows);
+  if (!space_) prepare(batch, centroids);
+  const QueryCodes codes = space_->encode_queries(VectorRows(batch.view()));
+  std::vector<Neighbor> nearest(std::size_t(batch.count()));
+  if (grouped_)
+    grouped_->assign_nearest({batch.view(), &codes}, nearest);
+  else
+    coded_->assign_nearest({batch.view(), &codes}, nearest);
+  for (std::size_t i = 0; i < nearest.size(); ++i) {
+    if (nearest[i].id < 0) throw vectors_.too_large(batch.rows[i]);
+    assigned_->set(batch.rows[i], std::int32_t(nearest[i].id));
+  }
+  return assigned_->add(rows);
+}
+
+void ListBuilder::prepare(const VectorBatch& first, const TrainedCentroids& centroids) {
+  constexpr std::int64_t kSample = 16384;
+  const ConstMatrixView<float> sample = first.view().row_range(0, std::min(kSample, first.count()));
+  space_.emplace(CodeSpace::train(VectorRows(sample), vectors_.metric()));
+  if (centroids.groups() > 0)
+    grouped_.emplace(*space_,
+                     CentroidGroups{centroids.view(), centroids.coarse_view(), centroids.starts});
+  else
+    coded_.emplace(*space_, centroids.view());
+}
+
+void ListBuilder::count_lists(std::int64_t nlist) {
+  list_sizes_.assign(std::size_t(nlist), 0);
+  skipped_ = 0;
+  for (std::int64_t row = my_rows_.begin; row < my_rows_.end; ++row) {
+    const std::int32_t list = assigned_->list_of(row);
+    ++(list == AssignedRows::kNone ? skipped_ : list_sizes_[std::size_t(list)]);
   }
   comm_.all_reduce_sum(std::span(list_sizes_));
   skipped_ = comm_.all_reduce_sum(skipped_);
@@ -121,29 +193,6 @@ ExitCode ListBuilder::assign(ConstMatrixView<float> centroids) {
   for (std::size_t s = 0; s < shard_lists_.size(); ++s)
     shard_of_list_.insert(shard_of_list_.end(), std::size_t(shard_lists_[s].size()),
                           std::int32_t(s));
-  plan_rounds();
-  return ExitCode::done;
-}
-
-void ListBuilder::assign_chunk(Range rows, ConstMatrixView<float> centroids) {
-  const VectorBatch batch = vectors_.read(rows);
-  skipped_ += batch.skipped;
-  if (batch.count() == 0) return;
-  if (!space_) {
-    constexpr std::int64_t kSample = 16384;
-    const ConstMatrixView<float> first =
-        batch.view().row_range(0, std::min(kSample, batch.count()));
-    space_.emplace(CodeSpace::train(VectorRows(first), vectors_.metric()));
-    coded_.emplace(*space_, centroids);
-  }
-  const QueryCodes codes = space_->encode_queries(VectorRows(batch.view()));
-  std::vector<Neighbor> nearest(std::size_t(batch.count()));
-  coded_->assign_nearest({batch.view(), &codes}, nearest);
-  for (std::size_t i = 0; i < nearest.size(); ++i) {
-    if (nearest[i].id < 0) throw vectors_.too_large(batch.rows[i]);
-    list_of_row_[std::size_t(batch.rows[i] - my_rows_.begin)] = std::int32_t(nearest[i].id);
-    ++list_sizes_[std::size_t(nearest[i].id)];
-  }
 }
 
 std::int64_t ListBuilder::shard_entries(std::int64_t shard) const {
@@ -151,8 +200,29 @@ std::int64_t ListBuilder::shard_entries(std::int64_t shard) const {
   return first_entries_[std::size_t(lists.end)] - first_entries_[std::size_t(lists.begin)];
 }
 
+const std::filesystem::path& ListBuilder::folder() const {
+  return options_.folder.empty() ? context_.run_folder : options_.folder;
+}
+
+void ListBuilder::find_finished() {
+  std::vector<bool> finished(std::size_t(options_.shards));
+  if (!options_.folder.empty()) return plan_rounds(finished);
+  nlohmann::json all = identity_;
+  all["storage"] = name_of(options_.storage);
+  all["shards"] = options_.shards;
+  finished_.emplace(comm_, context_.run_folder,
+                    part_of(options_.shards, comm_.size(), comm_.rank()), digest_of(all.dump()));
+  std::vector<std::int64_t> kept;
+  for (const FinishedShard& shard : finished_->all()) kept.push_back(shard.record.index);
+  for (const std::int64_t shard : comm_.all_gather(std::span<const std::int64_t>(kept)))
+    finished[std::size_t(shard)] = true;
+  if (finished_->kept_by_all() > 0)
+    log_info("{} of {} shards are finished already", finished_->kept_by_all(), options_.shards);
+  plan_rounds(finished);
+}
+
 // Each rank fills as many of its shards in a round as fit its memory, at least one.
-void ListBuilder::plan_rounds() {
+void ListBuilder::plan_rounds(const std::vector<bool>& finished) {
   const std::int64_t entry_bytes = vectors_.dim() * std::int64_t(size_of(options_.storage)) +
                                    std::int64_t(sizeof(EntryHeader)) + columns_.bytes_per_row();
   const std::int64_t budget = options_.memory_bytes / 2;
@@ -161,6 +231,12 @@ void ListBuilder::plan_rounds() {
     const Range shards = part_of(options_.shards, comm_.size(), r);
     std::int64_t round = 0, used = 0;
     for (std::int64_t s = shards.begin; s < shards.end; ++s) {
+      if (finished[std::size_t(s)]) {
+        round_of_shard_.push_back(-1);
+        round += used > 0;  // a round's shards are consecutive
+        used = 0;
+        continue;
+      }
       const std::int64_t bytes = shard_entries(s) * entry_bytes;
       if (used > 0 && used + bytes > budget) {
         ++round;
@@ -169,8 +245,8 @@ void ListBuilder::plan_rounds() {
       used += bytes;
       largest = std::max(largest, bytes);
       round_of_shard_.push_back(std::int32_t(round));
+      rounds_ = std::max(rounds_, round + 1);
     }
-    rounds_ = std::max(rounds_, round + 1);
   }
   if (largest > budget)
     log_info(
@@ -180,6 +256,7 @@ void ListBuilder::plan_rounds() {
 }
 
 ExitCode ListBuilder::write(std::vector<ShardRecord>& mine) {
+  find_finished();
   const Range shards = part_of(options_.shards, comm_.size(), comm_.rank());
   for (std::int64_t round = 0; round < rounds_; ++round) {
     std::vector<std::int64_t> now;
@@ -209,10 +286,21 @@ ExitCode ListBuilder::write(std::vector<ShardRecord>& mine) {
     }
     const auto timed = context_.phases.measure("write");
     comm_.attempt([&] {
-      for (const std::int64_t shard : now) mine.push_back(write_shard(shard, arrivals));
+      for (const std::int64_t shard : now) {
+        mine.push_back(write_shard(shard, arrivals));
+        if (finished_) finished_->local_add({mine.back(), {.records = shard_entries(shard)}});
+      }
     });
   }
+  if (finished_) mine = finished_->records();
   return ExitCode::done;
+}
+
+void ListBuilder::forget() {
+  if (finished_) finished_->forget();
+  comm_.attempt([&] {
+    if (comm_.is_root()) remove_folder(context_.run_folder / kBuildingFolder);
+  });
 }
 
 // The entries of a chunk of this rank's rows that go to the round's shards, by the rank that owns
@@ -220,7 +308,7 @@ ExitCode ListBuilder::write(std::vector<ShardRecord>& mine) {
 ByteLists ListBuilder::pack(Range chunk, std::int64_t round) const {
   std::vector<std::int64_t> rows;
   for (std::int64_t row = chunk.begin; row < chunk.end; ++row) {
-    const std::int32_t list = list_of_row_[std::size_t(row - my_rows_.begin)];
+    const std::int32_t list = assigned_->list_of(row);
     if (list >= 0 && round_of_shard_[std::size_t(shard_of_list_[std::size_t(list)])] == round)
       rows.push_back(row);
   }
@@ -237,8 +325,7 @@ void ListBuilder::append_entries(const VectorBatch& batch, Range chunk, ByteList
   const PackedRows metadata = columns_.read(chunk);
   std::vector<bf16> rounded(std::size_t(options_.storage == DType::bf16 ? batch.dim : 0));
   for (std::int64_t i = 0; i < batch.count(); ++i) {
-    const std::int64_t row = batch.rows[std::size_t(i)],
-                       list = list_of_row_[std::size_t(row - my_rows_.begin)];
+    const std::int64_t row = batch.rows[std::size_t(i)], list = assigned_->list_of(row);
     const std::int64_t owner =
         owner_of(options_.shards, comm_.size(), shard_of_list_[std::size_t(list)]);
     std::vector<std::byte>& message = to_ranks[std::size_t(owner)];
@@ -260,9 +347,8 @@ void ListBuilder::append_entries(const VectorBatch& batch, Range chunk, ByteList
 ShardWriter ListBuilder::open_shard(std::int64_t shard) const {
   const auto tables = index_tables(options_.storage, vectors_.dim(), columns_.schemas());
   if (columns_.has_ragged())
-    return ShardWriter(context_.run_folder, options_.first_shard + shard, tables,
-                       options_.memory_bytes / 8);
-  return ShardWriter(context_.run_folder, options_.first_shard + shard, tables,
+    return ShardWriter(folder(), options_.first_shard + shard, tables, options_.memory_bytes / 8);
+  return ShardWriter(folder(), options_.first_shard + shard, tables,
                      {shard_lists_[std::size_t(shard)].size(), shard_entries(shard)});
 }
 

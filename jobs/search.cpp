@@ -12,6 +12,7 @@
 #include "jobs/published_distance.h"
 #include "jobs/query_source.h"
 #include "jobs/range_search.h"
+#include "jobs/recall_target.h"
 #include "jobs/search_config.h"
 #include "jobs/search_evaluation.h"
 #include "jobs/set_searcher.h"
@@ -224,6 +225,7 @@ class SearchJob : public Job {
       indexes.emplace(config_.index);
       if (config_.radius) check_radius(*config_.radius, indexes->metric(), "search.radius");
       if (!config_.where.empty()) filters = indexes->filters(config_.where);
+      if (config_.target_recall > 0) choose_nprobe(context, *indexes);
     });
     const std::unique_ptr<QuerySource> queries =
         open_queries(context, config_.queries, indexes->embedded());
@@ -240,6 +242,18 @@ class SearchJob : public Job {
   }
 
  private:
+  // Of several indexes, what suffices for each.
+  void choose_nprobe(JobContext& context, const IndexSet& indexes) {
+    config_.nprobe = 0;
+    for (std::int64_t i = 0; i < indexes.size(); ++i) {
+      const ChosenProbes chosen = choose_probes(indexes[i], config_.target_recall);
+      config_.nprobe = std::max(config_.nprobe, chosen.nprobe);
+      log_info("search.target_recall {}: nprobe {}, {}", config_.target_recall, chosen.nprobe,
+               chosen.measured);
+    }
+    context.result["target_recall"] = config_.target_recall;
+  }
+
   SearchConfig config_;
 };
 

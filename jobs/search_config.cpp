@@ -24,6 +24,9 @@ void SearchConfig::describe(Schema& s) {
            "probe: the nearest lists only; exact: all vectors; both: probe, and its recall "
            "against exact");
   s.key("search.nprobe", &nprobe, "lists", "lists to look into for each query");
+  s.key("search.target_recall", &target_recall, "",
+        "look into as many lists as reach this recall by what was measured when the index was "
+        "built (index.target_recall), whatever search.nprobe is; 0: search.nprobe");
   s.choice("search.rank_by", &rank_by, {"auto", "codes", "distances"},
            "what decides in these lists: the vectors' codes, a byte a dimension, by which "
            "candidates are found whose distances are then measured, or the distances of all; auto: "
@@ -69,6 +72,8 @@ void SearchConfig::check() const {
           "leave it out: passages are shown from the datasets that were indexed, where they were");
   if (k < 1) wrong("at least one neighbour is wanted", "search.k", "10 is usual");
   if (nprobe < 1) wrong("at least one list must be looked into", "search.nprobe", "16 is usual");
+  if (!(target_recall >= 0 && target_recall <= 1))
+    wrong("a recall is at most 1", "search.target_recall", "0.95 is usual");
   if (candidates < 0) wrong("search.candidates is negative", "search.candidates", "0 is usual");
   if (candidates > 0 && candidates < k)
     wrong("there are fewer candidates than neighbours wanted", "search.candidates",

@@ -18,6 +18,7 @@ struct SearchConfig {
   std::string dataset, mode = "probe", where, where_plan = "auto", rank_by = "auto";
   QueryConfig queries;
   EvaluationConfig evaluation;
+  double target_recall = 0;
   std::int64_t k = 10, nprobe = 16, candidates = 0, batch = 16384, show = 5, range_limit = 0;
   std::optional<double> radius;  // instead of k
   std::int64_t memory = std::int64_t(1) << 30;

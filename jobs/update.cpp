@@ -202,25 +202,25 @@ class UpdateRun {
     const std::int64_t old = index_.segments[0].shards.size(),
                        each = std::max<std::int64_t>(1, index_.entries_of({0, old}).size() / old),
                        wanted = (plan_.added + each - 1) / each;
-    const ListOptions lists{config_.shards > 0 ? config_.shards : std::min(wanted, old),
+    const ListOptions lists{config_.index,
+                            config_.shards > 0 ? config_.shards : std::min(wanted, old),
                             manifest.shards(), index_.storage, config_.memory / 2};
     segment.shards = lists.shards;
     segment.vectors_digest = input_->dataset->manifest().digest;
     if (manifest.find_file(index_.segments[0].columns_file))
       segment.columns_file = change_.columns_name();
-    std::vector<float> centroids;
+    TrainedCentroids centroids{index_.dim, 0, {}};
     comm_.attempt([&] {
       if (manifest.shards() + lists.shards > kMaxShards)
         throw Error(ExitCode::data, "the index would have too many shards", config_.index,
                     "write it anew: tutti compact");
-      centroids = index_.read_centroids();
+      centroids.values = index_.read_centroids();
     });
-    JobContext in_index = context_;
-    in_index.run_folder = config_.index;
-    ListBuilder builder(in_index, *input_->vectors, *input_->columns, lists);
-    if (builder.assign({centroids.data(), index_.nlist, index_.dim}) == ExitCode::stopped)
-      return ExitCode::stopped;
-    return builder.write(mine);
+    ListBuilder builder(context_, *input_->vectors, *input_->columns, lists, {{"change", key_}});
+    if (builder.assign(centroids) == ExitCode::stopped) return ExitCode::stopped;
+    if (builder.write(mine) == ExitCode::stopped) return ExitCode::stopped;
+    builder.forget();
+    return ExitCode::done;
   }
 
   // No id is used twice, not even one of a vector that is gone.

@@ -41,6 +41,8 @@ class VectorReader {
   Metric metric() const { return metric_; }
   std::int64_t rows() const { return vector_.rows; }
   std::int64_t dim() const { return vector_.width; }
+  // Of an element on disk.
+  std::int64_t element_bytes() const { return std::int64_t(size_of(vector_.dtype)); }
 
   // Has ids counted from here on.
   void number_from(std::int64_t first_id) { first_id_ = first_id; }

@@ -36,17 +36,18 @@ class CodedCentroids {
   void assign_nearest(const CodedQueries& vectors, std::span<Neighbor> nearest) const;
 
   // The centroids whose codes are nearest to each query's code, and of equals the lowest: row q of
-  // `probes`, which has at most as many columns as there are centroids. The first kOrderedProbes
+  // `probes`, which has at most as many columns as there are centroids. The first `ordered`
   // are the nearest, nearest first; the others are in no order that matters. The squared lengths of
   // codes decide, so the order is close to that of the distances, not the same; for a query that
   // has no code which tells something it is the same. It is the prefix that is looked at: the space
   // should have no rest.
-  void find_probes(const CodedQueries& queries, MatrixView<std::int32_t> probes) const;
-  static constexpr std::int64_t kOrderedProbes = 4;
+  void find_probes(const CodedQueries& queries, MatrixView<std::int32_t> probes,
+                   std::int64_t ordered) const;
 
  private:
   void make_guesses(const CodedQueries& vectors, std::span<Neighbor> nearest) const;
-  void find_by_codes(const QueryCodes& queries, MatrixView<std::int32_t> probes) const;
+  void find_by_codes(const QueryCodes& queries, MatrixView<std::int32_t> probes,
+                     std::int64_t ordered) const;
 
   const CodeSpace& space_;
   ConstMatrixView<float> centroids_;

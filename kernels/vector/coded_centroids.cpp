@@ -61,7 +61,7 @@ void CodedCentroids::make_guesses(const CodedQueries& vectors, std::span<Neighbo
   const auto has_none = [](const Neighbor& n) { return n.id < 0; };
   if (centroids_.rows == 0 || std::ranges::none_of(nearest, has_none)) return;
   std::vector<std::int32_t> guesses(nearest.size());
-  find_by_codes(*vectors.codes, {guesses.data(), vectors.vectors.rows, 1});
+  find_by_codes(*vectors.codes, {guesses.data(), vectors.vectors.rows, 1}, 1);
   for (std::size_t i = 0; i < nearest.size(); ++i)
     if (has_none(nearest[i])) nearest[i].id = guesses[i];
 }
@@ -87,10 +87,12 @@ namespace {
 // The nearest by the prefix of the codes, of a few queries at a time. One thread's.
 class ProbeFinder {
  public:
-  ProbeFinder(const CodeSpace& space, const CodedVectors& centroids, std::int64_t count)
+  ProbeFinder(const CodeSpace& space, const CodedVectors& centroids, std::int64_t count,
+              std::int64_t ordered)
       : prefix_(space.prefix()),
         centroids_(centroids),
         count_(count),
+        ordered_(ordered),
         packed_(static_cast<std::size_t>(centroids.steps() * kCodeTileQueries * 4)),
         stride_(centroids.groups() * CodedVectors::kLanes),
         products_(kCodeTileQueries * stride_) {}
@@ -108,13 +110,13 @@ class ProbeFinder {
   }
 
  private:
-  static void put_nearest_first(std::span<const std::int32_t> products,
-                                std::span<std::int32_t> probes) {
+  void put_nearest_first(std::span<const std::int32_t> products,
+                         std::span<std::int32_t> probes) const {
     const auto nearer = [&](std::int32_t a, std::int32_t b) {
       const std::int32_t x = products[std::size_t(a)], y = products[std::size_t(b)];
       return x != y ? x > y : a < b;
     };
-    const auto first = std::min<std::size_t>(probes.size(), CodedCentroids::kOrderedProbes);
+    const auto first = std::min(probes.size(), static_cast<std::size_t>(ordered_));
     std::ranges::partial_sort(probes, probes.begin() + std::ptrdiff_t(first), nearer);
   }
 
@@ -138,7 +140,7 @@ class ProbeFinder {
 
   std::int64_t prefix_;
   const CodedVectors& centroids_;
-  std::int64_t count_;
+  std::int64_t count_, ordered_;
   const CodeKernels& kernels_ = *available_code_kernels().front();
   std::vector<std::int8_t> packed_;  // [steps][kCodeTileQueries][4]
   std::int64_t stride_;
@@ -148,12 +150,12 @@ class ProbeFinder {
 
 }  // namespace
 
-void CodedCentroids::find_probes(const CodedQueries& queries,
-                                 MatrixView<std::int32_t> probes) const {
+void CodedCentroids::find_probes(const CodedQueries& queries, MatrixView<std::int32_t> probes,
+                                 std::int64_t ordered) const {
   if (probes.rows != queries.vectors.rows || probes.rows != queries.codes->count() ||
       probes.cols > centroids_.rows || queries.codes->code_dim != space_.code_dim())
     throw std::invalid_argument("find_probes: the output must have one row per query");
-  find_by_codes(*queries.codes, probes);
+  find_by_codes(*queries.codes, probes, ordered);
   std::vector<std::int64_t> loose;
   std::vector<float> vectors;
   for (std::int64_t q = 0; q < probes.rows; ++q) {
@@ -173,10 +175,10 @@ void CodedCentroids::find_probes(const CodedQueries& queries,
                    [](const Neighbor& n) { return static_cast<std::int32_t>(n.id); });
 }
 
-void CodedCentroids::find_by_codes(const QueryCodes& queries,
-                                   MatrixView<std::int32_t> probes) const {
+void CodedCentroids::find_by_codes(const QueryCodes& queries, MatrixView<std::int32_t> probes,
+                                   std::int64_t ordered) const {
   parallel_for((probes.rows + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
-    ProbeFinder finder(space_, codes_, centroids_.rows);
+    ProbeFinder finder(space_, codes_, centroids_.rows, ordered);
     const std::int64_t end = std::min(probes.rows, (chunk + 1) * kChunk);
     for (std::int64_t first = chunk * kChunk; first < end; first += kCodeTileQueries)
       finder.find(queries, first, std::min<std::int64_t>(kCodeTileQueries, end - first), probes);

@@ -178,4 +178,10 @@ Manifest commit_artefact(Comm& comm, const std::filesystem::path& folder, const 
   return manifest_from_json(unseal_json(comm.broadcast_string(sealed), place), place);
 }
 
+void replace_manifest(Comm& comm, const std::filesystem::path& folder, const Manifest& manifest) {
+  comm.attempt([&] {
+    if (comm.is_root()) atomic_replace(folder / kManifestFile, seal_json(to_json(manifest)));
+  });
+}
+
 }  // namespace tutti

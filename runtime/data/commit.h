@@ -68,4 +68,8 @@ Manifest commit_change(Comm& comm, const std::filesystem::path& folder, const Ma
 void remove_unnamed_files(Comm& comm, const std::filesystem::path& folder,
                           const Manifest& manifest);
 
+// Gives an artefact that exists a manifest that tells more of the same files: at any moment the old
+// or the new one is there. Collective; throws Error(io) on all ranks.
+void replace_manifest(Comm& comm, const std::filesystem::path& folder, const Manifest& manifest);
+
 }  // namespace tutti

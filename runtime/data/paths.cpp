@@ -1,6 +1,7 @@
 #include "runtime/data/paths.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include <fmt/format.h>
 
@@ -63,6 +64,24 @@ bool is_batch_file(std::string_view name) {
 std::string pair_batch_file(std::int64_t index) { return fmt::format("pairs-{:08}.bin", index); }
 bool is_pair_batch_file(std::string_view name) {
   return name.starts_with("pairs-") && name.ends_with(".bin");
+}
+
+std::string range_file(std::string_view begin, Range pieces) {
+  return fmt::format("{}-{:012}-{:012}", begin, pieces.begin, pieces.end);
+}
+std::optional<Range> range_of_file(std::string_view begin, std::string_view name) {
+  if (!name.starts_with(begin) || name.size() == begin.size()) return std::nullopt;
+  const char* const end = name.data() + name.size();
+  const char* at = name.data() + begin.size();
+  Range pieces;
+  for (std::int64_t* number : {&pieces.begin, &pieces.end}) {
+    if (at == end || *at != '-') return std::nullopt;
+    const auto read = std::from_chars(at + 1, end, *number);
+    if (read.ec != std::errc()) return std::nullopt;
+    at = read.ptr;
+  }
+  if (at != end || pieces.begin < 0 || pieces.end < pieces.begin) return std::nullopt;
+  return pieces;
 }
 
 bool is_leftover_file(std::string_view name) {

@@ -3,8 +3,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "runtime/comm/partition.h"
 
 namespace tutti {
 
@@ -69,6 +72,15 @@ std::string pair_batch_file(std::int64_t index);
 bool is_pair_batch_file(std::string_view name);
 // That a run is about to change an index, and how: by it a later start knows whether it did.
 inline constexpr const char* kChangeFile = "change.json";
+// The folder in which `index` keeps what it has, until the index exists.
+inline constexpr const char* kBuildingFolder = "building";
+inline constexpr const char* kCentroidsRecordFile = "centroids.json";  // that they are trained
+inline constexpr const char* kAssignedFiles = "assigned";  // range_file: the lists of these rows
+inline constexpr const char* kGroupFiles = "groups";       // the centroids of these groups
+// "assigned-000000004096-000000008192": the results of pieces [begin, end); and the pieces that
+// such a name tells.
+std::string range_file(std::string_view begin, Range pieces);
+std::optional<Range> range_of_file(std::string_view begin, std::string_view name);
 // Whether `name` is a file that only a crash leaves: spools and what atomic_replace writes first.
 bool is_leftover_file(std::string_view name);
 

@@ -202,6 +202,12 @@ void remove_file(const std::filesystem::path& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw_file_error("remove", path, errno);
 }
 
+void remove_folder(const std::filesystem::path& path) {
+  std::error_code failure;
+  std::filesystem::remove_all(path, failure);
+  if (failure) throw_file_error("remove", path, failure.value());
+}
+
 void survive_file_size_limit() { ::signal(SIGXFSZ, SIG_IGN); }
 
 }  // namespace tutti

@@ -67,6 +67,8 @@ void sync_folder(const std::filesystem::path& folder);
 void create_folders(const std::filesystem::path& folder);
 // No error where there is nothing.
 void remove_file(const std::filesystem::path& path);
+// With all that is in it. No error where there is nothing.
+void remove_folder(const std::filesystem::path& path);
 
 // Throws the Error for a system call that failed with `error_number` (an errno value) while doing
 // `what` ("write").

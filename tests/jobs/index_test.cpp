@@ -179,6 +179,15 @@ TEST_F(Index, BrainFloatStorageAndCosineAreTheSameBytesToo) {
   }
 }
 
+TEST_F(Index, TrainsOn256VectorsOfEachListUnlessToldOtherwise) {
+  const std::string few = "--set index.nlist=3 --set kmeans.iterations=2 --set kmeans.sample=";
+  const std::string usual = digest_of(2, "sample", few + "0");
+  EXPECT_EQ(digest_of(1, "sample768", few + "768"), usual);
+  const std::string all = digest_of(1, "sample_all", few + "1000000000000");
+  EXPECT_EQ(digest_of(2, "sample3000", few + "3000"), all);
+  EXPECT_NE(all, usual);
+}
+
 TEST_F(Index, BytesAreIndexedAsTheyAre) {
   std::vector<std::uint8_t> bytes;
   for (std::uint64_t i = 0; i < 500 * 16; ++i) bytes.push_back(std::uint8_t(random_u64(3, 0, i)));
@@ -188,6 +197,9 @@ TEST_F(Index, BytesAreIndexedAsTheyAre) {
   const auto result = result_of("bytes1");
   EXPECT_EQ(result["nlist"], 89);  // 4 * sqrt(500)
   EXPECT_EQ(result["vectors"], 500);
+  EXPECT_GE(result["list_imbalance"], 1);
+  EXPECT_LE(result["list_imbalance"],
+            result["list_size_max"].get<double>() / result["list_size_mean"].get<double>());
 }
 
 TEST_F(Index, FewerVectorsThanShardsAndOneVector) {

@@ -224,7 +224,7 @@ TEST(CodedCentroids, TheProbesAreTheNearestByTheirCodes) {
   for (const std::int64_t wanted : {1, 9, 130}) {
     std::vector<std::int32_t> probes(static_cast<std::size_t>(21 * wanted));
     CodedCentroids(space, centroids.view())
-        .find_probes({queries.view(), &query_codes}, {probes.data(), 21, wanted});
+        .find_probes({queries.view(), &query_codes}, {probes.data(), 21, wanted}, 4);
     for (std::int64_t q = 0; q < 21; ++q) {
       if (query_codes.queries[std::size_t(q)].radius > space.axes().cap) continue;
       std::vector<std::pair<int, std::int32_t>> order;
@@ -241,7 +241,7 @@ TEST(CodedCentroids, TheProbesAreTheNearestByTheirCodes) {
       std::vector<std::int32_t> expected,
           found(probes.begin() + q * wanted, probes.begin() + (q + 1) * wanted);
       for (std::int64_t p = 0; p < wanted; ++p) expected.push_back(order[std::size_t(p)].second);
-      for (std::int64_t p = 0; p < std::min(wanted, CodedCentroids::kOrderedProbes); ++p)
+      for (std::int64_t p = 0; p < std::min<std::int64_t>(wanted, 4); ++p)
         ASSERT_EQ(found[std::size_t(p)], expected[std::size_t(p)]);
       std::ranges::sort(found);
       std::ranges::sort(expected);

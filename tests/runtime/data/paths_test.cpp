@@ -38,5 +38,16 @@ TEST(Paths, names_are_told_apart) {
     EXPECT_FALSE(is_change_file(name)) << name;
 }
 
+TEST(Paths, pieces_are_in_the_name) {
+  const Range rows{4096, 3000000000000};
+  EXPECT_EQ(range_file(kAssignedFiles, rows), "assigned-000000004096-3000000000000");
+  EXPECT_EQ(range_of_file(kAssignedFiles, range_file(kAssignedFiles, rows)), rows);
+  EXPECT_EQ(range_of_file(kAssignedFiles, range_file(kAssignedFiles, {0, 0})), (Range{0, 0}));
+  for (const char* name : {"assigned-", "assigned-1", "assigned-1-", "assigned-1-2.tmp",
+                           "assigned-2-1", "assigned--1-2", "groups-1-2", "assigned", "assigned1-2",
+                           "assigned-x-2", "assigned-1-2x", ""})
+    EXPECT_EQ(range_of_file(kAssignedFiles, name), std::nullopt) << name;
+}
+
 }  // namespace
 }  // namespace tutti

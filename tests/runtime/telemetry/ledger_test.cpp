@@ -276,6 +276,17 @@ TEST(Ledger, WhatFollowsTheLastIterationIsOnlyKeptByTheEnd) {
   expect_uses(run.ledger(), {1 + 6, 0, 7, 0, 2 + 3, 0});
 }
 
+TEST(Ledger, AssignedVectorsAreKept) {
+  Told run;
+  run.start(1000, "index").add(3, "ready", R"("from": 0, "of": 1)");
+  run.add(5, "kmeans", R"("iteration": 1, "iterations": 1)");
+  run.add(6, "checkpoint", R"("generation": 1, "iteration": 1)");
+  run.add(9, "assigned", R"("vectors": 100, "of": 200)").add(10, "alive");
+  run.start(1010, "index").add(3, "ready", R"("from": 1, "of": 1)");
+  run.add(8, "assigned", R"("vectors": 200, "of": 200)").end(9, 0);
+  expect_uses(run.ledger(), {2 + 4 + 5 + 1, 0, 1, 0, 3 + 3, 0});
+}
+
 TEST(Ledger, ARecordFromBeforeUptimesIsReadByTheWallClock) {
   Told run;
   run.line(R"({"time": 100, "event": "start", "job": "train"})");
