@@ -149,6 +149,11 @@ void IndexSearcher::load_centroids() {
   coded_.emplace(*space_, rows);
 }
 
+void IndexSearcher::prepare() {
+  const auto timed = context_.phases.measure("load");
+  comm_.attempt([&] { load_centroids(); });
+}
+
 // Ranks share the queries out; everyone gets all probes.
 std::vector<std::int32_t> IndexSearcher::find_probes(ConstMatrixView<float> queries,
                                                      std::int64_t nprobe, std::int64_t ordered) {

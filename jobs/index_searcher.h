@@ -55,6 +55,9 @@ class IndexSearcher {
   // What probe() does: without a filter, as it is told.
   ProbePlan plan(std::int64_t nprobe) const;
 
+  // Reads and makes now what the first probe would.
+  void prepare();
+
   // The k nearest of each query among the scope's vectors that plan(nprobe) has it look at, in the
   // nearest lists; row by row, padded; on the root, and nothing elsewhere. `nprobe` is at most
   // index.nlist. Where codes decide, some of the k may be missed for others that are hardly

@@ -70,6 +70,7 @@ class SearchRun {
         searcher_(context, indexes, config.k, config.memory - config.memory / 8,
                   {queries.count(), nprobe_, looks_everywhere(filters), filters, config.plan(),
                    config.ranking(), config.candidates}) {
+    if (probing_) searcher_.prepare();
     if (!filters.empty()) tell_filter();
     if (!queries.texts.empty()) passages_.emplace(context, indexes, config.dataset, config.show);
     if (config.evaluation.wanted)

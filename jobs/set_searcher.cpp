@@ -28,6 +28,10 @@ SetSearcher::SetSearcher(JobContext& context, const IndexSet& indexes, std::int6
   }
 }
 
+void SetSearcher::prepare() {
+  for (IndexSearcher& searcher : searchers_) searcher.prepare();
+}
+
 std::int64_t SetSearcher::passing() const {
   std::int64_t sum = 0;
   for (const IndexSearcher& searcher : searchers_) sum += searcher.passing();

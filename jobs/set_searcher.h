@@ -31,6 +31,7 @@ class SetSearcher {
   SetSearcher(JobContext& context, const IndexSet& indexes, std::int64_t k,
               std::int64_t memory_bytes, const SetScope& scope);
 
+  void prepare();
   std::int64_t passing() const;
   std::vector<ProbePlan> plans(std::int64_t nprobe) const;
   IndexSearcher& front() { return searchers_.front(); }
