@@ -2,13 +2,13 @@
 // dimensions, 10,000 queries a batch, the 10 nearest, in all runs on the same two threads.
 //
 //   search.exact.vs_faiss     exact search against IndexFlat
-//   search.exact.roofline     the operations of all its distances a second against those of oneDNN's
-//                             bf16 products of 2048 x 2048 x 2048
+//   search.exact.roofline     the operations of all its distances a second against those of
+//                             oneDNN's bf16 products of 2048 x 2048 x 2048
 //   search.ivf_90.vs_faiss    lists at recall 0.90 against faiss's fastest IVF at that recall; also
 //                             _95 and _99
 //   search.ivf_95.vs_hnswlib  the same at 0.95 against hnswlib (M 16)
-//   search.filter_1pct.vs_faiss  one vector in 100 passes a filter: against faiss's fastest IVF with
-//                             an IDSelector that reaches recall 0.95 among these
+//   search.filter_1pct.vs_faiss  one vector in 100 passes a filter: against faiss's fastest IVF
+//                             with an IDSelector that reaches recall 0.95 among these
 //   search.two_ranks          2 ranks of 1 thread against 1 rank of 2 threads, at 0.95
 //   index.kmeans.vs_faiss     10 iterations, 4096 lists, against the faster of faiss's two ways
 //   index.build_95.vs_hnswlib from vectors to an index on disk, against hnswlib's in memory
