@@ -143,19 +143,18 @@ class CompactJob : public Job {
   void describe(Schema& schema) override { config_.describe(schema); }
 
   ExitCode run(JobContext& context) override {
-    std::optional<IndexFolder> index;
     context.comm.attempt([&] {
       config_.check(context.run_folder);
       refuse_changed_index(context.run_folder);
-      index.emplace(open_index(config_.index));
     });
+    const IndexFolder index = open_index(context.comm, config_.index);
     if (context.dry_run) {
-      log_info("{} vectors and {} deleted ones in {} segments", index->vectors, index->deleted(),
-               index->segments.size());
+      log_info("{} vectors and {} deleted ones in {} segments", index.vectors, index.deleted(),
+               index.segments.size());
       return ExitCode::done;
     }
     context.events.write("ready");
-    return CompactRun(context, config_, *index).run();
+    return CompactRun(context, config_, index).run();
   }
 
  private:

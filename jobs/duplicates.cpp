@@ -253,19 +253,16 @@ class DuplicatesJob : public Job {
   void describe(Schema& schema) override { config_.describe(schema); }
 
   ExitCode run(JobContext& context) override {
-    std::optional<IndexFolder> index;
-    context.comm.attempt([&] {
-      config_.check();
-      index.emplace(open_index(config_.index));
-      check_radius(config_.radius, index->metric, "duplicates.radius");
-    });
+    context.comm.attempt([&] { config_.check(); });
+    const IndexFolder index = open_index(context.comm, config_.index);
+    context.comm.attempt([&] { check_radius(config_.radius, index.metric, "duplicates.radius"); });
     if (context.dry_run) {
-      log_info("{} vectors of {} dimensions in {} lists, {}", index->vectors, index->dim,
-               index->nlist, name_of(index->metric));
+      log_info("{} vectors of {} dimensions in {} lists, {}", index.vectors, index.dim, index.nlist,
+               name_of(index.metric));
       return ExitCode::done;
     }
     context.events.write("ready");
-    return DuplicatesRun(context, config_, *index).run();
+    return DuplicatesRun(context, config_, index).run();
   }
 
  private:

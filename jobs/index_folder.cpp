@@ -1,9 +1,11 @@
 #include "jobs/index_folder.h"
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "jobs/deleted_entries.h"
 #include "runtime/base/error.h"
@@ -202,6 +204,18 @@ IndexFolder open_index(const std::filesystem::path& folder) {
       index.deleted() != count_deleted(manifest))
     throw broken(folder, "the index's tables are not what its metadata say");
   return index;
+}
+
+IndexFolder open_index(Comm& comm, const std::filesystem::path& folder) {
+  constexpr auto kPause = std::chrono::milliseconds(10);
+  for (;; std::this_thread::sleep_for(kPause)) {
+    std::optional<IndexFolder> index;
+    comm.attempt([&] { index.emplace(open_index(folder)); });
+    const Manifest& manifest = index->dataset.manifest();
+    const auto versions = comm.all_gather_strings(manifest.digest + manifest.metadata.dump());
+    if (std::ranges::all_of(versions, [&](const auto& v) { return v == versions.front(); }))
+      return std::move(*index);
+  }
 }
 
 }  // namespace tutti

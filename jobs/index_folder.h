@@ -14,6 +14,7 @@
 #include "kernels/core/tensor.h"
 #include "kernels/vector/code_space.h"
 #include "kernels/vector/distance.h"
+#include "runtime/comm/comm.h"
 #include "runtime/comm/partition.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/schema.h"
@@ -65,5 +66,8 @@ void refuse_changed_index(const std::filesystem::path& folder);
 // Reads and checks the manifest. Local; throws Error(usage) where there is no such folder,
 // Error(data) where it holds no whole index.
 IndexFolder open_index(const std::filesystem::path& folder);
+// The same, and on all ranks the same version of an index that is changed meanwhile. Collective;
+// throws Error on all ranks.
+IndexFolder open_index(Comm& comm, const std::filesystem::path& folder);
 
 }  // namespace tutti

@@ -15,10 +15,10 @@ std::string model_of(const IndexFolder& index) {
 
 }  // namespace
 
-IndexSet::IndexSet(const std::vector<std::string>& folders) {
+IndexSet::IndexSet(Comm& comm, const std::vector<std::string>& folders) {
   for (const std::string& folder : folders) {
-    indexes_.push_back(open_index(folder));
-    check(indexes_.back());
+    indexes_.push_back(open_index(comm, folder));
+    comm.attempt([&] { check(indexes_.back()); });
   }
 }
 

@@ -15,8 +15,9 @@ namespace tutti {
 // Of one metric and dimension, and where models embedded the vectors of one model. Immutable.
 class IndexSet {
  public:
-  // Local. Throws Error as open_index does, and Error(usage) where one does not go with the first.
-  explicit IndexSet(const std::vector<std::string>& folders);
+  // The same versions on all ranks. Collective; throws Error on all ranks as open_index does, and
+  // Error(usage) where one does not go with the first.
+  IndexSet(Comm& comm, const std::vector<std::string>& folders);
 
   std::int64_t size() const { return std::ssize(indexes_); }
   bool several() const { return size() > 1; }

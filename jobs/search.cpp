@@ -221,9 +221,9 @@ class SearchJob : public Job {
   ExitCode run(JobContext& context) override {
     std::optional<IndexSet> indexes;
     std::vector<EntryFilter> filters;
+    context.comm.attempt([&] { config_.check(); });
+    indexes.emplace(context.comm, config_.index);
     context.comm.attempt([&] {
-      config_.check();
-      indexes.emplace(config_.index);
       if (config_.radius) check_radius(*config_.radius, indexes->metric(), "search.radius");
       if (!config_.where.empty()) filters = indexes->filters(config_.where);
       if (config_.target_recall > 0) choose_nprobe(context, *indexes);
