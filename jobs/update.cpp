@@ -216,7 +216,9 @@ class UpdateRun {
                     "write it anew: tutti compact");
       centroids.values = index_.read_centroids();
     });
-    ListBuilder builder(context_, *input_->vectors, *input_->columns, lists, {{"change", key_}});
+    // What a stopped start has kept holds for the index that it saw only.
+    ListBuilder builder(context_, *input_->vectors, *input_->columns, lists,
+                        {{"index", manifest.digest}, {"change", key_}});
     if (builder.assign(centroids) == ExitCode::stopped) return ExitCode::stopped;
     if (builder.write(mine) == ExitCode::stopped) return ExitCode::stopped;
     builder.forget();

@@ -300,6 +300,22 @@ TEST_F(Update, AFullDiskLeavesTheIndexAsItWas) {
   EXPECT_EQ(result_of("r")["replaced"], kBase - kFirstAgain);
 }
 
+TEST_F(Update, WhatAStoppedStartKeptDoesNotHideWhatAnotherChangeDid) {
+  copy("s_index", "overtaken");
+  const std::string mine =
+      update("overtaken", "overtaken_run", adding("s_again") + " --set update.on_duplicate=skip");
+  const auto stopped = run_tutti(2, mine + " --max-time 0.001s");
+  EXPECT_EQ(stopped.exit_code, 75) << stopped.output;
+  std::vector<std::string> duplicates;
+  for (std::int64_t row = kFirstAgain; row < kBase; ++row)
+    duplicates.push_back(Description{row}.doc());
+  write_ids("duplicates.txt", duplicates);
+  change(2, "overtaken", "--set update.delete=" + at("duplicates.txt"));
+  expect_done(3, mine);
+  EXPECT_EQ(result_of("overtaken_run")["added"], kAgain);
+  EXPECT_EQ(open_index(folder() / "overtaken").vectors, kFirstAgain + kAgain);
+}
+
 TEST_F(Update, SearchesSeeTheIndexBeforeOrAfter) {
   copy("s_index", "seen");
   const auto search_of = [](const std::string& run) {
