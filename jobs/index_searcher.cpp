@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "jobs/ranked_lists.h"
 #include "kernels/vector/assign.h"
@@ -74,6 +75,7 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
     const std::int64_t most = std::max<std::int64_t>(1, passing_), least = std::min(k, most);
     depth_ = scope.candidates > 0 ? scope.candidates : least + std::max(kSpare, least / 2);
     depth_ = std::clamp(depth_, least, most);
+    ranker_.emplace(context_, *lists_, index.metric, depth_);
   }
 }
 
@@ -85,10 +87,10 @@ ProbePlan IndexSearcher::plan(std::int64_t nprobe) const {
 std::vector<Neighbor> IndexSearcher::probe(ConstMatrixView<float> queries, std::int64_t nprobe) {
   const ProbePlan plan = this->plan(nprobe);
   if (plan.exact || plan.lists == index_.nlist) return exact(queries);
-  const std::vector<std::int32_t> probes = find_probes(queries, plan.lists, kFirstProbes);
-  if (depth_ > 0) return merge(rank_probes(queries, {probes.data(), queries.rows, plan.lists}));
+  const Probes probes = find_probes(queries, plan.lists, kFirstProbes);
+  if (ranker_) return merge(rank_probes(queries, probes));
   std::vector<TopK> found(std::size_t(queries.rows), TopK(k_));
-  scan_probes(queries, {probes.data(), queries.rows, plan.lists}, found);
+  scan_probes(queries, probes.view(), found);
   return merge(std::move(found));
 }
 
@@ -98,9 +100,9 @@ std::vector<Neighbor> IndexSearcher::exact(ConstMatrixView<float> queries) {
   // Which lists are near takes longer to find than few vectors take to scan.
   if (passing_ >= 4 * index_.nlist && comm_.all_reduce_min(std::int64_t(lists_->is_resident()))) {
     const std::int64_t nprobe = std::min(kFirstProbes, index_.nlist);
-    const std::vector<std::int32_t> probes = find_probes(queries, nprobe, kFirstProbes);
+    const Probes probes = find_probes(queries, nprobe, kFirstProbes);
     std::vector<TopK> first(found);
-    scan_probes(queries, {probes.data(), queries.rows, nprobe}, first);
+    scan_probes(queries, probes.view(), first);
     share_thresholds(first);
     for (std::size_t q = 0; q < found.size(); ++q) found[q].tighten(first[q].threshold());
   }
@@ -158,16 +160,19 @@ void IndexSearcher::prepare() {
 }
 
 // Ranks share the queries out; everyone gets all probes.
-std::vector<std::int32_t> IndexSearcher::find_probes(ConstMatrixView<float> queries,
-                                                     std::int64_t nprobe, std::int64_t ordered) {
+IndexSearcher::Probes IndexSearcher::find_probes(ConstMatrixView<float> queries,
+                                                 std::int64_t nprobe, std::int64_t ordered) {
   const auto timed = context_.phases.measure("coarse");
   comm_.attempt([&] { load_centroids(); });
   const Range range = part_of(queries.rows, comm_.size(), comm_.rank());
   const ConstMatrixView<float> mine = queries.row_range(range.begin, range.size());
-  std::vector<std::int32_t> probes(std::size_t(range.size() * nprobe));
+  std::vector<std::int32_t> lists(std::size_t(range.size() * nprobe));
+  std::vector<ProbeDistances> near(std::size_t(range.size()));
   const QueryCodes codes = space_->encode_queries(VectorRows(mine));
-  coded_->find_probes({mine, &codes}, {probes.data(), range.size(), nprobe}, ordered);
-  return comm_.all_gather(std::span<const std::int32_t>(probes));
+  coded_->find_probes({mine, &codes}, {lists.data(), range.size(), nprobe}, ordered, near);
+  if (comm_.size() == 1) return {nprobe, std::move(lists), std::move(near)};
+  return {nprobe, comm_.all_gather(std::span<const std::int32_t>(lists)),
+          comm_.all_gather(std::span<const ProbeDistances>(near))};
 }
 
 // Each rank merges a range of the queries, in order of rank, and hands it to the root.
@@ -215,62 +220,25 @@ QueryCodes IndexSearcher::encode_queries(ConstMatrixView<float> queries) {
 }
 
 // What this rank's lists hold.
-IndexSearcher::RankedNeighbors IndexSearcher::rank_probes(ConstMatrixView<float> queries,
-                                                          ConstMatrixView<std::int32_t> probes) {
-  RankedNeighbors found(std::size_t(queries.rows));
+RankedNeighbors IndexSearcher::rank_probes(ConstMatrixView<float> queries, const Probes& probes) {
+  const ProbingQueries probing{queries, probes.view()};
   const QueryCodes codes = encode_queries(queries);
-  if (comm_.all_reduce_min(std::int64_t(lists_->is_resident())) > 0) {
-    rank_in_phases({queries, probes}, codes, found);
-  } else {
-    const auto timed = context_.phases.measure("scan");
-    comm_.attempt([&] { lists_->rank_probed({queries, probes}, codes, depth_, found); });
-  }
-  rank_outliers({queries, probes}, codes, found);
+  RankedNeighbors found = ranker_->rank(probing, codes, probes.near);
+  rank_outliers(probing, codes, found);
   return found;
-}
-
-// The nearest lists first.
-void IndexSearcher::rank_in_phases(const ProbingQueries& queries, const QueryCodes& codes,
-                                   RankedNeighbors& found) {
-  const ConstMatrixView<std::int32_t> probes = queries.probes;
-  Candidates candidates = lists_->make_candidates(queries.queries.rows, depth_);
-  std::int64_t begin = 0;
-  for (const std::int64_t wanted : {std::int64_t(1), kFirstProbes, probes.cols}) {
-    const std::int64_t end = std::min(wanted, probes.cols);
-    if (end <= begin) continue;
-    const auto timed = context_.phases.measure("scan");
-    comm_.attempt([&] {
-      lists_->rank_probed(
-          {queries.queries, {probes.data + begin, probes.rows, end - begin, probes.stride}}, codes,
-          candidates);
-    });
-    begin = end;
-    const auto shared = context_.phases.measure("merge");
-    share_limits(comm_, candidates);
-  }
-  const auto timed = context_.phases.measure("scan");
-  candidates.measure(queries.queries, index_.metric, found);
 }
 
 // Queries so far outside of what the index holds that their codes tell little: by distances.
 void IndexSearcher::rank_outliers(const ProbingQueries& queries, const QueryCodes& codes,
                                   RankedNeighbors& found) {
-  std::vector<std::int64_t> outliers;
-  std::vector<float> vectors;
-  std::vector<std::int32_t> probes;
-  for (std::int64_t q = 0; q < codes.count(); ++q) {
-    if (codes.queries[std::size_t(q)].radius <= entry_space_->axes().cap) continue;
-    outliers.push_back(q);
-    const float* vector = queries.queries.row(q);
-    vectors.insert(vectors.end(), vector, vector + queries.queries.cols);
-    const std::int32_t* lists = queries.probes.row(q);
-    probes.insert(probes.end(), lists, lists + queries.probes.cols);
-  }
-  const auto count = std::int64_t(outliers.size());
-  if (count == 0) return;
+  std::vector<std::int32_t> outliers;
+  for (std::int64_t q = 0; q < codes.count(); ++q)
+    if (!(codes.queries[std::size_t(q)].radius <= entry_space_->axes().cap))
+      outliers.push_back(std::int32_t(q));
+  if (outliers.empty()) return;
+  const QuerySelection selection(queries, outliers);
   std::vector<TopK> nearest(outliers.size(), TopK(k_));
-  scan_probes({vectors.data(), count, queries.queries.cols},
-              {probes.data(), count, queries.probes.cols}, nearest);
+  scan_probes(selection.queries().queries, selection.queries().probes, nearest);
   std::vector<Neighbor> sorted(static_cast<std::size_t>(k_));
   for (std::size_t i = 0; i < outliers.size(); ++i) {
     std::vector<RankedNeighbor>& mine = found[std::size_t(outliers[i])];
@@ -297,13 +265,11 @@ NeighborLists IndexSearcher::probe_within(ConstMatrixView<float> queries, std::i
                                           float limit) {
   const ProbePlan plan = this->plan(nprobe);
   if (plan.exact) return exact_within(queries, limit);
-  const std::vector<std::int32_t> probes = find_probes(queries, plan.lists, kFirstProbes);
+  const Probes probes = find_probes(queries, plan.lists, kFirstProbes);
   std::vector<TopK> found = accumulators_within(queries.rows, limit);
   {
     const auto timed = context_.phases.measure("scan");
-    comm_.attempt([&] {
-      lists_->scan_probed({queries, {probes.data(), queries.rows, plan.lists}}, found);
-    });
+    comm_.attempt([&] { lists_->scan_probed({queries, probes.view()}, found); });
   }
   const auto timed = context_.phases.measure("merge");
   return merge_lists(comm_, std::move(found));

@@ -11,6 +11,7 @@
 #include "jobs/job.h"
 #include "jobs/list_scanner.h"
 #include "jobs/neighbor_lists.h"
+#include "jobs/probe_ranker.h"
 #include "kernels/vector/assign.h"
 
 namespace tutti {
@@ -66,10 +67,18 @@ class IndexSearcher {
   // The same among all of the scope's vectors.
   std::vector<Neighbor> exact(ConstMatrixView<float> queries);
 
-  // The nprobe lists that probe() looks into for each query, row by row, on all ranks; the first
-  // `ordered` are the nearest, nearest first.
-  std::vector<std::int32_t> find_probes(ConstMatrixView<float> queries, std::int64_t nprobe,
-                                        std::int64_t ordered);
+  // The lists that probe() looks into, row by row, and how near each query is to its own.
+  struct Probes {
+    std::int64_t nprobe = 0;
+    std::vector<std::int32_t> lists;
+    std::vector<ProbeDistances> near;
+
+    ConstMatrixView<std::int32_t> view() const {
+      return {lists.data(), std::int64_t(near.size()), nprobe};
+    }
+  };
+  // Those of all queries, on all ranks; the first `ordered` are the nearest, nearest first.
+  Probes find_probes(ConstMatrixView<float> queries, std::int64_t nprobe, std::int64_t ordered);
 
   // How many candidates are measured of each query that codes decide for; 0 where distances do.
   std::int64_t candidates() const { return depth_; }
@@ -83,8 +92,6 @@ class IndexSearcher {
   std::int64_t held_bytes() const;
 
  private:
-  using RankedNeighbors = std::vector<std::vector<RankedNeighbor>>;  // of each query
-
   void load_centroids();
   void scan_probes(ConstMatrixView<float> queries, ConstMatrixView<std::int32_t> probes,
                    std::span<TopK> found);
@@ -93,9 +100,7 @@ class IndexSearcher {
   std::vector<Neighbor> merge(std::vector<TopK> found);
   std::vector<Neighbor> to_root(std::vector<Neighbor> mine);
   QueryCodes encode_queries(ConstMatrixView<float> queries);
-  RankedNeighbors rank_probes(ConstMatrixView<float> queries, ConstMatrixView<std::int32_t> probes);
-  void rank_in_phases(const ProbingQueries& queries, const QueryCodes& codes,
-                      RankedNeighbors& found);
+  RankedNeighbors rank_probes(ConstMatrixView<float> queries, const Probes& probes);
   void rank_outliers(const ProbingQueries& queries, const QueryCodes& codes,
                      RankedNeighbors& found);
   std::vector<Neighbor> merge(RankedNeighbors found);
@@ -108,6 +113,7 @@ class IndexSearcher {
   std::optional<CodeSpace> entry_space_;  // of the index
   std::int64_t depth_ = 0;
   std::optional<ListScanner> lists_;
+  std::optional<ProbeRanker> ranker_;  // where codes decide
   std::int64_t passing_ = 0;
   std::vector<float> centroids_;  // read when first needed, like what follows from them
   std::optional<CodeSpace> space_;

@@ -47,6 +47,31 @@ std::vector<std::byte> keys_of(const Candidates& candidates, Range part) {
   return message;
 }
 
+// The key that `depth` of all ranks' candidates do not exceed, of each query; infinity where there
+// are fewer. Each rank finds those of its part.
+std::vector<float> limits_over_ranks(Comm& comm, const Candidates& candidates) {
+  const auto depth = std::size_t(candidates.depth());
+  ByteLists to_ranks;
+  for (int r = 0; r < comm.size(); ++r)
+    to_ranks.push_back(keys_of(candidates, part_of(candidates.queries(), comm.size(), r)));
+  const ByteLists parts = comm.all_to_all(to_ranks);
+  const Range mine = part_of(candidates.queries(), comm.size(), comm.rank());
+  std::vector<float> limits(std::size_t(mine.size()));
+  parallel_for(mine.size(), [&](std::int64_t q) {
+    std::vector<float> keys(parts.size() * depth);
+    auto to = std::as_writable_bytes(std::span(keys)).begin();
+    for (const auto& part : parts)
+      to = std::ranges::copy(std::span(part).subspan(std::size_t(q) * depth * sizeof(float),
+                                                     depth * sizeof(float)),
+                             to)
+               .out;
+    const auto last = keys.begin() + std::ptrdiff_t(depth - 1);
+    std::ranges::nth_element(keys, last);
+    limits[std::size_t(q)] = *last;
+  });
+  return comm.all_gather(std::span<const float>(limits));
+}
+
 }  // namespace
 
 QueryCodes encode_together(Comm& comm, const CodeSpace& space, ConstMatrixView<float> queries) {
@@ -59,29 +84,20 @@ QueryCodes encode_together(Comm& comm, const CodeSpace& space, ConstMatrixView<f
   return codes;
 }
 
-// Each rank finds the limits of a part of the queries.
-void share_limits(Comm& comm, Candidates& candidates) {
-  if (comm.size() == 1) return;
-  const auto depth = std::size_t(candidates.depth());
-  ByteLists to_ranks;
-  for (int r = 0; r < comm.size(); ++r)
-    to_ranks.push_back(keys_of(candidates, part_of(candidates.queries(), comm.size(), r)));
-  const ByteLists parts = comm.all_to_all(to_ranks);
-  const Range mine = part_of(candidates.queries(), comm.size(), comm.rank());
-  std::vector<float> limits(std::size_t(mine.size()));
-  parallel_for(mine.size(), [&](std::int64_t q) {
-    std::vector<float> keys(parts.size() * depth);
-    for (std::size_t r = 0; r < parts.size(); ++r)
-      std::copy_n(parts[r].begin() + q * std::int64_t(depth * sizeof(float)), depth * sizeof(float),
-                  std::as_writable_bytes(std::span(keys)).begin() +
-                      std::ptrdiff_t(r * depth * sizeof(float)));
-    const auto last = keys.begin() + std::ptrdiff_t(depth - 1);
-    std::ranges::nth_element(keys, last);
-    limits[std::size_t(q)] = *last;
-  });
-  limits = comm.all_gather(std::span<const float>(limits));
-  for (std::int64_t q = 0; q < candidates.queries(); ++q)
-    candidates.lower(q, limits[std::size_t(q)]);
+std::vector<std::int32_t> share_limits(Comm& comm, Candidates& candidates) {
+  std::vector<std::int32_t> lacking;
+  if (comm.size() == 1) {
+    for (std::int64_t q = 0; q < candidates.queries(); ++q)
+      if (!candidates.is_full(q)) lacking.push_back(std::int32_t(q));
+    return lacking;
+  }
+  const std::vector<float> limits = limits_over_ranks(comm, candidates);
+  for (std::int64_t q = 0; q < candidates.queries(); ++q) {
+    const float limit = limits[std::size_t(q)];
+    candidates.lower(q, limit);
+    if (limit == std::numeric_limits<float>::infinity()) lacking.push_back(std::int32_t(q));
+  }
+  return lacking;
 }
 
 std::vector<Neighbor> nearest_of_all(Comm& comm, std::vector<std::vector<RankedNeighbor>> found,

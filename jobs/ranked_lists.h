@@ -17,8 +17,8 @@ namespace tutti {
 QueryCodes encode_together(Comm& comm, const CodeSpace& space, ConstMatrixView<float> queries);
 
 // Brings each query's limit down to the key that, of all ranks' candidates, `depth` do not exceed.
-// The candidates must be settled.
-void share_limits(Comm& comm, Candidates& candidates);
+// The candidates must be settled. Returns the queries that have fewer, ascending.
+std::vector<std::int32_t> share_limits(Comm& comm, Candidates& candidates);
 
 // Of each query in this rank's part, the k nearest of the `depth` candidates with the least (key,
 // id) that any rank has found: k places a query, padded.

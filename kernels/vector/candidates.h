@@ -51,14 +51,21 @@ class Candidates {
   std::int64_t queries() const { return limits_.queries(); }
   std::int64_t depth() const { return depth_; }
 
-  // No candidate with a larger key can be among those wanted.
+  // A candidate with a larger key is passed over: it cannot be among those wanted, unless the limit
+  // was lowered too far.
   float limit(std::int64_t query) const { return limits_.limit(query); }
-  // The caller knows of `depth` vectors whose keys are at most this. Threads may do so at any time.
+  // The caller knows of `depth` vectors whose keys are at most this, or finds out in the end by
+  // is_full(). Threads may do so at any time.
   void lower(std::int64_t query, float limit) { limits_.lower(query, limit); }
   // Takes candidates into account. Threads may do so at any time.
   void add(std::int64_t query, std::span<const Candidate> found);
   // Brings the limits down to what is known, and drops what exceeds them. Parallel.
   void settle();
+  // Whether `depth` candidates of a query are kept, so that its limit was not lowered too far. It
+  // must be settled.
+  bool is_full(std::int64_t query) const {
+    return counts_[static_cast<std::size_t>(query)] >= depth_;
+  }
   // The keys of what is kept of a query, in no order, and infinity: depth() in all. It must be
   // settled.
   void write_keys(std::int64_t query, std::span<float> keys) const;

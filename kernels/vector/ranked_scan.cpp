@@ -93,9 +93,14 @@ void RankedScan::set_limit(int i, float limit) {
 }
 
 void RankedScan::run(const CodedTask& task) {
-  for (std::size_t at = 0; at < task.queries.size(); at += kCodeTileQueries) {
-    begin_block(task, task.queries.subspan(
-                          at, std::min<std::size_t>(kCodeTileQueries, task.queries.size() - at)));
+  const std::span<const std::int32_t> all = task.queries;
+  const auto block_at = [&](std::size_t at) {
+    const std::size_t begin = std::min(at, all.size());
+    return all.subspan(begin, std::min<std::size_t>(kCodeTileQueries, all.size() - begin));
+  };
+  for (std::size_t at = 0; at < all.size(); at += kCodeTileQueries) {
+    begin_block(task, block_at(at));
+    CodeBlock::prefetch(*task.list->codes, *queries_.codes, block_at(at + kCodeTileQueries));
     seed(task);
     block_.find_pairs(task.first_group(), task.end_group());
     for (int i = 0; i < block_.present(); ++i) keep_pairs(task, i);
