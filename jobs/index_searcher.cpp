@@ -108,8 +108,16 @@ std::vector<Neighbor> IndexSearcher::exact(ConstMatrixView<float> queries) {
   return merge(std::move(found));
 }
 
+IndexSearcher::Resident IndexSearcher::resident() {
+  const Resident mine = lists_->is_resident() ? Resident::vectors
+                        : lists_->has_codes() ? Resident::codes
+                                              : Resident::nothing;
+  return Resident(comm_.all_reduce_min(std::int64_t(mine)));
+}
+
 std::int64_t IndexSearcher::held_bytes() const {
-  return lists_->held_bytes() + std::int64_t(centroids_.size() * sizeof(float));
+  return lists_->held_bytes() + std::int64_t(centroids_.size() * sizeof(float)) +
+         (coded_ ? coded_->bytes() : 0);
 }
 
 // The nearest lists first, so that little of the others comes into question.
@@ -151,7 +159,10 @@ void IndexSearcher::load_centroids() {
 
 void IndexSearcher::prepare() {
   const auto timed = context_.phases.measure("load");
-  comm_.attempt([&] { load_centroids(); });
+  comm_.attempt([&] {
+    load_centroids();
+    if (depth_ > 0) lists_->load_codes();
+  });
 }
 
 // Ranks share the queries out; everyone gets all probes.
@@ -211,7 +222,8 @@ IndexSearcher::RankedNeighbors IndexSearcher::rank_probes(ConstMatrixView<float>
                                                           ConstMatrixView<std::int32_t> probes) {
   RankedNeighbors found(std::size_t(queries.rows));
   const QueryCodes codes = entry_space_->encode_queries(VectorRows(queries));
-  if (comm_.all_reduce_min(std::int64_t(lists_->is_resident())) > 0) {
+  prepare();
+  if (resident() != Resident::nothing) {
     rank_in_phases({queries, probes}, codes, found);
   } else {
     const auto timed = context_.phases.measure("scan");
@@ -240,7 +252,7 @@ void IndexSearcher::rank_in_phases(const ProbingQueries& queries, const QueryCod
     share_limits(candidates);
   }
   const auto timed = context_.phases.measure("scan");
-  candidates.measure(queries.queries, index_.metric, found);
+  comm_.attempt([&] { lists_->measure(queries.queries, candidates, found); });
 }
 
 // What one rank has found, others need not look for.

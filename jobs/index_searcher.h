@@ -79,7 +79,12 @@ class IndexSearcher {
   NeighborLists probe_within(ConstMatrixView<float> queries, std::int64_t nprobe, float limit);
   NeighborLists exact_within(ConstMatrixView<float> queries, float limit);
 
-  // Bytes of vectors, ids, codes and centroids that this rank holds at a time. Local.
+  // What all ranks have in memory from batch to batch. Where it is codes alone, the vectors that
+  // they find are read from the shards; where it is nothing, all lists that are looked at.
+  enum class Resident { nothing, codes, vectors };
+  Resident resident();
+  // Bytes of vectors, ids, codes and centroids that this rank held at a time, at most, in
+  // searches so far. Local.
   std::int64_t held_bytes() const;
 
  private:

@@ -42,7 +42,11 @@ void SearchConfig::describe(Schema& s) {
   s.key("search.batch", &batch, "queries",
         "queries that are searched for at a time, and whose neighbours are in memory");
   s.key("search.show", &show, "passages", "best passages to print for each question");
-  s.bytes("memory_limit", &memory, "memory of a rank for the index's vectors");
+  s.bytes(
+      "memory_limit", &memory,
+      "memory of a rank for the index: for all vectors and their codes, where they fit; else for "
+      "the codes, and candidates' vectors are read from the shards; else for as many lists as "
+      "fit at a time");
   evaluation.describe(s);
 }
 

@@ -38,6 +38,18 @@ std::int64_t SetSearcher::passing() const {
   return sum;
 }
 
+std::vector<IndexSearcher::Resident> SetSearcher::resident() {
+  std::vector<IndexSearcher::Resident> all;
+  for (IndexSearcher& searcher : searchers_) all.push_back(searcher.resident());
+  return all;
+}
+
+std::int64_t SetSearcher::held_bytes() const {
+  std::int64_t sum = 0;
+  for (const IndexSearcher& searcher : searchers_) sum += searcher.held_bytes();
+  return sum;
+}
+
 std::int64_t SetSearcher::probes_of(std::size_t index, std::int64_t nprobe) const {
   return std::min(nprobe, indexes_[std::int64_t(index)].nlist);
 }

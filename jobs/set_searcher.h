@@ -35,6 +35,10 @@ class SetSearcher {
   std::int64_t passing() const;
   std::vector<ProbePlan> plans(std::int64_t nprobe) const;
   IndexSearcher& front() { return searchers_.front(); }
+  // Of each index.
+  std::vector<IndexSearcher::Resident> resident();
+  // Of all. Local.
+  std::int64_t held_bytes() const;
 
   std::vector<FoundNeighbor> probe(ConstMatrixView<float> queries, std::int64_t nprobe);
   std::vector<FoundNeighbor> exact(ConstMatrixView<float> queries);

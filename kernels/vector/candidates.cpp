@@ -159,6 +159,44 @@ void Candidates::measure(ConstMatrixView<float> queries, Metric metric,
   });
 }
 
+std::vector<ListedCandidate> Candidates::list(std::span<std::vector<RankedNeighbor>> found) {
+  if (std::int64_t(found.size()) != queries())
+    throw std::invalid_argument("Candidates: there must be one row per query");
+  constexpr std::int32_t kNone = -1;
+  std::vector<ListedCandidate> listed(static_cast<std::size_t>(queries() * depth_), {kNone, 0, 0});
+  parallel_for(queries(), [&](std::int64_t q) {
+    std::vector<Candidate> scratch;
+    std::vector<RankedNeighbor>& mine = found[static_cast<std::size_t>(q)];
+    auto next = listed.begin() + q * depth_;
+    for (const Candidate& c : kept(q, scratch)) {
+      *next++ = {c.place, static_cast<std::int32_t>(q), static_cast<std::int32_t>(mine.size())};
+      mine.push_back({c.key, std::numeric_limits<float>::infinity(), vectors_.ids[c.place]});
+    }
+  });
+  std::erase_if(listed, [](const ListedCandidate& c) { return c.place == kNone; });
+  std::ranges::sort(listed, {}, &ListedCandidate::place);
+  return listed;
+}
+
+void measure_listed(ConstMatrixView<float> queries, Metric metric, const VectorRows& vectors,
+                    std::span<const ListedCandidate> listed, std::span<const std::int64_t> rows,
+                    std::span<std::vector<RankedNeighbor>> found) {
+  PairDistances distances(metric, queries.cols);
+  const VectorRows* sets[kPairs];
+  std::fill_n(sets, kPairs, &vectors);
+  for (std::size_t at = 0; at < listed.size(); at += kPairs) {
+    const auto count = std::min<std::size_t>(kPairs, listed.size() - at);
+    const float* of[kPairs];
+    float measured[kPairs];
+    for (std::size_t i = 0; i < count; ++i) of[i] = queries.row(listed[at + i].query);
+    distances.measure(of, sets, rows.data() + at, static_cast<int>(count), measured);
+    for (std::size_t i = 0; i < count; ++i) {
+      const ListedCandidate& c = listed[at + i];
+      found[std::size_t(c.query)][std::size_t(c.at)].distance = measured[i];
+    }
+  }
+}
+
 void keep_first(std::vector<RankedNeighbor>& candidates, std::int64_t depth) {
   if (std::int64_t(candidates.size()) <= depth) return;
   std::ranges::nth_element(candidates, candidates.begin() + (depth - 1), ranks_before);

@@ -53,6 +53,11 @@ std::int64_t CodedVectors::bytes_per_vector(std::int64_t code_dim, std::int64_t 
   return (prefix + 3) / 4 * 4 + rest_bytes_of(code_dim - prefix) + 2 * 4;
 }
 
+std::int64_t CodedVectors::bytes() const {
+  return prefix_.size() + rest_.size() +
+         (half_squares_.size() + estimates_.size()) * std::int64_t(sizeof(std::int32_t));
+}
+
 void CodedVectors::put(std::int64_t first_group, ConstMatrixView<std::int8_t> codes) {
   if (codes.cols != code_dim_ || first_group < 0 || first_group + groups_of(codes.rows) > groups_) {
     throw std::invalid_argument("CodedVectors: codes do not fit");

@@ -33,6 +33,8 @@ class CodedVectors {
   void put(std::int64_t first_group, ConstMatrixView<std::int8_t> codes);
 
   std::int64_t groups() const { return groups_; }
+  // Memory that all groups take.
+  std::int64_t bytes() const;
   std::int64_t prefix() const { return prefix_dim_; }
   std::int64_t steps() const { return steps_; }            // of four dimensions, of the prefix
   std::int64_t rest_bytes() const { return rest_bytes_; }  // a vector, its square among them
@@ -61,6 +63,8 @@ class CodedVectors {
       __builtin_memcpy(&square, rest(vector) + rest_bytes_ - kSquareBytes, kSquareBytes);
     return square;
   }
+
+  bool is_loose(std::int64_t vector) const { return estimates_[vector] == kAlways; }
 
   static constexpr std::int32_t kNever = std::int32_t{1} << 30;  // as a half square
   static constexpr std::int32_t kAlways = -kNever;

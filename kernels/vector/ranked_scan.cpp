@@ -174,10 +174,12 @@ void RankedScan::compute_keys(const CodedTask& task, int i) {
 
 // Of a loose vector.
 float RankedScan::measured_key(const CodedTask& task, int i, std::int64_t place) {
-  const std::int64_t row = place - task.list->first_group * CodedVectors::kLanes;
+  const LooseVectors* loose = task.list->loose;
+  std::int64_t row = place - task.list->first_group * CodedVectors::kLanes;
+  if (loose) row = loose->row_of(task.list->first_place + row);
   const std::int32_t number = asked_[static_cast<std::size_t>(i)].number;
   const float* query = queries_.vectors.row(number);
-  const VectorRows* rows = &task.list->vectors;
+  const VectorRows* rows = loose ? &loose->rows : &task.list->vectors;
   float distance = 0;
   distances_.measure(&query, &rows, &row, 1, &distance);
   const double steps =

@@ -99,6 +99,17 @@ std::vector<RankedNeighbor> defined(const CodeSpace& space, const Lists& lists,
   return all;
 }
 
+void expect_equal(std::vector<RankedNeighbor> found, std::span<const RankedNeighbor> expected,
+                  std::int64_t query) {
+  std::ranges::sort(found, ranks_before);
+  ASSERT_EQ(found.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_EQ(found[i].id, expected[i].id) << "query " << query << " place " << i;
+    ASSERT_EQ(found[i].key, expected[i].key);
+    ASSERT_EQ(found[i].distance, expected[i].distance);
+  }
+}
+
 void expect_defined(const CodeSpace& space, const Lists& lists, const Matrix& queries,
                     std::int64_t depth) {
   std::vector<std::int32_t> everyone(std::size_t(queries.rows));
@@ -108,17 +119,8 @@ void expect_defined(const CodeSpace& space, const Lists& lists, const Matrix& qu
   scan_ranked(space, {queries.view(), &codes}, lists.all(everyone), candidates);
   std::vector<std::vector<RankedNeighbor>> found(everyone.size());
   candidates.measure(queries.view(), space.axes().metric, found);
-  for (std::int64_t q = 0; q < queries.rows; ++q) {
-    auto& mine = found[std::size_t(q)];
-    std::ranges::sort(mine, ranks_before);
-    const auto expected = defined(space, lists, queries.view(), codes, q, depth);
-    ASSERT_EQ(mine.size(), expected.size());
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-      ASSERT_EQ(mine[i].id, expected[i].id) << "query " << q << " place " << i;
-      ASSERT_EQ(mine[i].key, expected[i].key);
-      ASSERT_EQ(mine[i].distance, expected[i].distance);
-    }
-  }
+  for (std::int64_t q = 0; q < queries.rows; ++q)
+    expect_equal(found[std::size_t(q)], defined(space, lists, queries.view(), codes, q, depth), q);
 }
 
 TEST(RankedScan, KeepsTheLeastKeysAtAwkwardSizes) {
@@ -169,6 +171,46 @@ TEST(RankedScan, LooseVectorsRankByTheirDistance) {
     expect_defined(space, lists, queries, 5);
     expect_defined(space, lists, queries, 390);
   }
+}
+
+TEST(RankedScan, TheSameWithLooseVectorsAloneInMemory) {
+  const Matrix sample = graded(300, 96, 1), queries = graded(40, 96, 3);
+  Matrix vectors = graded(3000, 96, 2);
+  for (std::int64_t i = 5; i < vectors.rows; i += 100)
+    for (std::int64_t j = 0; j < 96; ++j)
+      vectors.view()(i, j) = queries.view()(i / 100, j) + (j == 1 ? 4.0f : 0.0f);
+  const CodeSpace space(CodeSpace::train(sample.view(), Metric::l2));
+  const Lists lists(space, vectors.view(), {0, 1, 1300, 3000});
+  std::vector<std::int32_t> loose_places;
+  std::vector<float> loose;
+  for (std::int64_t i = 0; i < vectors.rows; ++i)
+    if (lists.codes[std::size_t(i * space.code_dim())] == CodeSpace::kLoose) {
+      loose_places.push_back(std::int32_t(i));
+      loose.insert(loose.end(), vectors.view().row(i), vectors.view().row(i) + 96);
+    }
+  ASSERT_GT(loose_places.size(), 20u);
+  const LooseVectors alone{{loose.data(), DType::f32, std::ssize(loose_places), 96, 96},
+                           loose_places};
+  std::vector<std::int32_t> everyone(std::size_t(queries.rows));
+  std::iota(everyone.begin(), everyone.end(), 0);
+  std::vector<CodedList> coded = lists.all(everyone);
+  for (CodedList& list : coded) {
+    list.vectors = {nullptr, DType::f32, list.vectors.count, 96, 96};
+    list.loose = &alone;
+  }
+  const QueryCodes codes = space.encode_queries(queries.view());
+  Candidates candidates(queries.rows, 16, {{}, VectorIds(lists.ids)});
+  scan_ranked(space, {queries.view(), &codes}, coded, candidates);
+  std::vector<std::vector<RankedNeighbor>> found(everyone.size());
+  const std::vector<ListedCandidate> listed = candidates.list(found);
+  EXPECT_TRUE(std::ranges::is_sorted(listed, {}, &ListedCandidate::place));
+  std::vector<std::int64_t> rows;
+  for (const ListedCandidate& c : listed) rows.push_back(c.place);
+  measure_listed(queries.view(), Metric::l2, vectors.view(), listed, rows, found);
+  for (std::int64_t q = 0; q < queries.rows; ++q)
+    expect_equal(found[std::size_t(q)], defined(space, lists, queries.view(), codes, q, 16), q);
+  std::vector<TopK> exact(everyone.size(), TopK(3));
+  EXPECT_THROW(scan_coded(space, {queries.view(), &codes}, coded, exact), std::invalid_argument);
 }
 
 TEST(RankedScan, WhatLiesBeyondALimitIsNotKept) {
