@@ -69,9 +69,12 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
     lists_.emplace(index, shards, memory_bytes, codes_are_worth_it(index, scope.probes),
                    entry_space_ ? &*entry_space_ : nullptr, std::move(wanted));
   });
-  if (entry_space_ && scope.rank_by != SearchScope::RankBy::distances)
-    depth_ = std::max(k, scope.candidates > 0 ? scope.candidates : k + std::max(kSpare, k / 2));
   passing_ = comm_.all_reduce_sum(lists_->entries());
+  if (entry_space_ && scope.rank_by != SearchScope::RankBy::distances) {
+    const std::int64_t most = std::max<std::int64_t>(1, passing_), least = std::min(k, most);
+    depth_ = scope.candidates > 0 ? scope.candidates : least + std::max(kSpare, least / 2);
+    depth_ = std::clamp(depth_, least, most);
+  }
 }
 
 ProbePlan IndexSearcher::plan(std::int64_t nprobe) const {

@@ -18,6 +18,8 @@ struct ListPiece {
   std::int64_t list = 0;
   Range entries;
   std::int64_t wanted = 0;
+
+  std::int64_t groups() const { return CodedVectors::groups_of(wanted); }
 };
 
 // The wanted entries of pieces: their ids, their vectors or only loose ones, and perhaps codes. An

@@ -93,7 +93,7 @@ ListChunk ListReader::lay_out(std::span<const ListPiece> pieces) const {
   chunk.first_groups.assign(1, 0);
   for (const ListPiece& piece : pieces) {
     chunk.first_entries.push_back(chunk.first_entries.back() + piece.wanted);
-    chunk.first_groups.push_back(chunk.first_groups.back() + CodedVectors::groups_of(piece.wanted));
+    chunk.first_groups.push_back(chunk.first_groups.back() + piece.groups());
   }
   chunk.ids.resize(std::size_t(chunk.entries()));
   return chunk;

@@ -44,9 +44,11 @@ ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t me
   lists_ =
       end - segment <= index.nlist ? Range{first - segment, end - segment} : Range{0, index.nlist};
   for (std::int64_t shard = shards.begin; shard < shards.end; ++shard) add_lists(shard);
-  for (const ListPiece& piece : pieces_) entries_ += piece.wanted;
-  if (by_codes_ && !pieces_.empty() && entries_ <= memory_bytes_ / entry_bytes_)
-    resident_ = load(pieces_, true);
+  for (const ListPiece& piece : pieces_) {
+    entries_ += piece.wanted;
+    groups_ += piece.groups();
+  }
+  if (by_codes_ && !pieces_.empty() && fits(entries_, groups_)) resident_ = load(pieces_, true);
 }
 
 void ListScanner::add_lists(std::int64_t shard) {
@@ -77,14 +79,17 @@ void ListScanner::add_lists(std::int64_t shard) {
   }
 }
 
+// Vectors with their codes, beside codes that are in memory.
+bool ListScanner::fits(std::int64_t entries, std::int64_t groups) const {
+  const std::int64_t free = memory_bytes_ - (codes_ ? codes_->bytes() : 0);
+  return entries <= free / entry_bytes_ && groups <= CodedVectors::kMostGroups;
+}
+
 bool ListScanner::codes_fit() const {
-  std::int64_t vectors = 0;  // as groups have room for
-  for (const ListPiece& piece : pieces_)
-    vectors += CodedVectors::groups_of(piece.wanted) * CodedVectors::kLanes;
+  const std::int64_t each = CodedVectors::bytes_per_vector(space_->code_dim(), space_->prefix());
   const std::int64_t bytes =
-      vectors * CodedVectors::bytes_per_vector(space_->code_dim(), space_->prefix()) +
-      entries_ * std::int64_t(sizeof(std::int64_t));
-  return vectors <= std::numeric_limits<std::int32_t>::max() &&
+      groups_ * CodedVectors::kLanes * each + entries_ * std::int64_t(sizeof(std::int64_t));
+  return groups_ <= CodedVectors::kMostGroups &&
          bytes <= memory_bytes_ - memory_bytes_ / kFreeShare;
 }
 
@@ -161,23 +166,22 @@ void ListScanner::scan_all(ConstMatrixView<float> queries, std::span<TopK> resul
 template <class Scan>
 void ListScanner::visit_chunks(const Probers& probers, bool with_codes, Scan&& scan) {
   if (resident_) return scan(*resident_);
-  const std::int64_t most =
-      std::max<std::int64_t>(1, (memory_bytes_ - (codes_ ? codes_->bytes() : 0)) / entry_bytes_);
   std::vector<ListPiece> pieces;
-  std::int64_t entries = 0;
+  std::int64_t entries = 0, groups = 0;
   const auto scan_pieces = [&] {
     if (pieces.empty()) return;
     const ListChunk chunk = load(pieces, with_codes);
     most_loaded_ = std::max(most_loaded_, chunk.bytes());
     scan(chunk);
     pieces.clear();
-    entries = 0;
+    entries = groups = 0;
   };
   for (const ListPiece& piece : pieces_) {
     if (probers_of(probers, piece.list).empty()) continue;
-    if (entries + piece.wanted > most) scan_pieces();
+    if (!fits(entries + piece.wanted, groups + piece.groups())) scan_pieces();
     pieces.push_back(piece);
     entries += piece.wanted;
+    groups += piece.groups();
   }
   scan_pieces();
 }

@@ -84,6 +84,7 @@ class ListScanner {
   };
 
   void add_lists(std::int64_t shard);
+  bool fits(std::int64_t entries, std::int64_t groups) const;
   bool codes_fit() const;
   // What ranked scans look at, where it is in memory.
   const ListChunk* ranked() const { return resident_ ? &*resident_ : codes_ ? &*codes_ : nullptr; }
@@ -106,6 +107,7 @@ class ListScanner {
   bool by_codes_;
   std::vector<ListPiece> pieces_;  // in order of entry
   std::int64_t entries_ = 0;       // of all pieces, wanted ones
+  std::int64_t groups_ = 0;        // of their codes
   const CodeSpace* space_;
   std::optional<CodeSpace> own_space_;  // of the first vectors read
   std::optional<ListChunk> resident_;
