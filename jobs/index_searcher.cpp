@@ -16,7 +16,10 @@ constexpr std::int64_t kFirstProbes = 4;  // after which thresholds are nearly w
 // not depend on their number.
 constexpr std::int64_t kFew = 1 << 15;
 
-constexpr std::int64_t kSpare = 6;  // candidates beyond the neighbours, at least
+// So many of which hardly a neighbour is missing that is in the lists.
+std::int64_t candidates_for(std::int64_t k, CodeParts codes) {
+  return codes == CodeParts::prefix ? 4 * k + 20 : k + std::max<std::int64_t>(6, k / 2);
+}
 
 // A code takes as long to make as some distances to measure: the more, the more dimensions.
 bool codes_are_worth_it(const IndexFolder& index, std::int64_t probes) {
@@ -66,13 +69,15 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
       throw Error(ExitCode::data, "the index has no space for codes, by which to rank",
                   index.dataset.folder().string(),
                   "build the index again, or give search.rank_by = \"distances\"");
-    lists_.emplace(index, shards, memory_bytes, codes_are_worth_it(index, scope.probes),
-                   entry_space_ ? &*entry_space_ : nullptr, std::move(wanted));
+    lists_.emplace(index, shards, memory_bytes,
+                   ScannedCodes{codes_are_worth_it(index, scope.probes),
+                                entry_space_ ? &*entry_space_ : nullptr, scope.codes},
+                   std::move(wanted));
   });
   passing_ = comm_.all_reduce_sum(lists_->entries());
   if (entry_space_ && scope.rank_by != SearchScope::RankBy::distances) {
     const std::int64_t most = std::max<std::int64_t>(1, passing_), least = std::min(k, most);
-    depth_ = scope.candidates > 0 ? scope.candidates : least + std::max(kSpare, least / 2);
+    depth_ = scope.candidates > 0 ? scope.candidates : candidates_for(least, scope.codes);
     depth_ = std::clamp(depth_, least, most);
   }
 }

@@ -24,7 +24,8 @@ struct SearchScope {
   // distances are then measured, or the distances of all. automatic: codes where the index has a
   // space for them.
   enum class RankBy { automatic, codes, distances } rank_by = RankBy::automatic;
-  std::int64_t candidates = 0;  // 0: what suits the number of neighbours
+  std::int64_t candidates = 0;         // 0: what suits the number of neighbours
+  CodeParts codes = CodeParts::whole;  // by which candidates are found
 };
 
 // What a probing search looks at: all vectors, or those in so many lists.

@@ -60,11 +60,12 @@ void ListReader::encode(ListChunk& chunk, const CodeSpace& space) const {
 }
 
 std::optional<ListChunk> ListReader::load_codes(std::span<const ListPiece> pieces,
-                                                const CodeSpace& space, std::int64_t buffer_bytes,
+                                                const CodeSpace& space, CodeParts parts,
+                                                std::int64_t buffer_bytes,
                                                 std::int64_t loose_bytes) const {
   ListChunk chunk = lay_out(pieces);
   chunk.codes_only = true;
-  chunk.codes = CodedVectors(chunk.first_groups.back(), space);
+  chunk.codes = CodedVectors(chunk.first_groups.back(), space, parts);
   AlignedBuffer<std::byte> buffer;
   for (std::size_t begin = 0, end = 0; begin < pieces.size(); begin = end) {
     const auto bytes_to = [&](std::size_t piece) {

@@ -29,13 +29,15 @@ class ListReader {
 
   // Vectors and ids.
   ListChunk load(std::span<const ListPiece> pieces) const;
-  // Adds codes in `space`.
+  // Adds whole codes in `space`.
   void encode(ListChunk& chunk, const CodeSpace& space) const;
 
-  // Ids, codes and loose vectors; the others are in memory while their codes are made, up to
-  // `buffer_bytes` of them, or one piece. Nothing where loose ones take more than `loose_bytes`.
+  // Ids, parts of the codes and loose vectors; the others are in memory while their codes are made,
+  // up to `buffer_bytes` of them, or one piece. Nothing where loose ones take more than
+  // `loose_bytes`.
   std::optional<ListChunk> load_codes(std::span<const ListPiece> pieces, const CodeSpace& space,
-                                      std::int64_t buffer_bytes, std::int64_t loose_bytes) const;
+                                      CodeParts parts, std::int64_t buffer_bytes,
+                                      std::int64_t loose_bytes) const;
 
   // Sets the distances of what Candidates::list named of such a chunk, whose vectors are read from
   // the shards in stretches of up to `read_bytes` a thread, or one vector. They were

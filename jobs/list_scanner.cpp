@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::int64_t kSample = 16384;  // vectors that a code space is trained on
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-// Of the memory, what stays free beside codes in memory: scans by distances read vectors there.
-constexpr std::int64_t kFreeShare = 8;
+// Of the memory, what stays free beside codes in memory: vectors are read there.
+constexpr std::int64_t kFreeShare = 16;
 constexpr std::int64_t kMostBuffer = 64 << 20;  // of vectors whose codes are made at a time
 constexpr std::int64_t kReadBytes = 256 << 10;  // of vectors that a thread measures at a time
 
@@ -27,12 +27,13 @@ float limit_of(std::span<const RankedNeighbor> found, std::int64_t depth) {
 }  // namespace
 
 ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes,
-                         bool by_codes, const CodeSpace* space, std::optional<EntrySet> wanted)
+                         const ScannedCodes& codes, std::optional<EntrySet> wanted)
     : index_(index),
       reader_(index, std::move(wanted)),
       memory_bytes_(memory_bytes),
-      by_codes_(by_codes),
-      space_(space) {
+      by_codes_(codes.worth_it),
+      ranking_(codes.ranking),
+      space_(codes.space) {
   const std::int64_t code_dim = index.dim + 1;  // at most
   entry_bytes_ = index.dim * std::int64_t(size_of(index.storage)) +
                  std::int64_t(sizeof(std::int64_t)) + code_dim +
@@ -62,7 +63,8 @@ void ListScanner::add_lists(std::int64_t shard) {
                       std::span(starts));
   index_.dataset.read(index_.dataset.column("lists", "entries"), lists.begin, lists.size(),
                       std::span(sizes));
-  const std::int64_t most = std::max<std::int64_t>(1, memory_bytes_ / kFreeShare / entry_bytes_);
+  const std::int64_t most =
+      std::clamp<std::int64_t>(memory_bytes_ / kFreeShare / entry_bytes_, 1, 1 << 30);
   std::int64_t next = 0;
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     if (numbers[i] != (lists.begin + std::int64_t(i)) % index_.nlist || starts[i] != next ||
@@ -85,20 +87,16 @@ bool ListScanner::fits(std::int64_t entries, std::int64_t groups) const {
   return entries <= free / entry_bytes_ && groups <= CodedVectors::kMostGroups;
 }
 
-bool ListScanner::codes_fit() const {
-  const std::int64_t each = CodedVectors::bytes_per_vector(space_->code_dim(), space_->prefix());
-  const std::int64_t bytes =
-      groups_ * CodedVectors::kLanes * each + entries_ * std::int64_t(sizeof(std::int64_t));
-  return groups_ <= CodedVectors::kMostGroups &&
-         bytes <= memory_bytes_ - memory_bytes_ / kFreeShare;
-}
-
 void ListScanner::load_codes() {
   if (is_resident() || !by_codes_ || !space_ || tried_codes_) return;
   tried_codes_ = true;
-  const std::int64_t free = memory_bytes_ / kFreeShare;
-  if (codes_fit())
-    codes_ = reader_.load_codes(pieces_, *space_, std::min(free / 2, kMostBuffer), free / 2);
+  const std::int64_t each =
+      CodedVectors::bytes_per_vector(space_->code_dim(), space_->prefix(), ranking_);
+  const std::int64_t codes =
+      groups_ * CodedVectors::kLanes * each + entries_ * std::int64_t(sizeof(std::int64_t));
+  const std::int64_t free = memory_bytes_ / kFreeShare, loose = memory_bytes_ - free - codes;
+  if (loose >= 0 && groups_ <= CodedVectors::kMostGroups)
+    codes_ = reader_.load_codes(pieces_, *space_, ranking_, std::min(free, kMostBuffer), loose);
 }
 
 std::int64_t ListScanner::held_bytes() const {
@@ -211,7 +209,8 @@ void ListScanner::rank_probed(const ProbingQueries& queries, const QueryCodes& c
     for (std::size_t q = 0; q < results.size(); ++q)
       if (const float limit = limit_of(results[q], depth); limit < kInfinity)
         candidates.lower(std::int64_t(q), limit);
-    scan_ranked(*space_, {queries.queries, &codes}, coded_lists(chunk, probers), candidates);
+    scan_ranked(*space_, {queries.queries, &codes}, ranking_, coded_lists(chunk, probers),
+                candidates);
     candidates.measure(queries.queries, index_.metric, results);
     for (std::vector<RankedNeighbor>& result : results) keep_first(result, depth);
   });
@@ -224,7 +223,7 @@ Candidates ListScanner::make_candidates(std::int64_t queries, std::int64_t depth
 void ListScanner::rank_probed(const ProbingQueries& queries, const QueryCodes& codes,
                               Candidates& candidates) const {
   if (!ranked() || queries.queries.rows == 0) return;
-  scan_ranked(*space_, {queries.queries, &codes},
+  scan_ranked(*space_, {queries.queries, &codes}, ranking_,
               coded_lists(*ranked(), group_by_list(queries.probes)), candidates);
 }
 

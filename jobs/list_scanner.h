@@ -24,6 +24,13 @@ struct ProbingQueries {
   ConstMatrixView<std::int32_t> probes;
 };
 
+// Codes for scans.
+struct ScannedCodes {
+  bool worth_it = false;                 // there are so many queries that they are worth making
+  const CodeSpace* space = nullptr;      // theirs; if none, one that suits the first vectors read
+  CodeParts ranking = CodeParts::whole;  // what ranked scans go by
+};
+
 // Where only some entries are wanted, nothing of the others is kept or scanned: what remains of
 // their lists is shorter lists. For many queries, vectors get codes, by which scans are fast. What
 // fits stays in memory: vectors and codes; else, for ranked scans, the codes, and of the vectors
@@ -34,12 +41,10 @@ struct ProbingQueries {
 class ListScanner {
  public:
   // Reads the lists of `shards`, or where they stand. Vectors in memory at a time take up to
-  // `memory_bytes`, or one vector. `by_codes`: there are so many queries that codes are worth
-  // making, in `space`; where there is none, in one that suits the first vectors read. `wanted`:
-  // which of the shards' entries; all where it is not given. The index and the space must outlive
-  // the scanner.
-  ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes, bool by_codes,
-              const CodeSpace* space, std::optional<EntrySet> wanted = std::nullopt);
+  // `memory_bytes`, or one vector. `wanted`: which of the shards' entries; all where it is not
+  // given. The index and the codes' space must outlive the scanner.
+  ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes,
+              const ScannedCodes& codes, std::optional<EntrySet> wanted = std::nullopt);
   ListScanner(const ListScanner&) = delete;
   ListScanner& operator=(const ListScanner&) = delete;
 
@@ -63,7 +68,7 @@ class ListScanner {
   // All lists.
   void scan_all(ConstMatrixView<float> queries, std::span<TopK> results);
 
-  // The lists that each query probes, by codes in the constructor's space alone (ranked_scan.h):
+  // The lists that each query probes, by codes in the given space alone (ranked_scan.h):
   // what is among the `depth` least keys, measured. More may be added.
   void rank_probed(const ProbingQueries& queries, const QueryCodes& codes, std::int64_t depth,
                    std::span<std::vector<RankedNeighbor>> results);
@@ -85,7 +90,6 @@ class ListScanner {
 
   void add_lists(std::int64_t shard);
   bool fits(std::int64_t entries, std::int64_t groups) const;
-  bool codes_fit() const;
   // What ranked scans look at, where it is in memory.
   const ListChunk* ranked() const { return resident_ ? &*resident_ : codes_ ? &*codes_ : nullptr; }
   ListChunk load(std::span<const ListPiece> pieces, bool with_codes);
@@ -105,6 +109,7 @@ class ListScanner {
   std::int64_t memory_bytes_, entry_bytes_;  // an entry's with its code, or a little less
   Range lists_;  // those of the shards, or all where these are of several segments
   bool by_codes_;
+  CodeParts ranking_;
   std::vector<ListPiece> pieces_;  // in order of entry
   std::int64_t entries_ = 0;       // of all pieces, wanted ones
   std::int64_t groups_ = 0;        // of their codes

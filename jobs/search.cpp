@@ -82,7 +82,7 @@ class SearchRun {
         probing_(config.mode != "exact"),
         searcher_(context, indexes, config.k, config.memory - config.memory / 8,
                   {queries.count(), nprobe_, looks_everywhere(filters), filters, config.plan(),
-                   config.ranking(), config.candidates}) {
+                   config.ranking(), config.candidates, config.code_parts()}) {
     if (probing_) searcher_.prepare();
     if (!filters.empty()) tell_filter();
     if (!queries.texts.empty()) passages_.emplace(context, indexes, config.dataset, config.show);
@@ -186,6 +186,7 @@ class SearchRun {
     indexes_.describe(metadata);
     if (probing_) metadata["nprobe"] = nprobe_;
     if (probing_) metadata["candidates"] = searcher_.front().candidates();
+    if (probing_ && config_.code_parts() == CodeParts::prefix) metadata["codes"] = config_.codes;
     for (const char* told : {"where", "where_plan", "where_lists"})
       if (context_.result.contains(told)) metadata[told] = context_.result[told];
     return commit_artefact(comm_, context_.run_folder, {kNeighborsKind, {}, metadata}, parts);

@@ -20,6 +20,7 @@ struct SetScope {
   SearchScope::Plan plan = SearchScope::Plan::automatic;
   SearchScope::RankBy rank_by = SearchScope::RankBy::automatic;
   std::int64_t candidates = 0;
+  CodeParts codes = CodeParts::whole;
 };
 
 // An IndexSearcher for each index, which share the memory; what they find is merged by (distance,

@@ -1,7 +1,9 @@
 #include "kernels/vector/candidates.h"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
+#include <utility>
 
 #include "kernels/core/parallel.h"
 #include "kernels/vector/code_tile.h"
@@ -53,6 +55,29 @@ class CandidateDistances {
   PairDistances distances_;
   const VectorRows* sets_[kPairs];
 };
+
+// In ascending order of (place, query): in buckets first, each of which is then sorted by one
+// thread.
+std::vector<ListedCandidate> by_place(std::span<const ListedCandidate> listed) {
+  constexpr int kBucketBits = 12;
+  std::uint32_t most = 0;
+  for (const ListedCandidate& c : listed)
+    most = std::max(most, static_cast<std::uint32_t>(c.place));
+  const int shift = std::max(0, static_cast<int>(std::bit_width(most)) - kBucketBits);
+  std::vector<std::size_t> ends((std::size_t{1} << kBucketBits) + 1);
+  for (const ListedCandidate& c : listed) ++ends[static_cast<std::size_t>(c.place >> shift) + 1];
+  std::partial_sum(ends.begin(), ends.end(), ends.begin());
+  std::vector<ListedCandidate> sorted(listed.size());
+  // From where a bucket begins it moves to where it ends.
+  for (const ListedCandidate& c : listed)
+    sorted[ends[static_cast<std::size_t>(c.place >> shift)]++] = c;
+  parallel_for(std::int64_t{1} << kBucketBits, [&](std::int64_t bucket) {
+    const std::size_t begin = bucket == 0 ? 0 : ends[static_cast<std::size_t>(bucket - 1)];
+    std::ranges::sort(std::span(sorted).subspan(begin, ends[std::size_t(bucket)] - begin), {},
+                      [](const ListedCandidate& c) { return std::pair(c.place, c.query); });
+  });
+  return sorted;
+}
 
 }  // namespace
 
@@ -165,8 +190,7 @@ std::vector<ListedCandidate> Candidates::list(std::span<std::vector<RankedNeighb
     }
   });
   std::erase_if(listed, [](const ListedCandidate& c) { return c.place == kNone; });
-  std::ranges::sort(listed, {}, &ListedCandidate::place);
-  return listed;
+  return by_place(listed);
 }
 
 void measure_listed(ConstMatrixView<float> queries, Metric metric, const VectorRows& vectors,

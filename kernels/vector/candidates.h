@@ -70,7 +70,7 @@ class Candidates {
   void measure(ConstMatrixView<float> queries, Metric metric,
                std::span<std::vector<RankedNeighbor>> found);
   // The same where the vectors are elsewhere: distances are left to measure_listed. Returns who is
-  // to be measured, in ascending order of place. Parallel.
+  // to be measured, in ascending order of (place, query). Parallel.
   std::vector<ListedCandidate> list(std::span<std::vector<RankedNeighbor>> found);
 
  private:

@@ -100,6 +100,23 @@ TEST_F(ListScannerTest, TheSameWhateverIsInMemoryOnAnyNumberOfRanks) {
     }
 }
 
+TEST_F(ListScannerTest, TheSameByThePrefixOfTheCodes) {
+  const std::string prefix = "--set search.codes=prefix ";
+  const auto whole = search(1, "changed", "--set search.mode=both"),
+             one = search(1, "changed", prefix + "--set search.mode=both");
+  EXPECT_EQ(one["in_memory"], "vectors");
+  EXPECT_EQ(one["candidates"], 60);
+  EXPECT_GT(one["recall_at_k"], whole["recall_at_k"].get<double>() - 0.02);
+  for (const int ranks : {1, 2, 4}) {
+    const auto codes = search(ranks, "changed", prefix + memory_for_codes(ranks));
+    EXPECT_EQ(codes["in_memory"], "codes") << ranks;
+    EXPECT_EQ(codes["neighbors_digest"], one["neighbors_digest"]) << ranks;
+  }
+  const auto nothing = search(1, "changed", prefix + "--set memory_limit=1MiB");
+  EXPECT_EQ(nothing["in_memory"], "nothing");
+  EXPECT_EQ(nothing["neighbors_digest"], one["neighbors_digest"]);
+}
+
 TEST_F(ListScannerTest, DistancesReadTheVectorsBesideTheCodes) {
   const auto one = search(1, "l2", "--set search.mode=both");
   const auto codes = search(2, "l2", memory_for_codes(2) + "--set search.mode=both");
