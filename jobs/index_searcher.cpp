@@ -4,7 +4,7 @@
 #include <cmath>
 #include <span>
 
-#include "kernels/core/parallel.h"
+#include "jobs/ranked_lists.h"
 #include "kernels/vector/assign.h"
 #include "runtime/base/error.h"
 
@@ -225,11 +225,16 @@ std::vector<Neighbor> IndexSearcher::to_root(std::vector<Neighbor> mine) {
   return mine;
 }
 
+QueryCodes IndexSearcher::encode_queries(ConstMatrixView<float> queries) {
+  const auto timed = context_.phases.measure("coarse");
+  return encode_together(comm_, *entry_space_, queries);
+}
+
 // What this rank's lists hold.
 IndexSearcher::RankedNeighbors IndexSearcher::rank_probes(ConstMatrixView<float> queries,
                                                           ConstMatrixView<std::int32_t> probes) {
   RankedNeighbors found(std::size_t(queries.rows));
-  const QueryCodes codes = entry_space_->encode_queries(VectorRows(queries));
+  const QueryCodes codes = encode_queries(queries);
   prepare();
   if (resident() != Resident::nothing) {
     rank_in_phases({queries, probes}, codes, found);
@@ -257,20 +262,11 @@ void IndexSearcher::rank_in_phases(const ProbingQueries& queries, const QueryCod
           candidates);
     });
     begin = end;
-    share_limits(candidates);
+    const auto shared = context_.phases.measure("merge");
+    share_limits(comm_, candidates);
   }
   const auto timed = context_.phases.measure("scan");
   comm_.attempt([&] { lists_->measure(queries.queries, candidates, found); });
-}
-
-// What one rank has found, others need not look for.
-void IndexSearcher::share_limits(Candidates& candidates) {
-  if (comm_.size() == 1) return;
-  const auto timed = context_.phases.measure("merge");
-  std::vector<float> limits(std::size_t(candidates.queries()));
-  for (std::size_t q = 0; q < limits.size(); ++q) limits[q] = candidates.limit(std::int64_t(q));
-  comm_.all_reduce_min(std::span(limits));
-  for (std::size_t q = 0; q < limits.size(); ++q) candidates.lower(std::int64_t(q), limits[q]);
 }
 
 // Queries so far outside of what the index holds that their codes tell little: by distances.
@@ -305,32 +301,7 @@ void IndexSearcher::rank_outliers(const ProbingQueries& queries, const QueryCode
 // Each rank merges a range of the queries, and hands it to the root.
 std::vector<Neighbor> IndexSearcher::merge(RankedNeighbors found) {
   const auto timed = context_.phases.measure("merge");
-  if (comm_.size() > 1) {
-    const auto depth = std::size_t(depth_);
-    ByteLists to_ranks;
-    for (int r = 0; r < comm_.size(); ++r) {
-      std::vector<RankedNeighbor> message;
-      const Range queries = part_of(std::int64_t(found.size()), comm_.size(), r);
-      for (std::int64_t q = queries.begin; q < queries.end; ++q) {
-        found[std::size_t(q)].resize(depth);  // of one rank there are no more
-        message.insert(message.end(), found[std::size_t(q)].begin(), found[std::size_t(q)].end());
-      }
-      to_ranks.push_back(message_of(std::span<const RankedNeighbor>(message)));
-    }
-    found.assign(
-        std::size_t(part_of(std::int64_t(found.size()), comm_.size(), comm_.rank()).size()), {});
-    for (const auto& message : comm_.all_to_all(to_ranks)) {
-      const std::vector<RankedNeighbor> theirs = values_in<RankedNeighbor>(message);
-      for (std::size_t i = 0; i < theirs.size(); ++i)
-        if (theirs[i].id >= 0) found[i / depth].push_back(theirs[i]);
-    }
-  }
-  std::vector<Neighbor> best(found.size() * std::size_t(k_));
-  parallel_for(std::int64_t(found.size()), [&](std::int64_t q) {
-    nearest_of(std::move(found[std::size_t(q)]), depth_,
-               std::span(best).subspan(std::size_t(q * k_), std::size_t(k_)));
-  });
-  return to_root(std::move(best));
+  return to_root(nearest_of_all(comm_, std::move(found), depth_, k_));
 }
 
 std::vector<TopK> IndexSearcher::accumulators_within(std::int64_t queries, float limit) const {

@@ -98,12 +98,12 @@ class IndexSearcher {
   void share_thresholds(std::span<TopK> found);
   std::vector<Neighbor> merge(std::vector<TopK> found);
   std::vector<Neighbor> to_root(std::vector<Neighbor> mine);
+  QueryCodes encode_queries(ConstMatrixView<float> queries);
   RankedNeighbors rank_probes(ConstMatrixView<float> queries, ConstMatrixView<std::int32_t> probes);
   void rank_in_phases(const ProbingQueries& queries, const QueryCodes& codes,
                       RankedNeighbors& found);
   void rank_outliers(const ProbingQueries& queries, const QueryCodes& codes,
                      RankedNeighbors& found);
-  void share_limits(Candidates& candidates);
   std::vector<Neighbor> merge(RankedNeighbors found);
 
   JobContext& context_;

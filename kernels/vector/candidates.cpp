@@ -1,6 +1,7 @@
 #include "kernels/vector/candidates.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <stdexcept>
 #include <utility>
@@ -110,6 +111,13 @@ void Candidates::add_exclusively(std::int64_t query, std::span<const Candidate> 
 
 void Candidates::settle() {
   parallel_for(queries(), [&](std::int64_t query) { shrink(query); });
+}
+
+void Candidates::write_keys(std::int64_t query, std::span<float> keys) const {
+  const std::int32_t* near = nearness_.data() + query * room_;
+  const std::int32_t count = counts_[static_cast<std::size_t>(query)];
+  const auto end = std::transform(near, near + count, keys.begin(), key_of);
+  std::fill(end, keys.end(), std::numeric_limits<float>::infinity());
 }
 
 void Candidates::shrink(std::int64_t query) {

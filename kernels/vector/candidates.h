@@ -62,8 +62,11 @@ class Candidates {
   void lower(std::int64_t query, float limit) { limits_.lower(query, limit); }
   // Takes candidates into account. Threads may do so at any time.
   void add(std::int64_t query, std::span<const Candidate> found);
-  // Brings the limits down to what is known. Parallel.
+  // Brings the limits down to what is known, and drops what exceeds them. Parallel.
   void settle();
+  // The keys of what is kept of a query, in no order, and infinity: depth() in all. It must be
+  // settled.
+  void write_keys(std::int64_t query, std::span<float> keys) const;
 
   // Those that are kept of each query, with their distances as reference::distance defines them:
   // appended to found[query], in no order. Parallel.
