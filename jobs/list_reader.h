@@ -40,8 +40,8 @@ class ListReader {
                                       std::int64_t loose_bytes) const;
 
   // Sets the distances of what Candidates::list named of such a chunk, whose vectors are read from
-  // the shards in stretches of up to `read_bytes` a thread, or one vector. They were
-  // verified when their codes were made, and are not again. Parallel.
+  // the shards in stretches of up to `read_bytes` a thread, or one vector. They were verified when
+  // their codes were made, and are not again. Parallel.
   void measure(const ListChunk& chunk, ConstMatrixView<float> queries,
                std::span<const ListedCandidate> listed, std::int64_t read_bytes,
                std::span<std::vector<RankedNeighbor>> found) const;

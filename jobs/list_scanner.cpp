@@ -16,6 +16,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // Of the memory, what stays free beside codes in memory: vectors are read there.
 constexpr std::int64_t kFreeShare = 16;
 constexpr std::int64_t kMostBuffer = 64 << 20;  // of vectors whose codes are made at a time
+constexpr std::int64_t kMostListed = 1 << 20;   // candidates that are measured at a time
 constexpr std::int64_t kReadBytes = 256 << 10;  // of vectors that a thread measures at a time
 
 // What the key of a further candidate may be at most.
@@ -36,8 +37,8 @@ ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t me
       space_(codes.space) {
   const std::int64_t code_dim = index.dim + 1;  // at most
   entry_bytes_ = index.dim * std::int64_t(size_of(index.storage)) +
-                 std::int64_t(sizeof(std::int64_t)) + code_dim +
-                 CodedVectors::bytes_per_vector(code_dim, 4);
+                 std::int64_t(sizeof(std::int64_t)) + code_dim;
+  group_bytes_ = CodedVectors::kLanes * CodedVectors::bytes_per_vector(code_dim, 4);
   if (shards.size() == 0) return;
   const std::int64_t first = index.dataset.shard_rows("lists", shards.begin).begin,
                      end = index.dataset.shard_rows("lists", shards.end - 1).end,
@@ -63,8 +64,12 @@ void ListScanner::add_lists(std::int64_t shard) {
                       std::span(starts));
   index_.dataset.read(index_.dataset.column("lists", "entries"), lists.begin, lists.size(),
                       std::span(sizes));
+  // Whole groups, where there is room for any.
+  const std::int64_t all = memory_bytes_ / (CodedVectors::kLanes * entry_bytes_ + group_bytes_);
   const std::int64_t most =
-      std::clamp<std::int64_t>(memory_bytes_ / kFreeShare / entry_bytes_, 1, 1 << 30);
+      all > 0 ? std::clamp<std::int64_t>(all / kFreeShare, 1, CodedVectors::kMostGroups) *
+                    CodedVectors::kLanes
+              : 1;
   std::int64_t next = 0;
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     if (numbers[i] != (lists.begin + std::int64_t(i)) % index_.nlist || starts[i] != next ||
@@ -84,7 +89,8 @@ void ListScanner::add_lists(std::int64_t shard) {
 // Vectors with their codes, beside codes that are in memory.
 bool ListScanner::fits(std::int64_t entries, std::int64_t groups) const {
   const std::int64_t free = memory_bytes_ - (codes_ ? codes_->bytes() : 0);
-  return entries <= free / entry_bytes_ && groups <= CodedVectors::kMostGroups;
+  return entries * entry_bytes_ + groups * group_bytes_ <= free &&
+         groups <= CodedVectors::kMostGroups;
 }
 
 void ListScanner::load_codes() {
@@ -233,7 +239,10 @@ void ListScanner::measure(ConstMatrixView<float> queries, Candidates& candidates
   const std::int64_t threads = thread_count(),
                      each = std::min(kReadBytes, memory_bytes_ / kFreeShare / threads);
   most_loaded_ = std::max(most_loaded_, each * threads);
-  reader_.measure(*codes_, queries, candidates.list(results), each, results);
+  const std::int64_t step = std::max<std::int64_t>(1, kMostListed / candidates.depth());
+  for (std::int64_t q = 0; q < queries.rows; q += step)
+    reader_.measure(*codes_, queries, candidates.list(q, std::min(queries.rows, q + step), results),
+                    each, results);
 }
 
 std::vector<CodedList> ListScanner::coded_lists(const ListChunk& chunk,

@@ -106,7 +106,8 @@ class ListScanner {
 
   const IndexFolder& index_;
   ListReader reader_;
-  std::int64_t memory_bytes_, entry_bytes_;  // an entry's with its code, or a little less
+  std::int64_t memory_bytes_;
+  std::int64_t entry_bytes_, group_bytes_;  // of vectors with their ids, and of codes, at most
   Range lists_;  // those of the shards, or all where these are of several segments
   bool by_codes_;
   CodeParts ranking_;

@@ -183,15 +183,18 @@ void Candidates::measure(ConstMatrixView<float> queries, Metric metric,
   });
 }
 
-std::vector<ListedCandidate> Candidates::list(std::span<std::vector<RankedNeighbor>> found) {
-  if (std::int64_t(found.size()) != queries())
+std::vector<ListedCandidate> Candidates::list(std::int64_t begin, std::int64_t end,
+                                              std::span<std::vector<RankedNeighbor>> found) {
+  if (std::int64_t(found.size()) != queries() || begin < 0 || end < begin || end > queries())
     throw std::invalid_argument("Candidates: there must be one row per query");
   constexpr std::int32_t kNone = -1;
-  std::vector<ListedCandidate> listed(static_cast<std::size_t>(queries() * depth_), {kNone, 0, 0});
-  parallel_for(queries(), [&](std::int64_t q) {
+  std::vector<ListedCandidate> listed(static_cast<std::size_t>((end - begin) * depth_),
+                                      {kNone, 0, 0});
+  parallel_for(end - begin, [&](std::int64_t i) {
+    const std::int64_t q = begin + i;
     std::vector<Candidate> scratch;
     std::vector<RankedNeighbor>& mine = found[static_cast<std::size_t>(q)];
-    auto next = listed.begin() + q * depth_;
+    auto next = listed.begin() + i * depth_;
     for (const Candidate& c : kept(q, scratch)) {
       *next++ = {c.place, static_cast<std::int32_t>(q), static_cast<std::int32_t>(mine.size())};
       mine.push_back({c.key, std::numeric_limits<float>::infinity(), vectors_.ids[c.place]});

@@ -72,9 +72,10 @@ class Candidates {
   // appended to found[query], in no order. Parallel.
   void measure(ConstMatrixView<float> queries, Metric metric,
                std::span<std::vector<RankedNeighbor>> found);
-  // The same where the vectors are elsewhere: distances are left to measure_listed. Returns who is
-  // to be measured, in ascending order of (place, query). Parallel.
-  std::vector<ListedCandidate> list(std::span<std::vector<RankedNeighbor>> found);
+  // The same of queries [begin, end) where the vectors are elsewhere: distances are left to
+  // measure_listed. Returns who is to be measured, in ascending order of (place, query). Parallel.
+  std::vector<ListedCandidate> list(std::int64_t begin, std::int64_t end,
+                                    std::span<std::vector<RankedNeighbor>> found);
 
  private:
   // How near a key is, as an integer: the order of keys, which are at least zero, turned round.

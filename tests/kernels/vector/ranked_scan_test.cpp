@@ -221,8 +221,10 @@ TEST(RankedScan, TheSameWithLooseVectorsAloneInMemory) {
   Candidates candidates(queries.rows, 16, {{}, VectorIds(lists.ids)});
   scan_ranked(space, {queries.view(), &codes}, CodeParts::whole, coded, candidates);
   std::vector<std::vector<RankedNeighbor>> found(everyone.size());
-  const std::vector<ListedCandidate> listed = candidates.list(found);
+  std::vector<ListedCandidate> listed = candidates.list(0, 25, found);
   EXPECT_TRUE(std::ranges::is_sorted(listed, {}, &ListedCandidate::place));
+  EXPECT_TRUE(found[25].empty());
+  std::ranges::copy(candidates.list(25, queries.rows, found), std::back_inserter(listed));
   std::vector<std::int64_t> rows;
   for (const ListedCandidate& c : listed) rows.push_back(c.place);
   measure_listed(queries.view(), Metric::l2, vectors.view(), listed, rows, found);
