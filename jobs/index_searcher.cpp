@@ -17,7 +17,10 @@ constexpr std::int64_t kFirstProbes = 4;  // after which thresholds are nearly w
 // not depend on their number.
 constexpr std::int64_t kFew = 1 << 15;
 
-constexpr std::int64_t kSpare = 6;  // candidates beyond the neighbours, at least
+// So many of which hardly a neighbour is missing that is in the lists.
+std::int64_t candidates_for(std::int64_t k, CodeParts codes) {
+  return codes == CodeParts::prefix ? 4 * k + 20 : k + std::max<std::int64_t>(6, k / 2);
+}
 
 // A code takes as long to make as some distances to measure: the more, the more dimensions.
 bool codes_are_worth_it(const IndexFolder& index, std::int64_t probes) {
@@ -67,15 +70,17 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
       throw Error(ExitCode::data, "the index has no space for codes, by which to rank",
                   index.dataset.folder().string(),
                   "build the index again, or give search.rank_by = \"distances\"");
-    lists_.emplace(index, shards, memory_bytes, codes_are_worth_it(index, scope.probes),
-                   entry_space_ ? &*entry_space_ : nullptr, std::move(wanted));
+    lists_.emplace(index, shards, memory_bytes,
+                   ScannedCodes{codes_are_worth_it(index, scope.probes),
+                                entry_space_ ? &*entry_space_ : nullptr, scope.codes},
+                   std::move(wanted));
   });
   passing_ = comm_.all_reduce_sum(lists_->entries());
   if (entry_space_ && scope.rank_by != SearchScope::RankBy::distances) {
     const std::int64_t most = std::max<std::int64_t>(1, passing_), least = std::min(k, most);
-    depth_ = scope.candidates > 0 ? scope.candidates : least + std::max(kSpare, least / 2);
+    depth_ = scope.candidates > 0 ? scope.candidates : candidates_for(least, scope.codes);
     depth_ = std::clamp(depth_, least, most);
-    ranker_.emplace(context_, *lists_, index.metric, depth_);
+    ranker_.emplace(context_, *lists_, depth_);
   }
 }
 
@@ -113,8 +118,16 @@ std::vector<Neighbor> IndexSearcher::exact(ConstMatrixView<float> queries) {
   return merge(std::move(found));
 }
 
+IndexSearcher::Resident IndexSearcher::resident() {
+  const Resident mine = lists_->is_resident() ? Resident::vectors
+                        : lists_->has_codes() ? Resident::codes
+                                              : Resident::nothing;
+  return Resident(comm_.all_reduce_min(std::int64_t(mine)));
+}
+
 std::int64_t IndexSearcher::held_bytes() const {
-  return lists_->held_bytes() + std::int64_t(centroids_.size() * sizeof(float));
+  return lists_->held_bytes() + std::int64_t(centroids_.size() * sizeof(float)) +
+         (coded_ ? coded_->bytes() : 0);
 }
 
 // The nearest lists first, so that little of the others comes into question.
@@ -156,7 +169,10 @@ void IndexSearcher::load_centroids() {
 
 void IndexSearcher::prepare() {
   const auto timed = context_.phases.measure("load");
-  comm_.attempt([&] { load_centroids(); });
+  comm_.attempt([&] {
+    load_centroids();
+    if (depth_ > 0) lists_->load_codes();
+  });
 }
 
 // Ranks share the queries out; everyone gets all probes.
@@ -223,6 +239,7 @@ QueryCodes IndexSearcher::encode_queries(ConstMatrixView<float> queries) {
 RankedNeighbors IndexSearcher::rank_probes(ConstMatrixView<float> queries, const Probes& probes) {
   const ProbingQueries probing{queries, probes.view()};
   const QueryCodes codes = encode_queries(queries);
+  prepare();
   RankedNeighbors found = ranker_->rank(probing, codes, probes.near);
   rank_outliers(probing, codes, found);
   return found;

@@ -25,7 +25,8 @@ struct SearchScope {
   // distances are then measured, or the distances of all. automatic: codes where the index has a
   // space for them.
   enum class RankBy { automatic, codes, distances } rank_by = RankBy::automatic;
-  std::int64_t candidates = 0;  // 0: what suits the number of neighbours
+  std::int64_t candidates = 0;         // 0: what suits the number of neighbours
+  CodeParts codes = CodeParts::whole;  // by which candidates are found
 };
 
 // What a probing search looks at: all vectors, or those in so many lists.
@@ -88,7 +89,12 @@ class IndexSearcher {
   NeighborLists probe_within(ConstMatrixView<float> queries, std::int64_t nprobe, float limit);
   NeighborLists exact_within(ConstMatrixView<float> queries, float limit);
 
-  // Bytes of vectors, ids, codes and centroids that this rank holds at a time. Local.
+  // What all ranks have in memory from batch to batch. Where it is codes alone, the vectors that
+  // they find are read from the shards; where it is nothing, all lists that are looked at.
+  enum class Resident { nothing, codes, vectors };
+  Resident resident();
+  // Bytes of vectors, ids, codes and centroids that this rank held at a time, at most, in
+  // searches so far. Local.
   std::int64_t held_bytes() const;
 
  private:

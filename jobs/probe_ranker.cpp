@@ -33,7 +33,7 @@ QuerySelection::QuerySelection(const ProbingQueries& queries, std::span<const st
 RankedNeighbors ProbeRanker::rank(const ProbingQueries& queries, const QueryCodes& codes,
                                   std::span<const ProbeDistances> near) {
   const std::int64_t count = queries.queries.rows;
-  if (comm_.all_reduce_min(std::int64_t(lists_.is_resident())) == 0) {
+  if (comm_.all_reduce_min(std::int64_t(lists_.is_resident() || lists_.has_codes())) == 0) {
     RankedNeighbors found(static_cast<std::size_t>(count));
     const auto timed = context_.phases.measure("scan");
     comm_.attempt([&] { lists_.rank_probed(queries, codes, depth_, found); });
@@ -105,7 +105,7 @@ RankedNeighbors ProbeRanker::rank_nearest_first(const ProbingQueries& queries,
   scan_nearest_first(queries, codes, candidates);
   std::ranges::copy(limits_of(candidates), limits.begin());
   const auto timed = context_.phases.measure("scan");
-  candidates.measure(queries.queries, metric_, found);
+  comm_.attempt([&] { lists_.measure(queries.queries, candidates, found); });
   return found;
 }
 
@@ -124,7 +124,7 @@ RankedNeighbors ProbeRanker::rank_by_guess(const ProbingQueries& queries, const 
     missed = share_limits(comm_, candidates);
     std::ranges::copy(limits_of(candidates), limits.begin());
     const auto measured = context_.phases.measure("scan");
-    candidates.measure(queries.queries, metric_, found);
+    comm_.attempt([&] { lists_.measure(queries.queries, candidates, found); });
   }
   count(margin == LimitGuess::Margin::usual ? queries.queries.rows : 0,
         std::int64_t(missed.size()));

@@ -37,14 +37,14 @@ class QuerySelection {
 };
 
 // The sooner it is known how large the keys that count are, the less there is to look at. Where
-// lists are in memory, that is guessed, from what was found for queries before: all lists are
-// scanned at once, and queries for which the guess was too low are ranked again. Without a guess
-// the nearest lists go first. What is found depends on neither. All functions are collective.
+// lists' codes are in memory, that is guessed, from what was found for queries before: all lists
+// are scanned at once, and queries for which the guess was too low are ranked again. Without a
+// guess the nearest lists go first. What is found depends on neither. All functions are collective.
 class ProbeRanker {
  public:
   // The `depth` least keys of each query are wanted. All outlive it.
-  ProbeRanker(JobContext& context, ListScanner& lists, Metric metric, std::int64_t depth)
-      : context_(context), comm_(context.comm), lists_(lists), metric_(metric), depth_(depth) {}
+  ProbeRanker(JobContext& context, ListScanner& lists, std::int64_t depth)
+      : context_(context), comm_(context.comm), lists_(lists), depth_(depth) {}
 
   // What this rank's lists hold: of all ranks' together the first `depth` by (key, id) count.
   // `near`: how near each query is to the lists that it probes.
@@ -68,7 +68,6 @@ class ProbeRanker {
   JobContext& context_;
   Comm& comm_;
   ListScanner& lists_;
-  Metric metric_;
   std::int64_t depth_;
   LimitGuess guess_;
   bool has_guess_ = false, is_guessing_worth_it_ = true;  // the same on all ranks

@@ -52,6 +52,9 @@ class CodedCentroids {
   void find_probes(const CodedQueries& queries, MatrixView<std::int32_t> probes,
                    std::int64_t ordered, std::span<ProbeDistances> near = {}) const;
 
+  // Memory that it takes beside the centroids.
+  std::int64_t bytes() const { return codes_.bytes() + packed_.bytes(); }
+
  private:
   void make_guesses(const CodedQueries& vectors, std::span<Neighbor> nearest) const;
   ProbeDistances distances_of(const QueryCodes::Query& query, std::span<const Neighbor> probes,

@@ -34,7 +34,12 @@ inline bool ranks_before(const RankedNeighbor& a, const RankedNeighbor& b) {
   return a.key != b.key ? a.key < b.key : a.id < b.id;
 }
 
-// Vectors in memory, by their places: at most 2^31.
+// One that is kept of a query and not measured yet: found[query][at] is its neighbour.
+struct ListedCandidate {
+  std::int32_t place, query, at;
+};
+
+// Vectors by their places, at most 2^31. Without rows where only their ids are in memory.
 struct PlacedVectors {
   VectorRows rows;
   VectorIds ids;
@@ -74,6 +79,10 @@ class Candidates {
   // appended to found[query], in no order. Parallel.
   void measure(ConstMatrixView<float> queries, Metric metric,
                std::span<std::vector<RankedNeighbor>> found);
+  // The same of queries [begin, end) where the vectors are elsewhere: distances are left to
+  // measure_listed. Returns who is to be measured, in ascending order of (place, query). Parallel.
+  std::vector<ListedCandidate> list(std::int64_t begin, std::int64_t end,
+                                    std::span<std::vector<RankedNeighbor>> found);
 
  private:
   // How near a key is, as an integer: the order of keys, which are at least zero, turned round.
@@ -92,6 +101,12 @@ class Candidates {
   std::vector<std::int32_t> counts_;
   SharedLimits limits_;
 };
+
+// Sets the distances of listed candidates, whose vectors are rows[i] of `vectors`. One thread's;
+// others may do so for other candidates.
+void measure_listed(ConstMatrixView<float> queries, Metric metric, const VectorRows& vectors,
+                    std::span<const ListedCandidate> listed, std::span<const std::int64_t> rows,
+                    std::span<std::vector<RankedNeighbor>> found);
 
 // Drops all but the `depth` first; what is left is in no order.
 void keep_first(std::vector<RankedNeighbor>& candidates, std::int64_t depth);
