@@ -186,9 +186,8 @@ IndexSearcher::Probes IndexSearcher::find_probes(ConstMatrixView<float> queries,
   std::vector<ProbeDistances> near(std::size_t(range.size()));
   const QueryCodes codes = space_->encode_queries(VectorRows(mine));
   coded_->find_probes({mine, &codes}, {lists.data(), range.size(), nprobe}, ordered, near);
-  if (comm_.size() == 1) return {nprobe, std::move(lists), std::move(near)};
-  return {nprobe, comm_.all_gather(std::span<const std::int32_t>(lists)),
-          comm_.all_gather(std::span<const ProbeDistances>(near))};
+  return {nprobe, gather_parts(comm_, std::move(lists), queries.rows, nprobe),
+          gather_parts(comm_, std::move(near), queries.rows, 1)};
 }
 
 // Each rank merges a range of the queries, in order of rank, and hands it to the root.

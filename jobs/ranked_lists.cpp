@@ -7,15 +7,11 @@
 
 #include "jobs/query_lists_message.h"
 #include "kernels/core/parallel.h"
-#include "runtime/comm/partition.h"
 
 namespace tutti {
 namespace {
 
-template <class T>
-void gather(Comm& comm, std::vector<T>& part) {
-  part = comm.all_gather(std::span<const T>(part));
-}
+constexpr std::int64_t kMany = 1024;  // queries whose codes are sooner gathered than made
 
 // What each rank has found of the queries of this one's part.
 std::vector<QueryLists<RankedNeighbor>> exchange(Comm& comm,
@@ -69,18 +65,18 @@ std::vector<float> limits_over_ranks(Comm& comm, const Candidates& candidates) {
     std::ranges::nth_element(keys, last);
     limits[std::size_t(q)] = *last;
   });
-  return comm.all_gather(std::span<const float>(limits));
+  return gather_parts(comm, std::move(limits), candidates.queries(), 1);
 }
 
 }  // namespace
 
 QueryCodes encode_together(Comm& comm, const CodeSpace& space, ConstMatrixView<float> queries) {
+  if (comm.size() == 1 || queries.rows < kMany) return space.encode_queries(VectorRows(queries));
   const Range part = part_of(queries.rows, comm.size(), comm.rank());
   QueryCodes codes = space.encode_queries(VectorRows(queries.row_range(part.begin, part.size())));
-  if (comm.size() == 1) return codes;
-  gather(comm, codes.values);
-  gather(comm, codes.rests);
-  gather(comm, codes.queries);
+  codes.values = gather_parts(comm, std::move(codes.values), queries.rows, codes.code_dim);
+  codes.rests = gather_parts(comm, std::move(codes.rests), queries.rows, codes.rest_bytes);
+  codes.queries = gather_parts(comm, std::move(codes.queries), queries.rows, 1);
   return codes;
 }
 
