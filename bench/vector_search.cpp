@@ -44,7 +44,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr int kRounds = 5;
-constexpr const char* kLists = "1024";
+constexpr const char* kLists = "2048";
 
 json asked(PeerProcess& peer, const std::string& command) {
   peer.ask(command);
