@@ -24,6 +24,11 @@ bool codes_are_worth_it(const IndexFolder& index, std::int64_t probes) {
   return double(probes) >= double(index.nlist) * double(index.dim) * kQueriesPerDimension;
 }
 
+// Candidates that are measured, for k neighbours.
+std::int64_t measured_of(std::int64_t k, std::int64_t candidates) {
+  return std::max(k, candidates > 0 ? candidates : k + std::max(kSpare, k / 2));
+}
+
 template <class T>
 std::vector<T> values_in(std::span<const std::byte> message) {
   std::vector<T> values(message.size() / sizeof(T));
@@ -53,6 +58,11 @@ ProbePlan plan_probes(SearchScope::Plan wanted, std::int64_t passing, std::int64
 IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std::int64_t k,
                              std::int64_t memory_bytes, const SearchScope& scope)
     : context_(context), comm_(context.comm), index_(index), k_(k), scope_(scope) {
+  if (scope.by == SearchScope::By::graph) {
+    const bool all = scope.rank_by == SearchScope::RankBy::distances;
+    graph_.emplace(context, index, k, all ? 0 : measured_of(k, scope.candidates), memory_bytes);
+    memory_bytes -= graph_->held_bytes();
+  }
   const Range shards = index.shards_of(comm_.size(), comm_.rank());
   std::optional<EntrySet> wanted;
   if (scope.filter || index.deleted() > 0) {
@@ -70,7 +80,7 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
                    entry_space_ ? &*entry_space_ : nullptr, std::move(wanted));
   });
   if (entry_space_ && scope.rank_by != SearchScope::RankBy::distances)
-    depth_ = std::max(k, scope.candidates > 0 ? scope.candidates : k + std::max(kSpare, k / 2));
+    depth_ = measured_of(k, scope.candidates);
   passing_ = comm_.all_reduce_sum(lists_->entries());
 }
 
@@ -80,6 +90,7 @@ ProbePlan IndexSearcher::plan(std::int64_t nprobe) const {
 }
 
 std::vector<Neighbor> IndexSearcher::probe(ConstMatrixView<float> queries, std::int64_t nprobe) {
+  if (graph_) return graph_->search(queries, nprobe);
   const ProbePlan plan = this->plan(nprobe);
   if (plan.exact || plan.lists == index_.nlist) return exact(queries);
   const std::vector<std::int32_t> probes = find_probes(queries, plan.lists, kFirstProbes);
@@ -109,7 +120,8 @@ std::vector<Neighbor> IndexSearcher::exact(ConstMatrixView<float> queries) {
 }
 
 std::int64_t IndexSearcher::held_bytes() const {
-  return lists_->held_bytes() + std::int64_t(centroids_.size() * sizeof(float));
+  return lists_->held_bytes() + std::int64_t(centroids_.size() * sizeof(float)) +
+         (graph_ ? graph_->held_bytes() : 0);
 }
 
 // The nearest lists first, so that little of the others comes into question.
@@ -150,6 +162,7 @@ void IndexSearcher::load_centroids() {
 }
 
 void IndexSearcher::prepare() {
+  if (graph_) return;
   const auto timed = context_.phases.measure("load");
   comm_.attempt([&] { load_centroids(); });
 }
@@ -190,20 +203,7 @@ std::vector<Neighbor> IndexSearcher::merge(std::vector<TopK> found) {
                    std::span(next).subspan(at, k));
     std::swap(best, next);
   }
-  return to_root(std::move(best));
-}
-
-// What each rank has merged, behind one another.
-std::vector<Neighbor> IndexSearcher::to_root(std::vector<Neighbor> mine) {
-  if (comm_.size() == 1) return mine;
-  ByteLists messages(std::size_t(comm_.size()));
-  messages[0] = message_of(std::span<const Neighbor>(mine));
-  mine.clear();
-  for (const auto& message : comm_.all_to_all(messages)) {
-    const std::vector<Neighbor> theirs = values_in<Neighbor>(message);
-    mine.insert(mine.end(), theirs.begin(), theirs.end());
-  }
-  return mine;
+  return gather_on_root(comm_, std::move(best));
 }
 
 // What this rank's lists hold.
@@ -310,7 +310,7 @@ std::vector<Neighbor> IndexSearcher::merge(RankedNeighbors found) {
     nearest_of(std::move(found[std::size_t(q)]), depth_,
                std::span(best).subspan(std::size_t(q * k_), std::size_t(k_)));
   });
-  return to_root(std::move(best));
+  return gather_on_root(comm_, std::move(best));
 }
 
 std::vector<TopK> IndexSearcher::accumulators_within(std::int64_t queries, float limit) const {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "jobs/entry_filter.h"
+#include "jobs/graph_searcher.h"
 #include "jobs/index_folder.h"
 #include "jobs/job.h"
 #include "jobs/list_scanner.h"
@@ -25,6 +26,9 @@ struct SearchScope {
   // space for them.
   enum class RankBy { automatic, codes, distances } rank_by = RankBy::automatic;
   std::int64_t candidates = 0;  // 0: what suits the number of neighbours
+  // What a probing search goes by: the lists, or the index's graph (jobs/graph_searcher.h). No
+  // filter goes with a graph.
+  enum class By { lists, graph } by = By::lists;
 };
 
 // What a probing search looks at: all vectors, or those in so many lists.
@@ -60,8 +64,8 @@ class IndexSearcher {
 
   // The k nearest of each query among the scope's vectors that plan(nprobe) has it look at, in the
   // nearest lists; row by row, padded; on the root, and nothing elsewhere. `nprobe` is at most
-  // index.nlist. Where codes decide, some of the k may be missed for others that are hardly
-  // farther; where all lists are probed they never do.
+  // index.nlist; of a search by the graph it is the walks' breadth. Where codes decide, some of the
+  // k may be missed for others that are hardly farther; where all lists are probed they never do.
   std::vector<Neighbor> probe(ConstMatrixView<float> queries, std::int64_t nprobe);
   // The same among all of the scope's vectors.
   std::vector<Neighbor> exact(ConstMatrixView<float> queries);
@@ -91,7 +95,6 @@ class IndexSearcher {
   std::vector<TopK> accumulators_within(std::int64_t queries, float limit) const;
   void share_thresholds(std::span<TopK> found);
   std::vector<Neighbor> merge(std::vector<TopK> found);
-  std::vector<Neighbor> to_root(std::vector<Neighbor> mine);
   RankedNeighbors rank_probes(ConstMatrixView<float> queries, ConstMatrixView<std::int32_t> probes);
   void rank_in_phases(const ProbingQueries& queries, const QueryCodes& codes,
                       RankedNeighbors& found);
@@ -107,6 +110,7 @@ class IndexSearcher {
   SearchScope scope_;
   std::optional<CodeSpace> entry_space_;  // of the index
   std::int64_t depth_ = 0;
+  std::optional<GraphSearcher> graph_;
   std::optional<ListScanner> lists_;
   std::int64_t passing_ = 0;
   std::vector<float> centroids_;  // read when first needed, like what follows from them

@@ -1,7 +1,6 @@
 #include "kernels/vector/graph_build.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <stdexcept>
 
@@ -148,14 +147,6 @@ void GraphBuild::choose(std::int64_t vertex, std::vector<std::int32_t>& near, bo
   std::ranges::copy(EdgeChoice(rows_, kSlack).choose(candidates, room), edges);
 }
 
-std::vector<std::int32_t> graph_starts(std::int64_t vertices) {
-  const auto count = static_cast<std::int64_t>(std::ceil(std::sqrt(double(vertices)) / 4));
-  std::vector<std::int32_t> starts;
-  for (std::int64_t i = 0; i < count; ++i)
-    starts.push_back(static_cast<std::int32_t>(i * vertices / count));
-  return starts;
-}
-
 std::int64_t connect_graph(MatrixView<std::int32_t> edges) {
   std::vector<bool> reached(static_cast<std::size_t>(edges.rows));
   std::vector<std::int32_t> open;
@@ -172,7 +163,7 @@ std::int64_t connect_graph(MatrixView<std::int32_t> edges) {
       }
     }
   };
-  for (const std::int32_t start : graph_starts(edges.rows)) reach(start);
+  if (edges.rows > 0) reach(0);
   std::int64_t added = 0;
   for (std::int64_t v = 1; v < edges.rows; ++v) {
     if (reached[static_cast<std::size_t>(v)]) continue;

@@ -15,6 +15,7 @@
 #include "kernels/vector/assign.h"
 #include "kernels/vector/code_rows.h"
 #include "kernels/vector/coded_vectors.h"
+#include "kernels/vector/graph_entries.h"
 #include "kernels/vector/graph_search.h"
 
 namespace tutti {
@@ -52,6 +53,11 @@ class GraphBuild {
   void add_incoming(std::int64_t first, const IncomingEdges& incoming,
                     MatrixView<std::int32_t> edges) const;
 
+  // Where searches of a whole graph are to begin (graph_entries.h). Parallel.
+  ListEntries entries(ConstMatrixView<std::int32_t> edges) const {
+    return choose_entries(space_, rows_, lists_.begins, lists_.centroids, edges);
+  }
+
   // Memory that it takes a vector.
   static std::int64_t bytes_per_vector(const CodeSpace& space);
 
@@ -72,11 +78,9 @@ class GraphBuild {
   CodedCentroids centroids_;
 };
 
-// Where every search begins: some vertices, the first among them, evenly spread.
-std::vector<std::int32_t> graph_starts(std::int64_t vertices);
-
-// Sees to it that one comes from the starts to every vertex: one that nothing leads to gets an edge
-// from the vertex before it, in the last place of that one's row, which is free. Returns how many.
+// Sees to it that one comes from the first vertex to every other: to one that nothing leads to from
+// there an edge goes from the vertex before it, in the last place of that one's row, which is free.
+// Returns how many.
 std::int64_t connect_graph(MatrixView<std::int32_t> edges);
 
 }  // namespace tutti

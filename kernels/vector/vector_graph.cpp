@@ -4,18 +4,18 @@
 #include <stdexcept>
 
 #include "kernels/core/parallel.h"
-#include "kernels/vector/graph_build.h"
 
 namespace tutti {
 
 VectorGraph::VectorGraph(const CodeSpace& space, const GraphView& graph, const CodeRows& codes,
-                         const PlacedVectors& vectors, std::span<const std::uint64_t> wanted)
+                         const GraphEntries& entries, const PlacedVectors& vectors,
+                         std::span<const std::uint64_t> wanted)
     : space_(space),
       graph_(graph),
       codes_(codes),
+      entries_(entries),
       vectors_(vectors),
-      wanted_(wanted),
-      starts_(graph_starts(graph.vertices)) {
+      wanted_(wanted) {
   if (graph.vertices > codes.count() || graph.vertices > vectors.rows.count ||
       vectors.rows.dim != space.axes().dim)
     throw std::invalid_argument("VectorGraph: graph, codes and vectors do not fit");
@@ -29,11 +29,17 @@ void VectorGraph::search(const CodedQueries& queries, const GraphReach& reach,
     throw std::invalid_argument("VectorGraph: queries and results do not fit");
   const int threads = thread_count();
   while (std::ssize(walkers_) < threads)
-    walkers_.push_back({GraphSearch(graph_), PairDistances(space_.axes().metric, vectors_.rows.dim),
-                        std::vector<std::int8_t>(static_cast<std::size_t>(codes_.row_bytes()))});
+    walkers_.push_back({GraphSearch(graph_),
+                        PairDistances(space_.axes().metric, vectors_.rows.dim),
+                        std::vector<std::int8_t>(static_cast<std::size_t>(codes_.row_bytes())),
+                        {}});
+  if (graph_.vertices == 0) return;
+  const std::vector<std::int32_t> lists = entries_.find_lists(queries.vectors);
+  const std::int64_t each = entries_.lists_of_query();
   parallel_for_dynamic(queries.vectors.rows, [&](std::int64_t query) {
     Walker& walker = walkers_[static_cast<std::size_t>(threads == 1 ? 0 : thread_index())];
     walker.search.only(wanted_);
+    entries_.gather({lists.data() + query * each, std::size_t(each)}, walker.starts);
     auto found = walk(queries, query, reach.breadth, walker);
     found = found.first(std::min(found.size(), static_cast<std::size_t>(reach.measured)));
     std::vector<std::int32_t> vertices(found.size());
@@ -52,14 +58,14 @@ std::span<const FoundVertex> VectorGraph::walk(const CodedQueries& queries, std:
   if (queries.codes->queries[static_cast<std::size_t>(query)].radius <= space_.axes().cap) {
     codes_.lay_out(*queries.codes, query, walker.code.data());
     return walker.search.search(
-        starts_, breadth,
+        walker.starts, breadth,
         [&](const std::int32_t* vertices, std::int64_t count, float* keys) {
           codes_.measure(walker.code.data(), vertices, count, keys);
         },
         [&](std::int32_t vertex) { codes_.prefetch(vertex); });
   }
   return walker.search.search(
-      starts_, breadth,
+      walker.starts, breadth,
       [&](const std::int32_t* vertices, std::int64_t count, float* keys) {
         measure(queries.vectors.row(query), vertices, count, walker.distances, keys);
       },

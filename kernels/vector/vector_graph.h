@@ -12,6 +12,7 @@
 #include "kernels/vector/candidates.h"
 #include "kernels/vector/code_rows.h"
 #include "kernels/vector/coded_scan.h"
+#include "kernels/vector/graph_entries.h"
 #include "kernels/vector/graph_search.h"
 #include "kernels/vector/pair_distances.h"
 
@@ -28,7 +29,8 @@ class VectorGraph {
   // The vertices are the first of `vectors`. `wanted`: which of them may be found, as
   // GraphSearch::only has it. All outlive it.
   VectorGraph(const CodeSpace& space, const GraphView& graph, const CodeRows& codes,
-              const PlacedVectors& vectors, std::span<const std::uint64_t> wanted = {});
+              const GraphEntries& entries, const PlacedVectors& vectors,
+              std::span<const std::uint64_t> wanted = {});
 
   // results[i] accumulates what query i finds, with distances as reference::distance defines them:
   // the same whatever the threads and the other queries. Parallel over the queries. Throws
@@ -41,6 +43,7 @@ class VectorGraph {
     GraphSearch search;
     PairDistances distances;
     std::vector<std::int8_t> code;
+    std::vector<std::int32_t> starts;
   };
 
   std::span<const FoundVertex> walk(const CodedQueries& queries, std::int64_t query,
@@ -52,9 +55,9 @@ class VectorGraph {
   const CodeSpace& space_;
   GraphView graph_;
   const CodeRows& codes_;
+  const GraphEntries& entries_;
   PlacedVectors vectors_;
   std::span<const std::uint64_t> wanted_;
-  std::vector<std::int32_t> starts_;
   std::vector<Walker> walkers_;  // a thread's each
 };
 

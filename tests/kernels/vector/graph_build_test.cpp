@@ -146,13 +146,6 @@ TEST(GraphBuild, RefusesWhatDoesNotFit) {
   EXPECT_THROW(GraphBuild(space, lists, {4, 1}), std::invalid_argument);
 }
 
-TEST(GraphStarts, AreSpreadEvenly) {
-  EXPECT_TRUE(graph_starts(0).empty());
-  EXPECT_EQ(graph_starts(1), (std::vector<std::int32_t>{0}));
-  EXPECT_EQ(graph_starts(64), (std::vector<std::int32_t>{0, 32}));
-  EXPECT_EQ(graph_starts(1000000).size(), 250u);
-}
-
 TEST(ConnectGraph, LeadsEverywhere) {
   // 0 <-> 1, 2 -> 0, 3 <-> 4; nothing leads to 2, 3 and 4.
   std::vector<std::int32_t> edges = {1, -1, -1, 0, -1, -1, 0, -1, -1, 4, -1, -1, 3, -1, -1};

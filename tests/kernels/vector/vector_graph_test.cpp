@@ -28,6 +28,8 @@ struct Searched {
   CodeRows codes;
   std::vector<std::int32_t> edges;
   GraphView graph;
+  ListEntries list_entries;
+  std::optional<GraphEntries> entries;
 
   Searched(ListedMatrix data_, Metric metric_, const GraphShape& shape)
       : data(std::move(data_)),
@@ -51,16 +53,21 @@ struct Searched {
       starts.push_back(std::ssize(from));
     }
     build.add_incoming(0, {starts, from}, rows);
+    const ListedVectors lists = data.lists();
+    list_entries = choose_entries(space, codes, lists.begins, lists.centroids, rows);
     connect_graph(rows);
     graph = {edges.data(), count, degree};
+    entries.emplace(metric, lists.centroids, list_entries);
   }
+
+  Searched(const Searched&) = delete;
 
   std::vector<Neighbor> search(ConstMatrixView<float> queries, std::int64_t k,
                                const GraphReach& reach,
                                std::span<const std::uint64_t> wanted = {}) const {
     std::vector<TopK> results = test::accumulators(queries.rows, k);
     const QueryCodes asked = space.encode_queries(VectorRows(queries));
-    VectorGraph searched(space, graph, codes, {data.view(), 0}, wanted);
+    VectorGraph searched(space, graph, codes, *entries, {data.view(), 0}, wanted);
     searched.search({queries, &asked}, reach, results);
     return test::sorted(results);
   }
@@ -126,6 +133,24 @@ TEST(VectorGraph, FindsItsFillAmongEqualVectors) {
   EXPECT_EQ(searched.search(query.view(), 10, {32, 16}), searched.exact(query.view(), 10));
 }
 
+// No edge leads from one cluster to another, and a list may hold several.
+TEST(VectorGraph, FindsTheRightOneOfClustersFarApart) {
+  const Matrix centres(50, 12, 3);
+  for (const std::int64_t nlist : {20, 77}) {
+    const auto around = [&](std::int64_t rows, std::uint64_t seed) {
+      Matrix all(rows, 12, seed);
+      for (std::int64_t i = 0; i < rows; ++i)
+        for (std::int64_t j = 0; j < 12; ++j)
+          all.view()(i, j) = 8 * centres.view()(i % 50, j) + all.view()(i, j);
+      return all;
+    };
+    const Searched searched(ListedMatrix(around(4000, 5), nlist, Metric::l2), Metric::l2, {16, 8});
+    const Matrix queries = around(100, 6);
+    const auto truth = searched.exact(queries.view(), 10);
+    EXPECT_GE(recall(searched.search(queries.view(), 10, {40, 20}), truth, 10), 0.98) << nlist;
+  }
+}
+
 // Codes tell nothing of where these are.
 TEST(VectorGraph, QueriesFromFarOutsideWalkByDistances) {
   for (const Metric metric : {Metric::l2, Metric::inner_product}) {
@@ -168,10 +193,11 @@ TEST(VectorGraph, RefusesWhatDoesNotFit) {
   const Searched searched(ListedMatrix(20, 4, 2, Metric::l2), Metric::l2, {4, 2});
   const Matrix queries(2, 4, 5);
   const QueryCodes asked = searched.space.encode_queries(queries.view());
-  VectorGraph graph(searched.space, searched.graph, searched.codes, {searched.data.view(), 0});
+  VectorGraph graph(searched.space, searched.graph, searched.codes, *searched.entries,
+                    {searched.data.view(), 0});
   std::vector<TopK> results = test::accumulators(1, 3);
   EXPECT_THROW(graph.search({queries.view(), &asked}, {4, 4}, results), std::invalid_argument);
-  EXPECT_THROW(VectorGraph(searched.space, searched.graph, searched.codes,
+  EXPECT_THROW(VectorGraph(searched.space, searched.graph, searched.codes, *searched.entries,
                            {VectorRows(searched.data.view()).range(0, 10), 0}),
                std::invalid_argument);
 }
