@@ -137,24 +137,27 @@ ExitCode GraphBuilder::find_near() {
       return ExitCode::stopped;
     }
     const auto timed = context_.phases.measure("graph");
-    comm_.attempt([&] { find_next(); });
-    context_.events.write("graph", {{"vectors", comm_.all_reduce_sum(known_)}, {"of", entries_}});
+    bool kept = false;
+    comm_.attempt([&] { kept = find_next(); });
+    const std::int64_t known = comm_.all_reduce_sum(known_);
+    if (kept) context_.events.write("graph", {{"vectors", known}, {"of", entries_}});
   }
   comm_.attempt([&] { kept_->flush(); });
   return ExitCode::done;
 }
 
-void GraphBuilder::find_next() {
+// Returns whether rows have become durable.
+bool GraphBuilder::find_next() {
   while (next_ < my_rows_.end && is_known(next_)) ++next_;
   Range unknown{next_, next_};
   while (unknown.end < my_rows_.end && unknown.size() < kRows && !is_known(unknown.end))
     ++unknown.end;
-  if (unknown.size() == 0) return;
+  if (unknown.size() == 0) return false;
   const MatrixView<std::int32_t> found = rows(unknown);
   build_->find_near(unknown.begin, found);
   known_ += unknown.size();
-  kept_->add(unknown, {reinterpret_cast<const char*>(found.data),
-                       std::size_t(found.rows * found.cols) * sizeof(std::int32_t)});
+  return kept_->add(unknown, {reinterpret_cast<const char*>(found.data),
+                              std::size_t(found.rows * found.cols) * sizeof(std::int32_t)});
 }
 
 // The edges that go to my rows.

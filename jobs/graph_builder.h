@@ -50,7 +50,7 @@ class GraphBuilder {
   void load();
   void take_kept(Range rows, std::string_view bytes);
   ExitCode find_near();
-  void find_next();
+  bool find_next();
   std::vector<Edge> exchange();
   void add_incoming(std::vector<Edge> edges);
   void gather_on_root();

@@ -13,6 +13,7 @@
 #include "jobs/job.h"
 #include "jobs/list_builder.h"
 #include "jobs/recall_target.h"
+#include "jobs/row_sample.h"
 #include "jobs/trained_centroids.h"
 #include "jobs/two_level_trainer.h"
 #include "jobs/vector_reader.h"
@@ -194,11 +195,11 @@ class IndexRun {
 
   // Spread evenly over all vectors.
   VectorBatch code_sample() const {
-    constexpr std::int64_t kSample = 16384;
+    constexpr std::int64_t kSample = 16384, kPlaces = 1024;  // for the root reads them alone
     const std::int64_t count = std::min(kSample, vectors_.rows());
-    std::vector<std::int64_t> rows;
-    for (std::int64_t i = 0; i < count; ++i) rows.push_back(i * (vectors_.rows() / count));
-    return vectors_.read(rows);
+    const RowSample drawn(vectors_.rows(), vectors_.dim() * vectors_.element_bytes(), count,
+                          std::uint64_t(config_.kmeans.seed), kPlaces);
+    return vectors_.read(drawn.rows_of({0, count}));
   }
 
   void write_files(std::vector<FileRecord>& files) const {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <span>
 
-#include "kernels/core/parallel.h"
+#include "jobs/ranked_lists.h"
 #include "kernels/vector/assign.h"
 #include "runtime/base/error.h"
 
@@ -24,9 +24,10 @@ bool codes_are_worth_it(const IndexFolder& index, std::int64_t probes) {
   return double(probes) >= double(index.nlist) * double(index.dim) * kQueriesPerDimension;
 }
 
-// Candidates that are measured, for k neighbours.
-std::int64_t measured_of(std::int64_t k, std::int64_t candidates) {
-  return std::max(k, candidates > 0 ? candidates : k + std::max(kSpare, k / 2));
+// Of `vectors`, those that are measured for k neighbours.
+std::int64_t measured_of(std::int64_t k, std::int64_t candidates, std::int64_t vectors) {
+  const std::int64_t most = std::max<std::int64_t>(1, vectors), least = std::min(k, most);
+  return std::clamp(candidates > 0 ? candidates : least + std::max(kSpare, least / 2), least, most);
 }
 
 template <class T>
@@ -60,7 +61,8 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
     : context_(context), comm_(context.comm), index_(index), k_(k), scope_(scope) {
   if (scope.by == SearchScope::By::graph) {
     const bool all = scope.rank_by == SearchScope::RankBy::distances;
-    graph_.emplace(context, index, k, all ? 0 : measured_of(k, scope.candidates), memory_bytes);
+    graph_.emplace(context, index, k, all ? 0 : measured_of(k, scope.candidates, index.vectors),
+                   memory_bytes);
     memory_bytes -= graph_->held_bytes();
   }
   const Range shards = index.shards_of(comm_.size(), comm_.rank());
@@ -79,9 +81,9 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
     lists_.emplace(index, shards, memory_bytes, codes_are_worth_it(index, scope.probes),
                    entry_space_ ? &*entry_space_ : nullptr, std::move(wanted));
   });
-  if (entry_space_ && scope.rank_by != SearchScope::RankBy::distances)
-    depth_ = measured_of(k, scope.candidates);
   passing_ = comm_.all_reduce_sum(lists_->entries());
+  if (entry_space_ && scope.rank_by != SearchScope::RankBy::distances)
+    depth_ = measured_of(k, scope.candidates, passing_);
 }
 
 ProbePlan IndexSearcher::plan(std::int64_t nprobe) const {
@@ -206,11 +208,16 @@ std::vector<Neighbor> IndexSearcher::merge(std::vector<TopK> found) {
   return gather_on_root(comm_, std::move(best));
 }
 
+QueryCodes IndexSearcher::encode_queries(ConstMatrixView<float> queries) {
+  const auto timed = context_.phases.measure("coarse");
+  return encode_together(comm_, *entry_space_, queries);
+}
+
 // What this rank's lists hold.
 IndexSearcher::RankedNeighbors IndexSearcher::rank_probes(ConstMatrixView<float> queries,
                                                           ConstMatrixView<std::int32_t> probes) {
   RankedNeighbors found(std::size_t(queries.rows));
-  const QueryCodes codes = entry_space_->encode_queries(VectorRows(queries));
+  const QueryCodes codes = encode_queries(queries);
   if (comm_.all_reduce_min(std::int64_t(lists_->is_resident())) > 0) {
     rank_in_phases({queries, probes}, codes, found);
   } else {
@@ -237,20 +244,11 @@ void IndexSearcher::rank_in_phases(const ProbingQueries& queries, const QueryCod
           candidates);
     });
     begin = end;
-    share_limits(candidates);
+    const auto shared = context_.phases.measure("merge");
+    share_limits(comm_, candidates);
   }
   const auto timed = context_.phases.measure("scan");
   candidates.measure(queries.queries, index_.metric, found);
-}
-
-// What one rank has found, others need not look for.
-void IndexSearcher::share_limits(Candidates& candidates) {
-  if (comm_.size() == 1) return;
-  const auto timed = context_.phases.measure("merge");
-  std::vector<float> limits(std::size_t(candidates.queries()));
-  for (std::size_t q = 0; q < limits.size(); ++q) limits[q] = candidates.limit(std::int64_t(q));
-  comm_.all_reduce_min(std::span(limits));
-  for (std::size_t q = 0; q < limits.size(); ++q) candidates.lower(std::int64_t(q), limits[q]);
 }
 
 // Queries so far outside of what the index holds that their codes tell little: by distances.
@@ -285,32 +283,7 @@ void IndexSearcher::rank_outliers(const ProbingQueries& queries, const QueryCode
 // Each rank merges a range of the queries, and hands it to the root.
 std::vector<Neighbor> IndexSearcher::merge(RankedNeighbors found) {
   const auto timed = context_.phases.measure("merge");
-  if (comm_.size() > 1) {
-    const auto depth = std::size_t(depth_);
-    ByteLists to_ranks;
-    for (int r = 0; r < comm_.size(); ++r) {
-      std::vector<RankedNeighbor> message;
-      const Range queries = part_of(std::int64_t(found.size()), comm_.size(), r);
-      for (std::int64_t q = queries.begin; q < queries.end; ++q) {
-        found[std::size_t(q)].resize(depth);  // of one rank there are no more
-        message.insert(message.end(), found[std::size_t(q)].begin(), found[std::size_t(q)].end());
-      }
-      to_ranks.push_back(message_of(std::span<const RankedNeighbor>(message)));
-    }
-    found.assign(
-        std::size_t(part_of(std::int64_t(found.size()), comm_.size(), comm_.rank()).size()), {});
-    for (const auto& message : comm_.all_to_all(to_ranks)) {
-      const std::vector<RankedNeighbor> theirs = values_in<RankedNeighbor>(message);
-      for (std::size_t i = 0; i < theirs.size(); ++i)
-        if (theirs[i].id >= 0) found[i / depth].push_back(theirs[i]);
-    }
-  }
-  std::vector<Neighbor> best(found.size() * std::size_t(k_));
-  parallel_for(std::int64_t(found.size()), [&](std::int64_t q) {
-    nearest_of(std::move(found[std::size_t(q)]), depth_,
-               std::span(best).subspan(std::size_t(q * k_), std::size_t(k_)));
-  });
-  return gather_on_root(comm_, std::move(best));
+  return gather_on_root(comm_, nearest_of_all(comm_, std::move(found), depth_, k_));
 }
 
 std::vector<TopK> IndexSearcher::accumulators_within(std::int64_t queries, float limit) const {

@@ -95,12 +95,12 @@ class IndexSearcher {
   std::vector<TopK> accumulators_within(std::int64_t queries, float limit) const;
   void share_thresholds(std::span<TopK> found);
   std::vector<Neighbor> merge(std::vector<TopK> found);
+  QueryCodes encode_queries(ConstMatrixView<float> queries);
   RankedNeighbors rank_probes(ConstMatrixView<float> queries, ConstMatrixView<std::int32_t> probes);
   void rank_in_phases(const ProbingQueries& queries, const QueryCodes& codes,
                       RankedNeighbors& found);
   void rank_outliers(const ProbingQueries& queries, const QueryCodes& codes,
                      RankedNeighbors& found);
-  void share_limits(Candidates& candidates);
   std::vector<Neighbor> merge(RankedNeighbors found);
 
   JobContext& context_;

@@ -47,7 +47,7 @@ ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t me
   entry_bytes_ = index.dim * std::int64_t(size_of(index.storage)) +
                  std::int64_t(sizeof(std::int64_t)) + code_dim +
                  CodedVectors::bytes_per_vector(code_dim, 4);
-  chunk_entries_ = std::max<std::int64_t>(1, memory_bytes / entry_bytes_);
+  chunk_entries_ = std::clamp<std::int64_t>(memory_bytes / entry_bytes_, 1, std::int64_t(1) << 30);
   if (shards.size() == 0) return;
   const std::int64_t first = index.dataset.shard_rows("lists", shards.begin).begin,
                      end = index.dataset.shard_rows("lists", shards.end - 1).end,
@@ -55,8 +55,11 @@ ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t me
   lists_ =
       end - segment <= index.nlist ? Range{first - segment, end - segment} : Range{0, index.nlist};
   for (std::int64_t shard = shards.begin; shard < shards.end; ++shard) add_lists(shard);
-  for (const Piece& piece : pieces_) entries_ += piece.wanted;
-  if (by_codes_ && !pieces_.empty() && entries_ <= chunk_entries_) resident_ = load(pieces_, true);
+  for (const Piece& piece : pieces_) {
+    entries_ += piece.wanted;
+    groups_ += piece.groups();
+  }
+  if (by_codes_ && !pieces_.empty() && fits(entries_, groups_)) resident_ = load(pieces_, true);
 }
 
 void ListScanner::add_lists(std::int64_t shard) {
@@ -120,7 +123,7 @@ ListScanner::Chunk ListScanner::load(std::span<const Piece> pieces, bool with_co
   chunk.first_groups.assign(1, 0);
   for (const Piece& piece : pieces) {
     chunk.first_entries.push_back(chunk.first_entries.back() + piece.wanted);
-    chunk.first_groups.push_back(chunk.first_groups.back() + CodedVectors::groups_of(piece.wanted));
+    chunk.first_groups.push_back(chunk.first_groups.back() + piece.groups());
   }
   chunk.vectors.grow(chunk.first_entries.back() * vector_bytes);
   chunk.ids.resize(std::size_t(chunk.first_entries.back()));
@@ -210,16 +213,17 @@ template <class Scan>
 void ListScanner::visit_chunks(const Probers& probers, bool with_codes, Scan&& scan) {
   if (resident_) return scan(*resident_);
   std::vector<Piece> pieces;
-  std::int64_t entries = 0;
+  std::int64_t entries = 0, groups = 0;
   for (const Piece& piece : pieces_) {
     if (probers_of(probers, piece.list).empty()) continue;
-    if (entries + piece.wanted > chunk_entries_ && !pieces.empty()) {
+    if (!fits(entries + piece.wanted, groups + piece.groups()) && !pieces.empty()) {
       scan(load(pieces, with_codes));
       pieces.clear();
-      entries = 0;
+      entries = groups = 0;
     }
     pieces.push_back(piece);
     entries += piece.wanted;
+    groups += piece.groups();
   }
   if (!pieces.empty()) scan(load(pieces, with_codes));
 }

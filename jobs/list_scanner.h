@@ -71,8 +71,10 @@ class ListScanner {
     std::int64_t list = 0;
     Range entries;
     std::int64_t wanted = 0;
+
+    std::int64_t groups() const { return CodedVectors::groups_of(wanted); }
   };
-  // Pieces in memory.
+  // Pieces in memory that fits() takes, or a single one.
   struct Chunk {
     AlignedBuffer<std::byte> vectors;
     std::vector<std::int64_t> ids;
@@ -99,6 +101,9 @@ class ListScanner {
   void scan_plain_chunk(ConstMatrixView<float> queries, const Chunk& chunk, const Probers& probers,
                         std::span<TopK> results) const;
   VectorIds ids_of(const Chunk& chunk, std::size_t piece) const;
+  bool fits(std::int64_t entries, std::int64_t groups) const {
+    return entries <= chunk_entries_ && groups <= CodedVectors::kMostGroups;
+  }
   template <class Scan>
   void visit_chunks(const Probers& probers, bool with_codes, Scan&& scan);
   void scan_probers(ConstMatrixView<float> queries, const Probers& probers,
@@ -112,6 +117,7 @@ class ListScanner {
   std::optional<EntrySet> wanted_;
   std::vector<Piece> pieces_;  // in order of entry
   std::int64_t entries_ = 0;   // of all pieces, wanted ones
+  std::int64_t groups_ = 0;    // of their codes
   const CodeSpace* space_;
   std::optional<CodeSpace> own_space_;  // of the first vectors read
   std::optional<Chunk> resident_;

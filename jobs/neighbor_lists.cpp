@@ -2,38 +2,11 @@
 
 #include <algorithm>
 
+#include "jobs/query_lists_message.h"
 #include "runtime/comm/partition.h"
 
 namespace tutti {
 namespace {
-
-// Their number, how many each has, and all of them.
-std::vector<std::byte> message_of(const NeighborLists& lists) {
-  const std::int64_t queries = lists.queries();
-  const std::span<const std::byte> parts[] = {std::as_bytes(std::span(&queries, 1)),
-                                              std::as_bytes(std::span(lists.offsets)),
-                                              std::as_bytes(std::span(lists.neighbors))};
-  std::vector<std::byte> message(parts[0].size() + parts[1].size() + parts[2].size());
-  auto to = message.begin();
-  for (const auto part : parts) to = std::ranges::copy(part, to).out;
-  return message;
-}
-
-NeighborLists lists_in(std::span<const std::byte> message) {
-  NeighborLists lists;
-  if (message.empty()) return lists;
-  const auto take = [&](std::span<std::byte> to) {
-    std::ranges::copy(message.first(to.size()), to.begin());
-    message = message.subspan(to.size());
-  };
-  std::int64_t queries = 0;
-  take(std::as_writable_bytes(std::span(&queries, 1)));
-  lists.offsets.resize(std::size_t(queries) + 1);
-  take(std::as_writable_bytes(std::span(lists.offsets)));
-  lists.neighbors.resize(message.size() / sizeof(Neighbor));
-  take(std::as_writable_bytes(std::span(lists.neighbors)));
-  return lists;
-}
 
 // The first k of each query.
 NeighborLists merged(const std::vector<NeighborLists>& parts, std::int64_t queries,
@@ -68,14 +41,15 @@ NeighborLists merge_lists(Comm& comm, std::vector<TopK> found) {
     to_ranks.push_back(message_of(lists));
   }
   std::vector<NeighborLists> parts;
-  for (const auto& message : comm.all_to_all(to_ranks)) parts.push_back(lists_in(message));
+  for (const auto& message : comm.all_to_all(to_ranks))
+    parts.push_back(lists_in<Neighbor>(message));
   to_ranks.clear();
   ByteLists to_root(std::size_t(comm.size()));
   to_root[0] = message_of(merged(parts, part_of(queries, comm.size(), comm.rank()).size(), k));
   parts.clear();
   NeighborLists all;
   for (const auto& message : comm.all_to_all(to_root)) {
-    const NeighborLists part = lists_in(message);
+    const NeighborLists part = lists_in<Neighbor>(message);
     for (std::int64_t q = 0; q < part.queries(); ++q) all.add(part.of(q));
   }
   return all;

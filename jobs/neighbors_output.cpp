@@ -7,6 +7,7 @@
 #include "runtime/io/file.h"
 
 namespace tutti {
+
 void local_remove_results(const std::filesystem::path& folder) {
   for (const char* old :
        {kNeighborsFile, kRangesFile, kExternalIdsFile, kCurveFile, kCurvePictureFile})
@@ -17,6 +18,14 @@ std::vector<std::int64_t> numbers_in(std::span<const std::string> names) {
   std::vector<std::int64_t> numbers;
   for (const std::string& name : names) numbers.push_back(name.empty() ? -1 : std::stoll(name));
   return numbers;
+}
+
+NeighborColumns::NeighborColumns(std::span<const FoundNeighbor> found, Metric metric) {
+  for (const FoundNeighbor& n : found) {
+    ids.push_back(n.id);
+    distances.push_back(published_distance(n.distance, metric));
+    indexes.push_back(n.index);
+  }
 }
 
 NeighborsOutput::NeighborsOutput(JobContext& context, const IndexSet& indexes, std::int64_t queries,
@@ -37,18 +46,11 @@ NeighborsOutput::NeighborsOutput(JobContext& context, const IndexSet& indexes, s
 
 void NeighborsOutput::append(std::span<const FoundNeighbor> found) {
   const auto timed = context_.phases.measure("write");
-  std::vector<std::int64_t> ids;
-  std::vector<float> distances;
-  std::vector<std::int32_t> places;
-  for (const FoundNeighbor& n : found) {
-    ids.push_back(n.id);
-    places.push_back(n.index);
-    distances.push_back(published_distance(n.distance, indexes_.metric()));
-  }
+  const NeighborColumns columns(found, indexes_.metric());
   comm_.attempt([&] {
     if (!comm_.is_root()) return;
-    numbers_->append(ids, distances);
-    if (indexes_.several()) numbers_->append_indexes(places);
+    numbers_->append(columns.ids, columns.distances);
+    if (indexes_.several()) numbers_->append_indexes(columns.indexes);
   });
   if (names_->type() == ExternalIdType::none) return;
   const std::vector<std::string> names = names_->find(found);

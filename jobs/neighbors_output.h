@@ -22,6 +22,15 @@ void local_remove_results(const std::filesystem::path& folder);
 // External ids that are integers; "" is -1.
 std::vector<std::int64_t> numbers_in(std::span<const std::string> names);
 
+// Neighbours as a file has them: column by column, with distances as they are published.
+struct NeighborColumns {
+  std::vector<std::int64_t> ids;
+  std::vector<float> distances;
+  std::vector<std::int32_t> indexes;  // of a set
+
+  NeighborColumns(std::span<const FoundNeighbor> found, Metric metric);
+};
+
 // Writes what runtime/data/FORMAT.md says of neighbours, on the root. Collective; throws Error on
 // all ranks.
 class NeighborsOutput {

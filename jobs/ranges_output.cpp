@@ -21,20 +21,14 @@ RangesOutput::RangesOutput(JobContext& context, const IndexSet& indexes)
 
 void RangesOutput::append(const FoundLists& found) {
   const auto timed = context_.phases.measure("write");
-  std::vector<std::int64_t> counts, ids;
-  std::vector<float> distances;
-  std::vector<std::int32_t> places;
+  std::vector<std::int64_t> counts;
   for (std::int64_t q = 0; q < found.queries(); ++q)
     counts.push_back(std::int64_t(found.of(q).size()));
-  for (const FoundNeighbor& n : found.neighbors) {
-    ids.push_back(n.id);
-    places.push_back(n.index);
-    distances.push_back(published_distance(n.distance, indexes_.metric()));
-  }
+  const NeighborColumns columns(found.neighbors, indexes_.metric());
   comm_.attempt([&] {
     if (!comm_.is_root()) return;
-    numbers_->append(counts, ids, distances);
-    if (indexes_.several()) numbers_->append_indexes(places);
+    numbers_->append(counts, columns.ids, columns.distances);
+    if (indexes_.several()) numbers_->append_indexes(columns.indexes);
   });
   if (names_->type() == ExternalIdType::none) return;
   const std::vector<std::string> names = names_->find(found.neighbors);

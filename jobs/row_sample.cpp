@@ -12,17 +12,18 @@ namespace {
 constexpr std::uint64_t kStream = 0;  // of the random numbers that draw the sample
 
 // A row is verified, and so read, with its whole block.
-bool reads_everything(std::int64_t rows, std::int64_t row_bytes) {
-  return rows < 4 * RowSample::kPlaces * (kBlockBytes / row_bytes + 1);
+bool reads_everything(std::int64_t rows, std::int64_t row_bytes, std::int64_t places) {
+  return rows < 4 * places * (kBlockBytes / row_bytes + 1);
 }
 
 }  // namespace
 
 RowSample::RowSample(std::int64_t rows, std::int64_t row_bytes, std::int64_t size,
-                     std::uint64_t seed)
+                     std::uint64_t seed, std::int64_t most_places)
     : rows_(rows), size_(size), places_(size), seed_(seed) {
-  CHECK(size >= 0 && size <= rows && row_bytes > 0);
-  if (size > kPlaces && size < rows && !reads_everything(rows, row_bytes)) places_ = kPlaces;
+  CHECK(size >= 0 && size <= rows && row_bytes > 0 && most_places > 0);
+  if (size > most_places && size < rows && !reads_everything(rows, row_bytes, most_places))
+    places_ = most_places;
 }
 
 std::vector<std::int64_t> RowSample::rows_of(Range part) const {

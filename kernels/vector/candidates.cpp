@@ -1,6 +1,7 @@
 #include "kernels/vector/candidates.h"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 
 #include "kernels/core/parallel.h"
@@ -61,26 +62,18 @@ Candidates::Candidates(std::int64_t queries, std::int64_t depth, const PlacedVec
       depth_(depth),
       room_(2 * depth),
       counts_(std::size_t(queries)),
-      limits_(std::size_t(queries)) {
+      limits_(queries) {
   if (depth < 1) throw std::invalid_argument("Candidates: the depth must be at least 1");
   nearness_.resize(static_cast<std::size_t>(queries * room_));
   places_.resize(nearness_.size());
-  for (std::atomic<float>& limit : limits_) limit = std::numeric_limits<float>::infinity();
 }
 
-void Candidates::lower(std::int64_t query, float limit) {
-  std::atomic<float>& mine = limits_[static_cast<std::size_t>(query)];
-  float before = mine.load(std::memory_order_relaxed);
-  while (limit < before && !mine.compare_exchange_weak(before, limit, std::memory_order_relaxed)) {
-  }
-}
-
-// The lock is held for a few instructions, so waiting spins.
 void Candidates::add(std::int64_t query, std::span<const Candidate> found) {
   if (found.empty()) return;
-  std::atomic_flag& lock = locks_[static_cast<std::size_t>(query) % locks_.size()];
-  while (lock.test_and_set(std::memory_order_acquire)) {
-  }
+  limits_.exclusively(query, [&] { add_exclusively(query, found); });
+}
+
+void Candidates::add_exclusively(std::int64_t query, std::span<const Candidate> found) {
   std::int32_t& count = counts_[static_cast<std::size_t>(query)];
   for (const Candidate& candidate : found) {
     if (!(candidate.key <= limit(query))) continue;
@@ -89,11 +82,17 @@ void Candidates::add(std::int64_t query, std::span<const Candidate> found) {
     if (++count == room_) shrink(query);
   }
   if (count >= depth_ && limit(query) == std::numeric_limits<float>::infinity()) shrink(query);
-  lock.clear(std::memory_order_release);
 }
 
 void Candidates::settle() {
   parallel_for(queries(), [&](std::int64_t query) { shrink(query); });
+}
+
+void Candidates::write_keys(std::int64_t query, std::span<float> keys) const {
+  const std::int32_t* near = nearness_.data() + query * room_;
+  const std::int32_t count = counts_[static_cast<std::size_t>(query)];
+  const auto end = std::transform(near, near + count, keys.begin(), key_of);
+  std::fill(end, keys.end(), std::numeric_limits<float>::infinity());
 }
 
 void Candidates::shrink(std::int64_t query) {

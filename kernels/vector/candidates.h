@@ -2,8 +2,6 @@
 // measures a few in the end.
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <bit>
 #include <cstdint>
 #include <limits>
@@ -14,6 +12,7 @@
 #include "kernels/vector/distance.h"
 #include "kernels/vector/packed_vectors.h"
 #include "kernels/vector/scan.h"
+#include "kernels/vector/shared_limits.h"
 #include "kernels/vector/top_k.h"
 
 namespace tutti {
@@ -49,19 +48,20 @@ class Candidates {
   // Of `vectors`. Throws std::invalid_argument for a depth below one.
   Candidates(std::int64_t queries, std::int64_t depth, const PlacedVectors& vectors);
 
-  std::int64_t queries() const { return static_cast<std::int64_t>(counts_.size()); }
+  std::int64_t queries() const { return limits_.queries(); }
   std::int64_t depth() const { return depth_; }
 
   // No candidate with a larger key can be among those wanted.
-  float limit(std::int64_t query) const {
-    return limits_[static_cast<std::size_t>(query)].load(std::memory_order_relaxed);
-  }
+  float limit(std::int64_t query) const { return limits_.limit(query); }
   // The caller knows of `depth` vectors whose keys are at most this. Threads may do so at any time.
-  void lower(std::int64_t query, float limit);
+  void lower(std::int64_t query, float limit) { limits_.lower(query, limit); }
   // Takes candidates into account. Threads may do so at any time.
   void add(std::int64_t query, std::span<const Candidate> found);
-  // Brings the limits down to what is known. Parallel.
+  // Brings the limits down to what is known, and drops what exceeds them. Parallel.
   void settle();
+  // The keys of what is kept of a query, in no order, and infinity: depth() in all. It must be
+  // settled.
+  void write_keys(std::int64_t query, std::span<float> keys) const;
 
   // Those that are kept of each query, with their distances as reference::distance defines them:
   // appended to found[query], in no order. Parallel.
@@ -74,6 +74,7 @@ class Candidates {
   static float key_of(std::int32_t nearness) { return std::bit_cast<float>(~nearness); }
 
   void shrink(std::int64_t query);
+  void add_exclusively(std::int64_t query, std::span<const Candidate> found);
   std::int64_t drop_below(std::int32_t least, std::int32_t* near, std::int32_t* places,
                           std::int64_t count) const;
   std::span<const Candidate> kept(std::int64_t query, std::vector<Candidate>& scratch);
@@ -82,8 +83,7 @@ class Candidates {
   std::int64_t depth_, room_;
   std::vector<std::int32_t> nearness_, places_;  // [queries][room]
   std::vector<std::int32_t> counts_;
-  std::vector<std::atomic<float>> limits_;
-  std::array<std::atomic_flag, 256> locks_{};
+  SharedLimits limits_;
 };
 
 // Drops all but the `depth` first; what is left is in no order.

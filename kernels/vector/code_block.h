@@ -12,6 +12,7 @@
 #include "kernels/core/arena.h"
 #include "kernels/vector/code_tile.h"
 #include "kernels/vector/coded_vectors.h"
+#include "kernels/vector/select_largest.h"
 
 namespace tutti {
 
@@ -96,15 +97,33 @@ class CodeBlock {
   // The pairs of query i: vectors by their places in all groups, ascending, and values.
   std::span<const std::int32_t> places(int i) const { return of(i).list(of(i).places); }
   std::span<const std::int32_t> pair_values(int i) const { return of(i).list(of(i).values); }
-  // In their stead, the vectors at these places, with those values.
-  void set_pairs(int i, std::span<const std::int32_t> places,
-                 std::span<const std::int32_t> values) {
-    Pairs& pairs = pairs_[static_cast<std::size_t>(i)];
-    pairs.clear(places.size());
-    pairs.count = places.size();
-    std::ranges::copy(places, pairs.places.begin());
-    std::ranges::copy(values, pairs.values.begin());
+
+  // Computes the values of the `count` vectors from `group` on, whatever they are, for
+  // pair_largest().
+  void compute_values(std::int64_t group, std::int64_t count) {
+    first_vector_ = static_cast<std::int32_t>(group * CodedVectors::kLanes);
+    value_count_ = static_cast<std::size_t>(count);
+    all_values_.assign(kCodeTileQueries * value_count_, CodedVectors::kAlways);
+    sweep(group, group + CodedVectors::groups_of(count),
+          [&](std::int64_t first, std::int64_t groups, unsigned) {
+            const std::int64_t at = (first - group) * CodedVectors::kLanes;
+            const std::int64_t size = std::min(groups * CodedVectors::kLanes, count - at);
+            for (int i = 0; i < present_; ++i)
+              std::copy_n(values(i), size, all_values_.data() + i * count + at);
+          });
   }
+  // Makes those of these vectors that have the `wanted` largest values, or all, query i's pairs.
+  void pair_largest(int i, std::size_t wanted) {
+    const auto values =
+        std::span(all_values_).subspan(static_cast<std::size_t>(i) * value_count_, value_count_);
+    Pairs& pairs = pairs_[static_cast<std::size_t>(i)];
+    pairs.clear(std::min(values.size(), wanted));
+    for (const std::int32_t place : largest_.select(values, std::min(values.size(), wanted))) {
+      pairs.places[pairs.count] = first_vector_ + place;
+      pairs.values[pairs.count++] = values[static_cast<std::size_t>(place)];
+    }
+  }
+
   // Products of the rests of query i's pairs; until the next call.
   std::span<const std::int32_t> rest_products(int i) {
     const std::span<const std::int32_t> places = this->places(i);
@@ -146,6 +165,10 @@ class CodeBlock {
   AlignedBuffer<std::int32_t> values_{kCodeTileQueries * kCodeTileVectors};
   std::array<Pairs, kCodeTileQueries> pairs_;
   std::vector<std::int32_t> products_;
+  std::vector<std::int32_t> all_values_;  // [queries of the block][vectors], of compute_values()
+  std::int32_t first_vector_ = 0;
+  std::size_t value_count_ = 0;
+  LargestValues largest_;
 };
 
 }  // namespace tutti

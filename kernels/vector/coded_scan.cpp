@@ -11,7 +11,6 @@
 #include "kernels/vector/code_block.h"
 #include "kernels/vector/coded_task.h"
 #include "kernels/vector/pair_distances.h"
-#include "kernels/vector/select_largest.h"
 #include "kernels/vector/shared_results.h"
 
 namespace tutti {
@@ -51,7 +50,7 @@ class CodedScan {
   void begin_block(const CodedTask& task, std::span<const std::int32_t> numbers);
   void set_limit(int query, float limit);
   void seed(const CodedTask& task);
-  float farthest_seed(const CodedTask& task, int query, std::span<const std::int32_t> values);
+  float farthest_seed(const CodedTask& task, int query);
   float farthest(std::int32_t query, const CodedList& list,
                  std::span<const std::pair<double, std::int32_t>> near);
   void compute_squares(const CodedVectors& codes, int query);
@@ -67,8 +66,6 @@ class CodedScan {
 
   CodeBlock block_{CodeBlock::Bias::half_square};
   std::array<Query, kCodeTileQueries> asked_;
-  std::vector<std::int32_t> seed_values_;  // [queries of the block][vectors]
-  LargestValues largest_;
   std::vector<double> squares_;  // of the codes' distances of a query's pairs, in prefix steps
   std::array<std::int32_t, 2 * kPairs> pair_query_{};
   std::array<std::int64_t, 2 * kPairs> pair_row_{};
@@ -126,42 +123,26 @@ void CodedScan::seed(const CodedTask& task) {
   const auto has_none = [](const Query& query) { return query.limit == kInfinity; };
   if (k > count || std::none_of(asked_.begin(), asked_.begin() + block_.present(), has_none))
     return;
-  const std::int64_t group = task.first_group();
-  seed_values_.assign(static_cast<std::size_t>(kCodeTileQueries * count), CodedVectors::kAlways);
-  block_.sweep(group, group + CodedVectors::groups_of(count),
-               [&](std::int64_t first, std::int64_t groups, unsigned) {
-                 const std::int64_t at = (first - group) * CodedVectors::kLanes;
-                 const std::int64_t size = std::min(groups * CodedVectors::kLanes, count - at);
-                 for (int i = 0; i < block_.present(); ++i)
-                   std::copy_n(block_.values(i), size, seed_values_.data() + i * count + at);
-               });
+  block_.compute_values(task.first_group(), count);
   for (int i = 0; i < block_.present(); ++i) {
     const Query& query = asked_[static_cast<std::size_t>(i)];
     if (!has_none(query)) continue;
-    const float limit = farthest_seed(
-        task, i, std::span(seed_values_).subspan(std::size_t(i * count), std::size_t(count)));
+    const float limit = farthest_seed(task, i);
     if (!(limit < kInfinity)) continue;
     results_.lower(query.number, limit);
     set_limit(i, limit);
   }
 }
 
-// Of the vectors from the task's first on, whose tiles had these values for the block's query.
-float CodedScan::farthest_seed(const CodedTask& task, int query,
-                               std::span<const std::int32_t> values) {
+float CodedScan::farthest_seed(const CodedTask& task, int query) {
   const auto k = static_cast<std::size_t>(results_.k());
   // Some more by the prefix; of these the nearest by the whole code.
-  const std::size_t wanted = std::min(values.size(), 3 * k);
-  const std::int64_t list_place = task.list->first_group * CodedVectors::kLanes;
-  std::vector<std::int32_t> places, place_values;
-  for (const std::int32_t place : largest_.select(values, wanted)) {
-    places.push_back(static_cast<std::int32_t>(list_place + task.begin + place));
-    place_values.push_back(values[static_cast<std::size_t>(place)]);
-  }
-  block_.set_pairs(query, places, place_values);
+  block_.pair_largest(query, 3 * k);
   compute_squares(*task.list->codes, query);
+  const std::span<const std::int32_t> places = block_.places(query);
+  const std::int64_t list_place = task.list->first_group * CodedVectors::kLanes;
   std::vector<std::pair<double, std::int32_t>> near;
-  for (std::size_t i = 0; i < wanted; ++i)
+  for (std::size_t i = 0; i < places.size(); ++i)
     near.emplace_back(squares_[i], static_cast<std::int32_t>(places[i] - list_place));
   std::ranges::nth_element(near, near.begin() + std::ptrdiff_t(k - 1));
   near.resize(k);

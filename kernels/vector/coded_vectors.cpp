@@ -19,6 +19,12 @@ std::int32_t square_of(const std::int8_t* code, std::int64_t count) {
   return sum;
 }
 
+std::int64_t checked(std::int64_t groups) {
+  if (groups > CodedVectors::kMostGroups)
+    throw std::invalid_argument("CodedVectors: more groups than places can tell");
+  return groups;
+}
+
 void copy_up(const std::int8_t* from, std::int64_t count, std::uint8_t* to) {
   for (std::int64_t j = 0; j < count; ++j) to[j] = static_cast<std::uint8_t>(from[j] + 128);
 }
@@ -26,7 +32,7 @@ void copy_up(const std::int8_t* from, std::int64_t count, std::uint8_t* to) {
 }  // namespace
 
 CodedVectors::CodedVectors(std::int64_t groups, const CodeSpace& space)
-    : groups_(groups),
+    : groups_(checked(groups)),
       code_dim_(space.code_dim()),
       prefix_dim_(space.prefix()),
       steps_((prefix_dim_ + 3) / 4),

@@ -15,9 +15,11 @@ class CodedVectors {
  public:
   static constexpr std::int64_t kLanes = 16;
   static constexpr std::int64_t kRestBytes = 64;  // what the rest of a code is filled up to
+  static constexpr std::int64_t kMostGroups = (std::int64_t{1} << 31) / kLanes;  // places are int32
 
   CodedVectors() = default;
-  // Room for `groups` groups of codes in `space`, all of them empty.
+  // Room for `groups` groups of codes in `space`, all of them empty. Throws std::invalid_argument
+  // for more than kMostGroups.
   CodedVectors(std::int64_t groups, const CodeSpace& space);
   // All rows of `codes`, in groups 0, 1, ...
   CodedVectors(ConstMatrixView<std::int8_t> codes, const CodeSpace& space);

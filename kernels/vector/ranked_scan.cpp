@@ -10,7 +10,6 @@
 #include "kernels/vector/code_block.h"
 #include "kernels/vector/coded_task.h"
 #include "kernels/vector/pair_distances.h"
-#include "kernels/vector/select_largest.h"
 
 namespace tutti {
 namespace {
@@ -47,7 +46,7 @@ class RankedScan {
   void begin_block(const CodedTask& task, std::span<const std::int32_t> numbers);
   void set_limit(int i, float limit);
   void seed(const CodedTask& task);
-  float seed_limit(const CodedTask& task, int i, std::span<const std::int32_t> values);
+  float seed_limit(const CodedTask& task, int i);
   void compute_keys(const CodedTask& task, int i);
   float measured_key(const CodedTask& task, int i, std::int64_t vector);
   void keep_pairs(const CodedTask& task, int i);
@@ -60,8 +59,6 @@ class RankedScan {
 
   CodeBlock block_{CodeBlock::Bias::estimate};
   std::array<Query, kCodeTileQueries> asked_;
-  std::vector<std::int32_t> seed_values_;  // [queries of the block][vectors]
-  LargestValues largest_;
   std::vector<std::int32_t> rest_squares_;
   std::vector<float> keys_;  // of a query's pairs
   std::vector<Candidate> found_;
@@ -112,39 +109,23 @@ void RankedScan::seed(const CodedTask& task) {
   const auto has_none = [](const Query& query) { return query.limit == kInfinity; };
   if (depth > count || std::none_of(asked_.begin(), asked_.begin() + block_.present(), has_none))
     return;
-  const std::int64_t group = task.first_group();
-  seed_values_.assign(static_cast<std::size_t>(kCodeTileQueries * count), CodedVectors::kAlways);
-  block_.sweep(group, group + CodedVectors::groups_of(count),
-               [&](std::int64_t first, std::int64_t groups, unsigned) {
-                 const std::int64_t at = (first - group) * CodedVectors::kLanes;
-                 const std::int64_t size = std::min(groups * CodedVectors::kLanes, count - at);
-                 for (int i = 0; i < block_.present(); ++i)
-                   std::copy_n(block_.values(i), size, seed_values_.data() + i * count + at);
-               });
+  block_.compute_values(task.first_group(), count);
   for (int i = 0; i < block_.present(); ++i) {
     const Query& query = asked_[static_cast<std::size_t>(i)];
     if (!has_none(query)) continue;
-    const float limit = seed_limit(
-        task, i, std::span(seed_values_).subspan(std::size_t(i * count), std::size_t(count)));
+    const float limit = seed_limit(task, i);
     candidates_.lower(query.number, limit);
     set_limit(i, limit);
   }
 }
 
 // A key that `depth` vectors do not exceed, of some of those that are estimated to be nearest.
-float RankedScan::seed_limit(const CodedTask& task, int i, std::span<const std::int32_t> values) {
-  const auto depth = static_cast<std::size_t>(candidates_.depth());
-  const std::size_t wanted = std::min(values.size(), 2 * depth);
-  const auto first = static_cast<std::int32_t>(task.first_group() * CodedVectors::kLanes);
-  std::vector<std::int32_t> places, place_values;
-  for (const std::int32_t place : largest_.select(values, wanted)) {
-    places.push_back(first + place);
-    place_values.push_back(values[static_cast<std::size_t>(place)]);
-  }
-  block_.set_pairs(i, places, place_values);
+float RankedScan::seed_limit(const CodedTask& task, int i) {
+  const std::int64_t depth = candidates_.depth();
+  block_.pair_largest(i, static_cast<std::size_t>(2 * depth));
   compute_keys(task, i);
-  const auto nth = keys_.begin() + std::ptrdiff_t(depth - 1);
-  std::nth_element(keys_.begin(), nth, keys_.begin() + std::ptrdiff_t(wanted));
+  const auto nth = keys_.begin() + (depth - 1);
+  std::nth_element(keys_.begin(), nth, keys_.begin() + std::ssize(block_.places(i)));
   return *nth;
 }
 

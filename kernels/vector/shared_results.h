@@ -1,12 +1,10 @@
 // Accumulators that tasks on several threads meet at. Internal to kernels/vector.
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "kernels/vector/shared_limits.h"
 #include "kernels/vector/top_k.h"
 
 namespace tutti {
@@ -15,15 +13,15 @@ namespace tutti {
 // exceeds. Threads may use any query at any time.
 class SharedResults {
  public:
-  explicit SharedResults(std::span<TopK> results) : results_(results), limits_(results.size()) {
-    for (std::size_t i = 0; i < results.size(); ++i) limits_[i] = results[i].threshold();
+  explicit SharedResults(std::span<TopK> results)
+      : results_(results), limits_(static_cast<std::int64_t>(results.size())) {
+    for (std::size_t i = 0; i < results.size(); ++i)
+      lower(static_cast<std::int64_t>(i), results[i].threshold());
   }
 
   std::int64_t k() const { return results_[0].k(); }
 
-  float limit(std::int64_t query) const {
-    return limits_[static_cast<std::size_t>(query)].load(std::memory_order_relaxed);
-  }
+  float limit(std::int64_t query) const { return limits_.limit(query); }
 
   void push(std::int64_t query, const Neighbor& found) {
     if (found.distance <= limit(query)) with(query, [&](TopK& result) { result.push(found); });
@@ -33,31 +31,22 @@ class SharedResults {
   }
 
   // The caller knows of k vectors at most this far.
-  void lower(std::int64_t query, float limit) {
-    std::atomic<float>& mine = limits_[static_cast<std::size_t>(query)];
-    float before = mine.load(std::memory_order_relaxed);
-    while (limit < before &&
-           !mine.compare_exchange_weak(before, limit, std::memory_order_relaxed)) {
-    }
-  }
+  void lower(std::int64_t query, float limit) { limits_.lower(query, limit); }
 
  private:
-  // Held for a few instructions, so waiting spins.
   template <class Change>
   void with(std::int64_t query, Change&& change) {
-    std::atomic_flag& lock = locks_[static_cast<std::size_t>(query) % locks_.size()];
-    while (lock.test_and_set(std::memory_order_acquire)) {
-    }
-    TopK& result = results_[static_cast<std::size_t>(query)];
-    change(result);
-    const float threshold = result.threshold();
-    lock.clear(std::memory_order_release);
+    float threshold = 0;
+    limits_.exclusively(query, [&] {
+      TopK& result = results_[static_cast<std::size_t>(query)];
+      change(result);
+      threshold = result.threshold();
+    });
     lower(query, threshold);
   }
 
   std::span<TopK> results_;
-  std::vector<std::atomic<float>> limits_;
-  std::array<std::atomic_flag, 256> locks_{};
+  SharedLimits limits_;
 };
 
 }  // namespace tutti

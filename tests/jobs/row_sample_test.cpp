@@ -64,6 +64,9 @@ TEST(RowSample, OfALargeTableReadsAFewBlocks) {
   const std::int64_t fewer = rows / 256;
   EXPECT_EQ(blocks_of(all_of({fewer, row_bytes, fewer / 10, 1}), row_bytes),
             std::size_t(fewer * row_bytes / kBlockBytes));
+  const std::int64_t places = 100;
+  EXPECT_LE(blocks_of(all_of({rows, row_bytes, 1000, 1, places}), row_bytes),
+            std::size_t(2 * places));
 }
 
 }  // namespace

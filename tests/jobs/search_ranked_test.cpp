@@ -117,6 +117,14 @@ TEST_F(SearchRanked, MoreCandidatesFindMore) {
   EXPECT_GE(double(result()["recall_at_k"]), fewest);
 }
 
+TEST_F(SearchRanked, WhereAllAreCandidatesTheDistancesDecide) {
+  const std::string probing = from("queries.fvecs") + "--set search.nprobe=12 ";
+  const Found all = search(2, "l2", probing + "--set search.candidates=1000000000000");
+  const Found distances = search(1, "l2", probing + "--set search.rank_by=distances");
+  EXPECT_EQ(all.ids, distances.ids);
+  EXPECT_EQ(all.distances, distances.distances);
+}
+
 TEST_F(SearchRanked, Mistakes) {
   for (const auto& [more, text] : std::vector<std::pair<std::string, std::string>>{
            {"--set search.candidates=5", "search.candidates"},

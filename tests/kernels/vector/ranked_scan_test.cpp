@@ -197,6 +197,20 @@ TEST(RankedScan, NearestOfTheFirst) {
   EXPECT_EQ(out, (std::vector<Neighbor>(3)));
 }
 
+TEST(Candidates, KeysOfWhatIsKept) {
+  const Matrix vectors = graded(9, 3, 1);
+  Candidates candidates(2, 3, {vectors.view(), VectorIds()});
+  candidates.add(0, std::vector<Candidate>{{4, 0}, {1, 1}, {3, 2}, {2, 3}});
+  candidates.add(1, std::vector<Candidate>{{0, 5}});
+  candidates.settle();
+  std::vector<float> keys(3);
+  candidates.write_keys(0, keys);
+  std::ranges::sort(keys);
+  EXPECT_EQ(keys, (std::vector<float>{1, 2, 3}));
+  candidates.write_keys(1, keys);
+  EXPECT_EQ(keys, (std::vector<float>{0, HUGE_VALF, HUGE_VALF}));
+}
+
 TEST(RankedScan, RefusesWhatDoesNotFit) {
   const Matrix vectors = graded(50, 8, 1), queries = graded(2, 8, 2);
   const CodeSpace space(CodeSpace::train(vectors.view(), Metric::l2));
