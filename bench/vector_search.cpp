@@ -175,7 +175,8 @@ int tune_breadth(double target, double& recall) {
       "--evaluate --set query.file=queries.npy --set index=walked --set search.by=graph --set "
       "evaluate.breadth=[" +
       breadths + "]");
-  for (const json& point : result_of("found").at("curve")) {
+  const json result = result_of("found");
+  for (const json& point : result.at("curve")) {
     recall = point.at("recall_at_10");
     if (recall >= target) return point.at("breadth");
   }

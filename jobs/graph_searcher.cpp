@@ -20,8 +20,9 @@ GraphSearcher::GraphSearcher(JobContext& context, const IndexFolder& index, std:
   comm_.attempt([&] { load(memory_bytes); });
   if (added_->count() > 0)
     log_info(
-        "{} vectors were added since the graph was built, and are all looked at: an index that is "
-        "built anew has them in its graph",
+        "{} vectors were added since the graph was built, and are all looked at: tutti compact "
+        "makes "
+        "a graph of all",
         added_->count());
 }
 
@@ -62,8 +63,7 @@ std::vector<Neighbor> GraphSearcher::search(ConstMatrixView<float> queries, std:
       const ConstMatrixView<float> mine = queries.row_range(range.begin, range.size());
       const std::int64_t wide = std::max(breadth, k_);
       std::vector<TopK> results(std::size_t(range.size()), TopK(k_));
-      const QueryCodes codes = space_->encode_queries(VectorRows(mine));
-      graph_->search({mine, &codes}, {wide, measured_ > 0 ? measured_ : wide}, results);
+      graph_->search(mine, {wide, measured_ > 0 ? measured_ : wide}, results);
       if (added_->count() > 0)
         scan(mine, added_->rows(), added_->placed().ids, index_.metric, results);
       found.resize(results.size() * std::size_t(k_));

@@ -3,9 +3,15 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "kernels/core/one_thread.h"
 #include "kernels/core/parallel.h"
 
 namespace tutti {
+namespace {
+
+constexpr std::int64_t kQueriesAtOnce = 8;  // as many as a tile compares with the centroids
+
+}  // namespace
 
 VectorGraph::VectorGraph(const CodeSpace& space, const GraphView& graph, const CodeRows& codes,
                          const GraphEntries& entries, const PlacedVectors& vectors,
@@ -21,36 +27,51 @@ VectorGraph::VectorGraph(const CodeSpace& space, const GraphView& graph, const C
     throw std::invalid_argument("VectorGraph: graph, codes and vectors do not fit");
 }
 
-void VectorGraph::search(const CodedQueries& queries, const GraphReach& reach,
+void VectorGraph::search(ConstMatrixView<float> queries, const GraphReach& reach,
                          std::span<TopK> results) {
-  if (queries.vectors.rows != std::ssize(results) ||
-      queries.codes->count() != queries.vectors.rows ||
-      queries.codes->code_dim != space_.code_dim())
+  if (queries.rows != std::ssize(results) || queries.cols != space_.axes().dim)
     throw std::invalid_argument("VectorGraph: queries and results do not fit");
+  if (graph_.vertices == 0) return;
   const int threads = thread_count();
   while (std::ssize(walkers_) < threads)
     walkers_.push_back({GraphSearch(graph_),
                         PairDistances(space_.axes().metric, vectors_.rows.dim),
                         std::vector<std::int8_t>(static_cast<std::size_t>(codes_.row_bytes())),
                         {}});
-  if (graph_.vertices == 0) return;
-  const std::vector<std::int32_t> lists = entries_.find_lists(queries.vectors);
+  // All of a query in one parallel loop: for a few, each loop would take as long as a walk.
+  const std::int64_t each = std::clamp<std::int64_t>(queries.rows / threads, 1, kQueriesAtOnce);
+  if (queries.rows <= each) {
+    const OneThread alone;
+    return search_some(queries, reach, results, walkers_[0]);
+  }
+  parallel_for_dynamic((queries.rows + each - 1) / each, [&](std::int64_t piece) {
+    const std::int64_t begin = piece * each, count = std::min(each, queries.rows - begin);
+    search_some(queries.row_range(begin, count), reach,
+                results.subspan(std::size_t(begin), std::size_t(count)),
+                walkers_[static_cast<std::size_t>(threads == 1 ? 0 : thread_index())]);
+  });
+}
+
+void VectorGraph::search_some(ConstMatrixView<float> queries, const GraphReach& reach,
+                              std::span<TopK> results, Walker& walker) const {
+  const QueryCodes codes = space_.encode_queries(VectorRows(queries));
+  const std::vector<std::int32_t> lists = entries_.find_lists(queries);
   const std::int64_t each = entries_.lists_of_query();
-  parallel_for_dynamic(queries.vectors.rows, [&](std::int64_t query) {
-    Walker& walker = walkers_[static_cast<std::size_t>(threads == 1 ? 0 : thread_index())];
-    walker.search.only(wanted_);
+  walker.search.only(wanted_);
+  std::vector<std::int32_t> vertices;
+  std::vector<float> distances;
+  for (std::int64_t query = 0; query < queries.rows; ++query) {
     entries_.gather({lists.data() + query * each, std::size_t(each)}, walker.starts);
-    auto found = walk(queries, query, reach.breadth, walker);
-    found = found.first(std::min(found.size(), static_cast<std::size_t>(reach.measured)));
-    std::vector<std::int32_t> vertices(found.size());
-    std::ranges::transform(found, vertices.begin(), &FoundVertex::vertex);
+    const auto found = walk({queries, &codes}, query, reach.breadth, walker);
+    vertices.resize(std::min(found.size(), static_cast<std::size_t>(reach.measured)));
+    std::ranges::transform(found.first(vertices.size()), vertices.begin(), &FoundVertex::vertex);
     for (const std::int32_t vertex : vertices) prefetch(vertex);
-    std::vector<float> distances(found.size());
-    measure(queries.vectors.row(query), vertices.data(), std::ssize(vertices), walker.distances,
+    distances.resize(vertices.size());
+    measure(queries.row(query), vertices.data(), std::ssize(vertices), walker.distances,
             distances.data());
     for (std::size_t i = 0; i < vertices.size(); ++i)
       results[static_cast<std::size_t>(query)].push({distances[i], vectors_.ids[vertices[i]]});
-  });
+  }
 }
 
 std::span<const FoundVertex> VectorGraph::walk(const CodedQueries& queries, std::int64_t query,

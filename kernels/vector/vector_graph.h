@@ -35,7 +35,7 @@ class VectorGraph {
   // results[i] accumulates what query i finds, with distances as reference::distance defines them:
   // the same whatever the threads and the other queries. Parallel over the queries. Throws
   // std::invalid_argument where shapes do not fit.
-  void search(const CodedQueries& queries, const GraphReach& reach, std::span<TopK> results);
+  void search(ConstMatrixView<float> queries, const GraphReach& reach, std::span<TopK> results);
 
  private:
   // What a thread works with.
@@ -46,6 +46,8 @@ class VectorGraph {
     std::vector<std::int32_t> starts;
   };
 
+  void search_some(ConstMatrixView<float> queries, const GraphReach& reach, std::span<TopK> results,
+                   Walker& walker) const;
   std::span<const FoundVertex> walk(const CodedQueries& queries, std::int64_t query,
                                     std::int64_t breadth, Walker& walker) const;
   void prefetch(std::int32_t vertex) const;

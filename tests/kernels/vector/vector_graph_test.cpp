@@ -66,9 +66,8 @@ struct Searched {
                                const GraphReach& reach,
                                std::span<const std::uint64_t> wanted = {}) const {
     std::vector<TopK> results = test::accumulators(queries.rows, k);
-    const QueryCodes asked = space.encode_queries(VectorRows(queries));
     VectorGraph searched(space, graph, codes, *entries, {data.view(), 0}, wanted);
-    searched.search({queries, &asked}, reach, results);
+    searched.search(queries, reach, results);
     return test::sorted(results);
   }
 
@@ -192,11 +191,10 @@ TEST(VectorGraph, IsTheSameOnAnyNumberOfThreads) {
 TEST(VectorGraph, RefusesWhatDoesNotFit) {
   const Searched searched(ListedMatrix(20, 4, 2, Metric::l2), Metric::l2, {4, 2});
   const Matrix queries(2, 4, 5);
-  const QueryCodes asked = searched.space.encode_queries(queries.view());
   VectorGraph graph(searched.space, searched.graph, searched.codes, *searched.entries,
                     {searched.data.view(), 0});
   std::vector<TopK> results = test::accumulators(1, 3);
-  EXPECT_THROW(graph.search({queries.view(), &asked}, {4, 4}, results), std::invalid_argument);
+  EXPECT_THROW(graph.search(queries.view(), {4, 4}, results), std::invalid_argument);
   EXPECT_THROW(VectorGraph(searched.space, searched.graph, searched.codes, *searched.entries,
                            {VectorRows(searched.data.view()).range(0, 10), 0}),
                std::invalid_argument);
