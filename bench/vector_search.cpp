@@ -12,6 +12,9 @@
 //   search.two_ranks          2 ranks of 1 thread against 1 rank of 2 threads, at 0.95
 //   index.kmeans.vs_faiss     10 iterations, 4096 lists, against the faster of faiss's two ways
 //   index.build_95.vs_hnswlib from vectors to an index on disk, against hnswlib's in memory
+//   index.bytes_95.vs_hnswlib hnswlib's bytes a vector, as it saves them, against those that a
+//   search
+//                             holds which has room for the codes' prefix alone, at 0.95
 //   search.graph_95.batch_1   a query at a time by the graph at recall 0.95 against hnswlib (M 16);
 //                             also batch_10 and batch_10000, and graph_99
 //   index.graph.vs_hnswlib    from vectors to an index with a graph on disk, against hnswlib's in
@@ -47,8 +50,8 @@ using nlohmann::json;
 constexpr int kRounds = 5;
 constexpr const char* kLists = "1024";
 
-const std::vector<const char*> kHnswlibClaims = {"search.ivf_95.vs_hnswlib",
-                                                 "index.build_95.vs_hnswlib"};
+const std::vector<const char*> kHnswlibClaims = {
+    "search.ivf_95.vs_hnswlib", "index.build_95.vs_hnswlib", "index.bytes_95.vs_hnswlib"};
 const std::vector<const char*> kWalkClaims = {
     "index.graph.vs_hnswlib",      "search.graph_95.batch_1", "search.graph_95.batch_10",
     "search.graph_95.batch_10000", "search.graph_99.batch_1", "search.graph_99.batch_10",
@@ -90,10 +93,10 @@ double build() {
 }
 
 // The fewest probes that reach a recall.
-int tune(PeerProcess& peer, double target, double& recall) {
+int tune(PeerProcess& peer, double target, double& recall, const std::string& more = "") {
   int nprobe = 4;
   for (;; nprobe += std::max(1, nprobe / 12)) {
-    search(fmt::format("--set query.file=queries.npy --set search.nprobe={}", nprobe));
+    search(fmt::format("--set query.file=queries.npy --set search.nprobe={}", nprobe) + more);
     recall = asked(peer, "recall found/neighbors.h5").at("recall");
     if (recall >= target) return nprobe;
   }
@@ -144,6 +147,33 @@ void claim_lists(PeerProcess& peer) {
   }
 }
 
+// A search with so little memory that codes fit and vectors do not.
+struct LeanSearch {
+  double bytes = 0;
+  std::string told;
+
+  LeanSearch(const std::string& codes, int nprobe, double recall, const std::string& more) {
+    std::vector<double> rates;
+    for (int round = 0; round < kRounds; ++round) rates.push_back(search(probing(nprobe) + more));
+    const json result = result_of("found");
+    bytes = result.at("memory_bytes_per_vector");
+    told = fmt::format(
+        "{:.0f} bytes a vector ({}, {} in memory, recall {:.4f}, nprobe {}, {:.0f} "
+        "queries/s)",
+        bytes, codes, result.at("in_memory").get<std::string>(), recall, nprobe, median(rates));
+  }
+};
+
+void claim_bytes(PeerProcess& peer, double theirs, int nprobe, double recall, const json& chosen) {
+  const LeanSearch whole("whole codes", nprobe, recall, " --set memory_limit=256MiB");
+  const std::string by_prefix = " --set search.codes=prefix";
+  nprobe = tune(peer, 0.95, recall, by_prefix);
+  const LeanSearch prefix("codes' prefix", nprobe, recall, by_prefix + " --set memory_limit=64MiB");
+  print_claim("index.bytes_95.vs_hnswlib", theirs / prefix.bytes, 3,
+              fmt::format("{}, or {}, against {:.0f} (recall {:.4f})", prefix.told, whole.told,
+                          theirs, chosen.at("recall").get<double>()));
+}
+
 void claim_graph(PeerProcess& peer) {
   const json built = asked(peer, "graph_build");
   const double theirs_seconds = built.at("seconds");
@@ -164,6 +194,7 @@ void claim_graph(PeerProcess& peer) {
               fmt::format("{:.0f} (recall {:.4f}) against {:.0f} queries/s (recall {:.4f}, ef {})",
                           median(ours), recall, median(theirs), chosen.at("recall").get<double>(),
                           chosen.at("ef").get<int>()));
+  claim_bytes(peer, built.at("bytes_per_vector"), nprobe, recall, chosen);
 }
 
 // The least breadth that reaches a recall.

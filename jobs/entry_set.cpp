@@ -1,5 +1,7 @@
 #include "jobs/entry_set.h"
 
+#include <bit>
+
 #include "runtime/base/check.h"
 
 namespace tutti {
@@ -19,6 +21,18 @@ std::int64_t EntrySet::count(Range part) const {
   std::int64_t count = 0;
   for (std::int64_t entry = part.begin; entry < part.end; ++entry) count += contains(entry);
   return count;
+}
+
+std::int64_t EntrySet::nth(Range part, std::int64_t n) const {
+  auto at = std::uint64_t(part.begin - entries_.begin);
+  std::uint64_t word = bits_[at / 64] >> (at % 64) << (at % 64);
+  at -= at % 64;
+  for (; std::popcount(word) <= n; word = bits_[at / 64]) {
+    n -= std::popcount(word);
+    at += 64;
+  }
+  for (; n > 0; --n) word &= word - 1;
+  return entries_.begin + std::int64_t(at) + std::countr_zero(word);
 }
 
 std::vector<std::int64_t> EntrySet::members() const {

@@ -23,6 +23,8 @@ class EntrySet {
   // How many of a part of the rows are in it.
   std::int64_t count(Range part) const;
   std::int64_t count() const { return count(entries_); }
+  // The row of the n-th of those of a part that are, from 0: less than count(part).
+  std::int64_t nth(Range part, std::int64_t n) const;
   // Those that are, ascending.
   std::vector<std::int64_t> members() const;
 

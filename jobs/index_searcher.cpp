@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "jobs/ranked_lists.h"
 #include "kernels/vector/assign.h"
@@ -16,7 +17,10 @@ constexpr std::int64_t kFirstProbes = 4;  // after which thresholds are nearly w
 // not depend on their number.
 constexpr std::int64_t kFew = 1 << 15;
 
-constexpr std::int64_t kSpare = 6;  // candidates beyond the neighbours, at least
+// So many of which hardly a neighbour is missing that is in the lists.
+std::int64_t candidates_for(std::int64_t k, CodeParts codes) {
+  return codes == CodeParts::prefix ? 4 * k + 20 : k + std::max<std::int64_t>(6, k / 2);
+}
 
 // A code takes as long to make as some distances to measure: the more, the more dimensions.
 bool codes_are_worth_it(const IndexFolder& index, std::int64_t probes) {
@@ -25,9 +29,10 @@ bool codes_are_worth_it(const IndexFolder& index, std::int64_t probes) {
 }
 
 // Of `vectors`, those that are measured for k neighbours.
-std::int64_t measured_of(std::int64_t k, std::int64_t candidates, std::int64_t vectors) {
+std::int64_t measured_of(std::int64_t k, const SearchScope& scope, std::int64_t vectors) {
   const std::int64_t most = std::max<std::int64_t>(1, vectors), least = std::min(k, most);
-  return std::clamp(candidates > 0 ? candidates : least + std::max(kSpare, least / 2), least, most);
+  return std::clamp(scope.candidates > 0 ? scope.candidates : candidates_for(least, scope.codes),
+                    least, most);
 }
 
 template <class T>
@@ -61,8 +66,7 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
     : context_(context), comm_(context.comm), index_(index), k_(k), scope_(scope) {
   if (scope.by == SearchScope::By::graph) {
     const bool all = scope.rank_by == SearchScope::RankBy::distances;
-    graph_.emplace(context, index, k, all ? 0 : measured_of(k, scope.candidates, index.vectors),
-                   memory_bytes);
+    graph_.emplace(context, index, k, all ? 0 : measured_of(k, scope, index.vectors), memory_bytes);
     memory_bytes -= graph_->held_bytes();
   }
   const Range shards = index.shards_of(comm_.size(), comm_.rank());
@@ -78,12 +82,16 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
       throw Error(ExitCode::data, "the index has no space for codes, by which to rank",
                   index.dataset.folder().string(),
                   "build the index again, or give search.rank_by = \"distances\"");
-    lists_.emplace(index, shards, memory_bytes, codes_are_worth_it(index, scope.probes),
-                   entry_space_ ? &*entry_space_ : nullptr, std::move(wanted));
+    lists_.emplace(index, shards, memory_bytes,
+                   ScannedCodes{codes_are_worth_it(index, scope.probes),
+                                entry_space_ ? &*entry_space_ : nullptr, scope.codes},
+                   std::move(wanted));
   });
   passing_ = comm_.all_reduce_sum(lists_->entries());
-  if (entry_space_ && scope.rank_by != SearchScope::RankBy::distances)
-    depth_ = measured_of(k, scope.candidates, passing_);
+  if (entry_space_ && scope.rank_by != SearchScope::RankBy::distances) {
+    depth_ = measured_of(k, scope, passing_);
+    ranker_.emplace(context_, *lists_, depth_);
+  }
 }
 
 ProbePlan IndexSearcher::plan(std::int64_t nprobe) const {
@@ -95,10 +103,10 @@ std::vector<Neighbor> IndexSearcher::probe(ConstMatrixView<float> queries, std::
   if (graph_) return graph_->search(queries, nprobe);
   const ProbePlan plan = this->plan(nprobe);
   if (plan.exact || plan.lists == index_.nlist) return exact(queries);
-  const std::vector<std::int32_t> probes = find_probes(queries, plan.lists, kFirstProbes);
-  if (depth_ > 0) return merge(rank_probes(queries, {probes.data(), queries.rows, plan.lists}));
+  const Probes probes = find_probes(queries, plan.lists, kFirstProbes);
+  if (ranker_) return merge(rank_probes(queries, probes));
   std::vector<TopK> found(std::size_t(queries.rows), TopK(k_));
-  scan_probes(queries, {probes.data(), queries.rows, plan.lists}, found);
+  scan_probes(queries, probes.view(), found);
   return merge(std::move(found));
 }
 
@@ -108,9 +116,9 @@ std::vector<Neighbor> IndexSearcher::exact(ConstMatrixView<float> queries) {
   // Which lists are near takes longer to find than few vectors take to scan.
   if (passing_ >= 4 * index_.nlist && comm_.all_reduce_min(std::int64_t(lists_->is_resident()))) {
     const std::int64_t nprobe = std::min(kFirstProbes, index_.nlist);
-    const std::vector<std::int32_t> probes = find_probes(queries, nprobe, kFirstProbes);
+    const Probes probes = find_probes(queries, nprobe, kFirstProbes);
     std::vector<TopK> first(found);
-    scan_probes(queries, {probes.data(), queries.rows, nprobe}, first);
+    scan_probes(queries, probes.view(), first);
     share_thresholds(first);
     for (std::size_t q = 0; q < found.size(); ++q) found[q].tighten(first[q].threshold());
   }
@@ -121,9 +129,16 @@ std::vector<Neighbor> IndexSearcher::exact(ConstMatrixView<float> queries) {
   return merge(std::move(found));
 }
 
+IndexSearcher::Resident IndexSearcher::resident() {
+  const Resident mine = lists_->is_resident() ? Resident::vectors
+                        : lists_->has_codes() ? Resident::codes
+                                              : Resident::nothing;
+  return Resident(comm_.all_reduce_min(std::int64_t(mine)));
+}
+
 std::int64_t IndexSearcher::held_bytes() const {
   return lists_->held_bytes() + std::int64_t(centroids_.size() * sizeof(float)) +
-         (graph_ ? graph_->held_bytes() : 0);
+         (coded_ ? coded_->bytes() : 0) + (graph_ ? graph_->held_bytes() : 0);
 }
 
 // The nearest lists first, so that little of the others comes into question.
@@ -166,20 +181,25 @@ void IndexSearcher::load_centroids() {
 void IndexSearcher::prepare() {
   if (graph_) return;
   const auto timed = context_.phases.measure("load");
-  comm_.attempt([&] { load_centroids(); });
+  comm_.attempt([&] {
+    load_centroids();
+    if (depth_ > 0) lists_->load_codes();
+  });
 }
 
 // Ranks share the queries out; everyone gets all probes.
-std::vector<std::int32_t> IndexSearcher::find_probes(ConstMatrixView<float> queries,
-                                                     std::int64_t nprobe, std::int64_t ordered) {
+IndexSearcher::Probes IndexSearcher::find_probes(ConstMatrixView<float> queries,
+                                                 std::int64_t nprobe, std::int64_t ordered) {
   const auto timed = context_.phases.measure("coarse");
   comm_.attempt([&] { load_centroids(); });
   const Range range = part_of(queries.rows, comm_.size(), comm_.rank());
   const ConstMatrixView<float> mine = queries.row_range(range.begin, range.size());
-  std::vector<std::int32_t> probes(std::size_t(range.size() * nprobe));
+  std::vector<std::int32_t> lists(std::size_t(range.size() * nprobe));
+  std::vector<ProbeDistances> near(std::size_t(range.size()));
   const QueryCodes codes = space_->encode_queries(VectorRows(mine));
-  coded_->find_probes({mine, &codes}, {probes.data(), range.size(), nprobe}, ordered);
-  return comm_.all_gather(std::span<const std::int32_t>(probes));
+  coded_->find_probes({mine, &codes}, {lists.data(), range.size(), nprobe}, ordered, near);
+  return {nprobe, gather_parts(comm_, std::move(lists), queries.rows, nprobe),
+          gather_parts(comm_, std::move(near), queries.rows, 1)};
 }
 
 // Each rank merges a range of the queries, in order of rank, and hands it to the root.
@@ -214,62 +234,26 @@ QueryCodes IndexSearcher::encode_queries(ConstMatrixView<float> queries) {
 }
 
 // What this rank's lists hold.
-IndexSearcher::RankedNeighbors IndexSearcher::rank_probes(ConstMatrixView<float> queries,
-                                                          ConstMatrixView<std::int32_t> probes) {
-  RankedNeighbors found(std::size_t(queries.rows));
+RankedNeighbors IndexSearcher::rank_probes(ConstMatrixView<float> queries, const Probes& probes) {
+  const ProbingQueries probing{queries, probes.view()};
   const QueryCodes codes = encode_queries(queries);
-  if (comm_.all_reduce_min(std::int64_t(lists_->is_resident())) > 0) {
-    rank_in_phases({queries, probes}, codes, found);
-  } else {
-    const auto timed = context_.phases.measure("scan");
-    comm_.attempt([&] { lists_->rank_probed({queries, probes}, codes, depth_, found); });
-  }
-  rank_outliers({queries, probes}, codes, found);
+  prepare();
+  RankedNeighbors found = ranker_->rank(probing, codes, probes.near);
+  rank_outliers(probing, codes, found);
   return found;
-}
-
-// The nearest lists first.
-void IndexSearcher::rank_in_phases(const ProbingQueries& queries, const QueryCodes& codes,
-                                   RankedNeighbors& found) {
-  const ConstMatrixView<std::int32_t> probes = queries.probes;
-  Candidates candidates = lists_->make_candidates(queries.queries.rows, depth_);
-  std::int64_t begin = 0;
-  for (const std::int64_t wanted : {std::int64_t(1), kFirstProbes, probes.cols}) {
-    const std::int64_t end = std::min(wanted, probes.cols);
-    if (end <= begin) continue;
-    const auto timed = context_.phases.measure("scan");
-    comm_.attempt([&] {
-      lists_->rank_probed(
-          {queries.queries, {probes.data + begin, probes.rows, end - begin, probes.stride}}, codes,
-          candidates);
-    });
-    begin = end;
-    const auto shared = context_.phases.measure("merge");
-    share_limits(comm_, candidates);
-  }
-  const auto timed = context_.phases.measure("scan");
-  candidates.measure(queries.queries, index_.metric, found);
 }
 
 // Queries so far outside of what the index holds that their codes tell little: by distances.
 void IndexSearcher::rank_outliers(const ProbingQueries& queries, const QueryCodes& codes,
                                   RankedNeighbors& found) {
-  std::vector<std::int64_t> outliers;
-  std::vector<float> vectors;
-  std::vector<std::int32_t> probes;
-  for (std::int64_t q = 0; q < codes.count(); ++q) {
-    if (codes.queries[std::size_t(q)].radius <= entry_space_->axes().cap) continue;
-    outliers.push_back(q);
-    const float* vector = queries.queries.row(q);
-    vectors.insert(vectors.end(), vector, vector + queries.queries.cols);
-    const std::int32_t* lists = queries.probes.row(q);
-    probes.insert(probes.end(), lists, lists + queries.probes.cols);
-  }
-  const auto count = std::int64_t(outliers.size());
-  if (count == 0) return;
+  std::vector<std::int32_t> outliers;
+  for (std::int64_t q = 0; q < codes.count(); ++q)
+    if (!(codes.queries[std::size_t(q)].radius <= entry_space_->axes().cap))
+      outliers.push_back(std::int32_t(q));
+  if (outliers.empty()) return;
+  const QuerySelection selection(queries, outliers);
   std::vector<TopK> nearest(outliers.size(), TopK(k_));
-  scan_probes({vectors.data(), count, queries.queries.cols},
-              {probes.data(), count, queries.probes.cols}, nearest);
+  scan_probes(selection.queries().queries, selection.queries().probes, nearest);
   std::vector<Neighbor> sorted(static_cast<std::size_t>(k_));
   for (std::size_t i = 0; i < outliers.size(); ++i) {
     std::vector<RankedNeighbor>& mine = found[std::size_t(outliers[i])];
@@ -296,13 +280,11 @@ NeighborLists IndexSearcher::probe_within(ConstMatrixView<float> queries, std::i
                                           float limit) {
   const ProbePlan plan = this->plan(nprobe);
   if (plan.exact) return exact_within(queries, limit);
-  const std::vector<std::int32_t> probes = find_probes(queries, plan.lists, kFirstProbes);
+  const Probes probes = find_probes(queries, plan.lists, kFirstProbes);
   std::vector<TopK> found = accumulators_within(queries.rows, limit);
   {
     const auto timed = context_.phases.measure("scan");
-    comm_.attempt([&] {
-      lists_->scan_probed({queries, {probes.data(), queries.rows, plan.lists}}, found);
-    });
+    comm_.attempt([&] { lists_->scan_probed({queries, probes.view()}, found); });
   }
   const auto timed = context_.phases.measure("merge");
   return merge_lists(comm_, std::move(found));

@@ -12,6 +12,7 @@
 #include "jobs/job.h"
 #include "jobs/list_scanner.h"
 #include "jobs/neighbor_lists.h"
+#include "jobs/probe_ranker.h"
 #include "kernels/vector/assign.h"
 
 namespace tutti {
@@ -25,7 +26,8 @@ struct SearchScope {
   // distances are then measured, or the distances of all. automatic: codes where the index has a
   // space for them.
   enum class RankBy { automatic, codes, distances } rank_by = RankBy::automatic;
-  std::int64_t candidates = 0;  // 0: what suits the number of neighbours
+  std::int64_t candidates = 0;         // 0: what suits the number of neighbours
+  CodeParts codes = CodeParts::whole;  // by which candidates are found
   // What a probing search goes by: the lists, or the index's graph (jobs/graph_searcher.h). No
   // filter goes with a graph.
   enum class By { lists, graph } by = By::lists;
@@ -70,10 +72,18 @@ class IndexSearcher {
   // The same among all of the scope's vectors.
   std::vector<Neighbor> exact(ConstMatrixView<float> queries);
 
-  // The nprobe lists that probe() looks into for each query, row by row, on all ranks; the first
-  // `ordered` are the nearest, nearest first.
-  std::vector<std::int32_t> find_probes(ConstMatrixView<float> queries, std::int64_t nprobe,
-                                        std::int64_t ordered);
+  // The lists that probe() looks into, row by row, and how near each query is to its own.
+  struct Probes {
+    std::int64_t nprobe = 0;
+    std::vector<std::int32_t> lists;
+    std::vector<ProbeDistances> near;
+
+    ConstMatrixView<std::int32_t> view() const {
+      return {lists.data(), std::int64_t(near.size()), nprobe};
+    }
+  };
+  // Those of all queries, on all ranks; the first `ordered` are the nearest, nearest first.
+  Probes find_probes(ConstMatrixView<float> queries, std::int64_t nprobe, std::int64_t ordered);
 
   // How many candidates are measured of each query that codes decide for; 0 where distances do.
   std::int64_t candidates() const { return depth_; }
@@ -83,12 +93,15 @@ class IndexSearcher {
   NeighborLists probe_within(ConstMatrixView<float> queries, std::int64_t nprobe, float limit);
   NeighborLists exact_within(ConstMatrixView<float> queries, float limit);
 
-  // Bytes of vectors, ids, codes and centroids that this rank holds at a time. Local.
+  // What all ranks have in memory from batch to batch. Where it is codes alone, the vectors that
+  // they find are read from the shards; where it is nothing, all lists that are looked at.
+  enum class Resident { nothing, codes, vectors };
+  Resident resident();
+  // Bytes of vectors, ids, codes and centroids that this rank held at a time, at most, in
+  // searches so far. Local.
   std::int64_t held_bytes() const;
 
  private:
-  using RankedNeighbors = std::vector<std::vector<RankedNeighbor>>;  // of each query
-
   void load_centroids();
   void scan_probes(ConstMatrixView<float> queries, ConstMatrixView<std::int32_t> probes,
                    std::span<TopK> found);
@@ -96,9 +109,7 @@ class IndexSearcher {
   void share_thresholds(std::span<TopK> found);
   std::vector<Neighbor> merge(std::vector<TopK> found);
   QueryCodes encode_queries(ConstMatrixView<float> queries);
-  RankedNeighbors rank_probes(ConstMatrixView<float> queries, ConstMatrixView<std::int32_t> probes);
-  void rank_in_phases(const ProbingQueries& queries, const QueryCodes& codes,
-                      RankedNeighbors& found);
+  RankedNeighbors rank_probes(ConstMatrixView<float> queries, const Probes& probes);
   void rank_outliers(const ProbingQueries& queries, const QueryCodes& codes,
                      RankedNeighbors& found);
   std::vector<Neighbor> merge(RankedNeighbors found);
@@ -112,6 +123,7 @@ class IndexSearcher {
   std::int64_t depth_ = 0;
   std::optional<GraphSearcher> graph_;
   std::optional<ListScanner> lists_;
+  std::optional<ProbeRanker> ranker_;  // where codes decide
   std::int64_t passing_ = 0;
   std::vector<float> centroids_;  // read when first needed, like what follows from them
   std::optional<CodeSpace> space_;

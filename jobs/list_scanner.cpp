@@ -12,8 +12,12 @@ namespace tutti {
 namespace {
 
 constexpr std::int64_t kSample = 16384;  // vectors that a code space is trained on
-constexpr std::int64_t kStretch = 1024;  // entries read at a time to pick some of them
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
+// Of the memory, what stays free beside codes in memory: vectors are read there.
+constexpr std::int64_t kFreeShare = 16;
+constexpr std::int64_t kMostBuffer = 64 << 20;  // of vectors whose codes are made at a time
+constexpr std::int64_t kMostListed = 1 << 20;   // candidates that are measured at a time
+constexpr std::int64_t kReadBytes = 256 << 10;  // of vectors that a thread measures at a time
 
 // What the key of a further candidate may be at most.
 float limit_of(std::span<const RankedNeighbor> found, std::int64_t depth) {
@@ -21,33 +25,20 @@ float limit_of(std::span<const RankedNeighbor> found, std::int64_t depth) {
   return std::ranges::max(found, {}, &RankedNeighbor::key).key;
 }
 
-void read_vectors(const Dataset& dataset, const Dataset::Column& column, Range rows,
-                  std::byte* to) {
-  const auto read_as = [&]<class T>(T* values) {
-    dataset.read(column, rows.begin, rows.size(),
-                 std::span(values, std::size_t(rows.size() * column.width)));
-  };
-  if (column.dtype == DType::bf16)
-    read_as(reinterpret_cast<bf16*>(to));
-  else
-    read_as(reinterpret_cast<float*>(to));
-}
-
 }  // namespace
 
 ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes,
-                         bool by_codes, const CodeSpace* space, std::optional<EntrySet> wanted)
+                         const ScannedCodes& codes, std::optional<EntrySet> wanted)
     : index_(index),
-      vector_(index.dataset.column("entries", "vector")),
-      id_(index.dataset.column("entries", "id")),
-      by_codes_(by_codes),
-      wanted_(std::move(wanted)),
-      space_(space) {
+      reader_(index, std::move(wanted)),
+      memory_bytes_(memory_bytes),
+      by_codes_(codes.worth_it),
+      ranking_(codes.ranking),
+      space_(codes.space) {
   const std::int64_t code_dim = index.dim + 1;  // at most
   entry_bytes_ = index.dim * std::int64_t(size_of(index.storage)) +
-                 std::int64_t(sizeof(std::int64_t)) + code_dim +
-                 CodedVectors::bytes_per_vector(code_dim, 4);
-  chunk_entries_ = std::clamp<std::int64_t>(memory_bytes / entry_bytes_, 1, std::int64_t(1) << 30);
+                 std::int64_t(sizeof(std::int64_t)) + code_dim;
+  group_bytes_ = CodedVectors::kLanes * CodedVectors::bytes_per_vector(code_dim, 4);
   if (shards.size() == 0) return;
   const std::int64_t first = index.dataset.shard_rows("lists", shards.begin).begin,
                      end = index.dataset.shard_rows("lists", shards.end - 1).end,
@@ -55,7 +46,7 @@ ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t me
   lists_ =
       end - segment <= index.nlist ? Range{first - segment, end - segment} : Range{0, index.nlist};
   for (std::int64_t shard = shards.begin; shard < shards.end; ++shard) add_lists(shard);
-  for (const Piece& piece : pieces_) {
+  for (const ListPiece& piece : pieces_) {
     entries_ += piece.wanted;
     groups_ += piece.groups();
   }
@@ -73,6 +64,12 @@ void ListScanner::add_lists(std::int64_t shard) {
                       std::span(starts));
   index_.dataset.read(index_.dataset.column("lists", "entries"), lists.begin, lists.size(),
                       std::span(sizes));
+  // Whole groups, where there is room for any.
+  const std::int64_t all = memory_bytes_ / (CodedVectors::kLanes * entry_bytes_ + group_bytes_);
+  const std::int64_t most =
+      all > 0 ? std::clamp<std::int64_t>(all / kFreeShare, 1, CodedVectors::kMostGroups) *
+                    CodedVectors::kLanes
+              : 1;
   std::int64_t next = 0;
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     if (numbers[i] != (lists.begin + std::int64_t(i)) % index_.nlist || starts[i] != next ||
@@ -80,94 +77,55 @@ void ListScanner::add_lists(std::int64_t shard) {
       throw Error(ExitCode::data, "the table of lists does not fit the entries",
                   (index_.dataset.folder() / shard_file(shard)).string(), "build the index again");
     for (const std::int64_t end = next + sizes[i]; next < end;) {
-      const std::int64_t size = std::min(end - next, chunk_entries_);
+      const std::int64_t size = std::min(end - next, most);
       const Range rows{entries.begin + next, entries.begin + next + size};
-      const std::int64_t count = wanted_ ? wanted_->count(rows) : size;
-      if (count > 0) pieces_.push_back({numbers[i], rows, count});
+      if (const std::int64_t count = reader_.count(rows); count > 0)
+        pieces_.push_back({numbers[i], rows, count});
       next += size;
     }
   }
 }
 
-// Reads those of `rows` that are wanted to where the chunk's entries from `at` on belong.
-void ListScanner::read_entries(Range rows, std::int64_t at, Chunk& chunk) const {
-  const std::int64_t vector_bytes = index_.dim * std::int64_t(size_of(index_.storage));
-  if (!wanted_) {
-    read_vectors(index_.dataset, vector_, rows, chunk.vectors.data() + at * vector_bytes);
-    return index_.dataset.read(
-        id_, rows.begin, rows.size(),
-        std::span(chunk.ids).subspan(std::size_t(at), std::size_t(rows.size())));
-  }
-  AlignedBuffer<std::byte> vectors(std::min(kStretch, rows.size()) * vector_bytes);
-  std::vector<std::int64_t> ids;
-  for (std::int64_t begin = rows.begin; begin < rows.end; begin += kStretch) {
-    const Range stretch{begin, std::min(rows.end, begin + kStretch)};
-    if (wanted_->count(stretch) == 0) continue;
-    ids.resize(std::size_t(stretch.size()));
-    read_vectors(index_.dataset, vector_, stretch, vectors.data());
-    index_.dataset.read(id_, stretch.begin, stretch.size(), std::span(ids));
-    for (std::int64_t i = 0; i < stretch.size(); ++i) {
-      if (!wanted_->contains(stretch.begin + i)) continue;
-      std::copy_n(vectors.data() + i * vector_bytes, vector_bytes,
-                  chunk.vectors.data() + at * vector_bytes);
-      chunk.ids[std::size_t(at++)] = ids[std::size_t(i)];
-    }
-  }
+// Vectors with their codes, beside codes that are in memory.
+bool ListScanner::fits(std::int64_t entries, std::int64_t groups) const {
+  const std::int64_t free = memory_bytes_ - (codes_ ? codes_->bytes() : 0);
+  return entries * entry_bytes_ + groups * group_bytes_ <= free &&
+         groups <= CodedVectors::kMostGroups;
 }
 
-ListScanner::Chunk ListScanner::load(std::span<const Piece> pieces, bool with_codes) {
-  const std::int64_t vector_bytes = index_.dim * std::int64_t(size_of(index_.storage));
-  Chunk chunk;
-  chunk.pieces.assign(pieces.begin(), pieces.end());
-  chunk.first_entries.assign(1, 0);
-  chunk.first_groups.assign(1, 0);
-  for (const Piece& piece : pieces) {
-    chunk.first_entries.push_back(chunk.first_entries.back() + piece.wanted);
-    chunk.first_groups.push_back(chunk.first_groups.back() + piece.groups());
-  }
-  chunk.vectors.grow(chunk.first_entries.back() * vector_bytes);
-  chunk.ids.resize(std::size_t(chunk.first_entries.back()));
-  // Pieces that stand one behind the other in the file are read at once.
-  for (std::size_t i = 0, end = 0; i < pieces.size(); i = end) {
-    Range rows = pieces[i].entries;
-    for (end = i + 1; end < pieces.size() && pieces[end].entries.begin == rows.end; ++end)
-      rows.end = pieces[end].entries.end;
-    read_entries(rows, chunk.first_entries[i], chunk);
-  }
-  if (with_codes) encode(chunk);
+void ListScanner::load_codes() {
+  if (is_resident() || !by_codes_ || !space_ || tried_codes_) return;
+  tried_codes_ = true;
+  const std::int64_t each =
+      CodedVectors::bytes_per_vector(space_->code_dim(), space_->prefix(), ranking_);
+  const std::int64_t codes =
+      groups_ * CodedVectors::kLanes * each + entries_ * std::int64_t(sizeof(std::int64_t));
+  const std::int64_t free = memory_bytes_ / kFreeShare, loose = memory_bytes_ - free - codes;
+  if (loose >= 0 && groups_ <= CodedVectors::kMostGroups)
+    codes_ = reader_.load_codes(pieces_, *space_, ranking_, std::min(free, kMostBuffer), loose);
+}
+
+std::int64_t ListScanner::held_bytes() const {
+  const std::int64_t kept = resident_ ? resident_->bytes() : codes_ ? codes_->bytes() : 0;
+  return kept + most_loaded_;
+}
+
+ListChunk ListScanner::load(std::span<const ListPiece> pieces, bool with_codes) {
+  ListChunk chunk = reader_.load(pieces);
+  if (!with_codes) return chunk;
+  if (!space_) choose_space(chunk);
+  reader_.encode(chunk, *space_);
   return chunk;
 }
 
-void ListScanner::encode(Chunk& chunk) {
-  const std::int64_t count = chunk.first_entries.back();
-  if (!space_) {
-    // Spread evenly, for a list's vectors are alike.
-    const std::int64_t sample = std::min(count, kSample),
-                       step = count / std::max<std::int64_t>(1, sample);
-    own_space_.emplace(CodeSpace::train(
-        VectorRows(chunk.vectors.data(), index_.storage, sample, index_.dim, index_.dim * step),
-        index_.metric));
-    space_ = &*own_space_;
-  }
-  chunk.codes = CodedVectors(chunk.first_groups.back(), *space_);
-  parallel_for_dynamic(std::int64_t(chunk.pieces.size()), [&](std::int64_t i) {
-    const VectorRows rows = rows_of(chunk, std::size_t(i));
-    std::vector<std::int8_t> codes(std::size_t(rows.count * space_->code_dim()));
-    const MatrixView<std::int8_t> view(codes.data(), rows.count, space_->code_dim());
-    space_->encode_vectors(rows, view);
-    chunk.codes.put(chunk.first_groups[std::size_t(i)], view);
-  });
-}
-
-PlacedVectors ListScanner::vectors_of(const Chunk& chunk) const {
-  return {VectorRows(chunk.vectors.data(), index_.storage, std::int64_t(chunk.ids.size()),
-                     index_.dim, index_.dim),
-          chunk.ids};
-}
-
-VectorRows ListScanner::rows_of(const Chunk& chunk, std::size_t piece) const {
-  const std::int64_t begin = chunk.first_entries[piece];
-  return vectors_of(chunk).rows.range(begin, chunk.first_entries[piece + 1] - begin);
+// That of a sample, spread evenly, for a list's vectors are alike.
+void ListScanner::choose_space(const ListChunk& chunk) {
+  const std::int64_t count = chunk.entries(), sample = std::min(count, kSample),
+                     step = count / std::max<std::int64_t>(1, sample);
+  own_space_.emplace(CodeSpace::train(
+      VectorRows(chunk.vectors.data(), index_.storage, sample, index_.dim, index_.dim * step),
+      index_.metric));
+  space_ = &*own_space_;
 }
 
 // A counting sort of the (query, list) pairs by list.
@@ -212,27 +170,31 @@ void ListScanner::scan_all(ConstMatrixView<float> queries, std::span<TopK> resul
 template <class Scan>
 void ListScanner::visit_chunks(const Probers& probers, bool with_codes, Scan&& scan) {
   if (resident_) return scan(*resident_);
-  std::vector<Piece> pieces;
+  std::vector<ListPiece> pieces;
   std::int64_t entries = 0, groups = 0;
-  for (const Piece& piece : pieces_) {
+  const auto scan_pieces = [&] {
+    if (pieces.empty()) return;
+    const ListChunk chunk = load(pieces, with_codes);
+    most_loaded_ = std::max(most_loaded_, chunk.bytes());
+    scan(chunk);
+    pieces.clear();
+    entries = groups = 0;
+  };
+  for (const ListPiece& piece : pieces_) {
     if (probers_of(probers, piece.list).empty()) continue;
-    if (!fits(entries + piece.wanted, groups + piece.groups()) && !pieces.empty()) {
-      scan(load(pieces, with_codes));
-      pieces.clear();
-      entries = groups = 0;
-    }
+    if (!fits(entries + piece.wanted, groups + piece.groups())) scan_pieces();
     pieces.push_back(piece);
     entries += piece.wanted;
     groups += piece.groups();
   }
-  if (!pieces.empty()) scan(load(pieces, with_codes));
+  scan_pieces();
 }
 
 void ListScanner::scan_probers(ConstMatrixView<float> queries, const Probers& probers,
                                std::span<TopK> results) {
   if (queries.rows == 0) return;
   QueryCodes codes;
-  visit_chunks(probers, by_codes_, [&](const Chunk& chunk) {
+  visit_chunks(probers, by_codes_, [&](const ListChunk& chunk) {
     if (!by_codes_) return scan_plain_chunk(queries, chunk, probers, results);
     if (codes.count() == 0) codes = space_->encode_queries(VectorRows(queries));
     scan_coded(*space_, {queries, &codes}, coded_lists(chunk, probers), results);
@@ -242,44 +204,57 @@ void ListScanner::scan_probers(ConstMatrixView<float> queries, const Probers& pr
 void ListScanner::rank_probed(const ProbingQueries& queries, const QueryCodes& codes,
                               std::int64_t depth, std::span<std::vector<RankedNeighbor>> results) {
   if (queries.queries.rows == 0) return;
+  if (ranked()) {
+    Candidates candidates = make_candidates(queries.queries.rows, depth);
+    rank_probed(queries, codes, candidates);
+    return measure(queries.queries, candidates, results);
+  }
   const Probers probers = group_by_list(queries.probes);
-  visit_chunks(probers, true, [&](const Chunk& chunk) {
-    Candidates candidates(queries.queries.rows, depth, vectors_of(chunk));
+  visit_chunks(probers, true, [&](const ListChunk& chunk) {
+    Candidates candidates(queries.queries.rows, depth, chunk.placed());
     for (std::size_t q = 0; q < results.size(); ++q)
       if (const float limit = limit_of(results[q], depth); limit < kInfinity)
         candidates.lower(std::int64_t(q), limit);
-    scan_ranked(*space_, {queries.queries, &codes}, coded_lists(chunk, probers), candidates);
+    scan_ranked(*space_, {queries.queries, &codes}, ranking_, coded_lists(chunk, probers),
+                candidates);
     candidates.measure(queries.queries, index_.metric, results);
     for (std::vector<RankedNeighbor>& result : results) keep_first(result, depth);
   });
 }
 
 Candidates ListScanner::make_candidates(std::int64_t queries, std::int64_t depth) const {
-  return Candidates(queries, depth, resident_ ? vectors_of(*resident_) : PlacedVectors());
+  return Candidates(queries, depth, ranked() ? ranked()->placed() : PlacedVectors());
 }
 
 void ListScanner::rank_probed(const ProbingQueries& queries, const QueryCodes& codes,
                               Candidates& candidates) const {
-  if (!resident_ || queries.queries.rows == 0) return;
-  scan_ranked(*space_, {queries.queries, &codes},
-              coded_lists(*resident_, group_by_list(queries.probes)), candidates);
+  if (!ranked() || queries.queries.rows == 0) return;
+  scan_ranked(*space_, {queries.queries, &codes}, ranking_,
+              coded_lists(*ranked(), group_by_list(queries.probes)), candidates);
 }
 
-VectorIds ListScanner::ids_of(const Chunk& chunk, std::size_t piece) const {
-  const auto begin = std::size_t(chunk.first_entries[piece]);
-  return std::span(chunk.ids).subspan(begin, std::size_t(chunk.first_entries[piece + 1]) - begin);
+void ListScanner::measure(ConstMatrixView<float> queries, Candidates& candidates,
+                          std::span<std::vector<RankedNeighbor>> results) {
+  if (!codes_) return candidates.measure(queries, index_.metric, results);
+  const std::int64_t threads = thread_count(),
+                     each = std::min(kReadBytes, memory_bytes_ / kFreeShare / threads);
+  most_loaded_ = std::max(most_loaded_, each * threads);
+  const std::int64_t step = std::max<std::int64_t>(1, kMostListed / candidates.depth());
+  for (std::int64_t q = 0; q < queries.rows; q += step)
+    reader_.measure(*codes_, queries, candidates.list(q, std::min(queries.rows, q + step), results),
+                    each, results);
 }
 
-std::vector<CodedList> ListScanner::coded_lists(const Chunk& chunk, const Probers& probers) const {
+std::vector<CodedList> ListScanner::coded_lists(const ListChunk& chunk,
+                                                const Probers& probers) const {
   std::vector<CodedList> lists;
   for (std::size_t i = 0; i < chunk.pieces.size(); ++i)
     if (const auto mine = probers_of(probers, chunk.pieces[i].list); !mine.empty())
-      lists.push_back({&chunk.codes, chunk.first_groups[i], rows_of(chunk, i), ids_of(chunk, i),
-                       mine, chunk.first_entries[i]});
+      lists.push_back(chunk.coded_list(i, mine));
   return lists;
 }
 
-void ListScanner::scan_plain_chunk(ConstMatrixView<float> queries, const Chunk& chunk,
+void ListScanner::scan_plain_chunk(ConstMatrixView<float> queries, const ListChunk& chunk,
                                    const Probers& probers, std::span<TopK> results) const {
   std::vector<std::vector<std::int64_t>> members;
   members.reserve(chunk.pieces.size());
@@ -287,7 +262,7 @@ void ListScanner::scan_plain_chunk(ConstMatrixView<float> queries, const Chunk& 
   for (std::size_t i = 0; i < chunk.pieces.size(); ++i)
     if (const auto mine = probers_of(probers, chunk.pieces[i].list); !mine.empty()) {
       members.emplace_back(mine.begin(), mine.end());
-      lists.push_back({rows_of(chunk, i), ids_of(chunk, i), members.back()});
+      lists.push_back({chunk.rows_of(i), chunk.ids_of(i), members.back()});
     }
   scan_lists(queries, lists, index_.metric, results);
 }

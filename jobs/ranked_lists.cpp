@@ -7,15 +7,11 @@
 
 #include "jobs/query_lists_message.h"
 #include "kernels/core/parallel.h"
-#include "runtime/comm/partition.h"
 
 namespace tutti {
 namespace {
 
-template <class T>
-void gather(Comm& comm, std::vector<T>& part) {
-  part = comm.all_gather(std::span<const T>(part));
-}
+constexpr std::int64_t kMany = 1024;  // queries whose codes are sooner gathered than made
 
 // What each rank has found of the queries of this one's part.
 std::vector<QueryLists<RankedNeighbor>> exchange(Comm& comm,
@@ -47,21 +43,9 @@ std::vector<std::byte> keys_of(const Candidates& candidates, Range part) {
   return message;
 }
 
-}  // namespace
-
-QueryCodes encode_together(Comm& comm, const CodeSpace& space, ConstMatrixView<float> queries) {
-  const Range part = part_of(queries.rows, comm.size(), comm.rank());
-  QueryCodes codes = space.encode_queries(VectorRows(queries.row_range(part.begin, part.size())));
-  if (comm.size() == 1) return codes;
-  gather(comm, codes.values);
-  gather(comm, codes.rests);
-  gather(comm, codes.queries);
-  return codes;
-}
-
-// Each rank finds the limits of a part of the queries.
-void share_limits(Comm& comm, Candidates& candidates) {
-  if (comm.size() == 1) return;
+// The key that `depth` of all ranks' candidates do not exceed, of each query; infinity where there
+// are fewer. Each rank finds those of its part.
+std::vector<float> limits_over_ranks(Comm& comm, const Candidates& candidates) {
   const auto depth = std::size_t(candidates.depth());
   ByteLists to_ranks;
   for (int r = 0; r < comm.size(); ++r)
@@ -71,17 +55,45 @@ void share_limits(Comm& comm, Candidates& candidates) {
   std::vector<float> limits(std::size_t(mine.size()));
   parallel_for(mine.size(), [&](std::int64_t q) {
     std::vector<float> keys(parts.size() * depth);
-    for (std::size_t r = 0; r < parts.size(); ++r)
-      std::copy_n(parts[r].begin() + q * std::int64_t(depth * sizeof(float)), depth * sizeof(float),
-                  std::as_writable_bytes(std::span(keys)).begin() +
-                      std::ptrdiff_t(r * depth * sizeof(float)));
+    auto to = std::as_writable_bytes(std::span(keys)).begin();
+    for (const auto& part : parts)
+      to = std::ranges::copy(std::span(part).subspan(std::size_t(q) * depth * sizeof(float),
+                                                     depth * sizeof(float)),
+                             to)
+               .out;
     const auto last = keys.begin() + std::ptrdiff_t(depth - 1);
     std::ranges::nth_element(keys, last);
     limits[std::size_t(q)] = *last;
   });
-  limits = comm.all_gather(std::span<const float>(limits));
-  for (std::int64_t q = 0; q < candidates.queries(); ++q)
-    candidates.lower(q, limits[std::size_t(q)]);
+  return gather_parts(comm, std::move(limits), candidates.queries(), 1);
+}
+
+}  // namespace
+
+QueryCodes encode_together(Comm& comm, const CodeSpace& space, ConstMatrixView<float> queries) {
+  if (comm.size() == 1 || queries.rows < kMany) return space.encode_queries(VectorRows(queries));
+  const Range part = part_of(queries.rows, comm.size(), comm.rank());
+  QueryCodes codes = space.encode_queries(VectorRows(queries.row_range(part.begin, part.size())));
+  codes.values = gather_parts(comm, std::move(codes.values), queries.rows, codes.code_dim);
+  codes.rests = gather_parts(comm, std::move(codes.rests), queries.rows, codes.rest_bytes);
+  codes.queries = gather_parts(comm, std::move(codes.queries), queries.rows, 1);
+  return codes;
+}
+
+std::vector<std::int32_t> share_limits(Comm& comm, Candidates& candidates) {
+  std::vector<std::int32_t> lacking;
+  if (comm.size() == 1) {
+    for (std::int64_t q = 0; q < candidates.queries(); ++q)
+      if (!candidates.is_full(q)) lacking.push_back(std::int32_t(q));
+    return lacking;
+  }
+  const std::vector<float> limits = limits_over_ranks(comm, candidates);
+  for (std::int64_t q = 0; q < candidates.queries(); ++q) {
+    const float limit = limits[std::size_t(q)];
+    candidates.lower(q, limit);
+    if (limit == std::numeric_limits<float>::infinity()) lacking.push_back(std::int32_t(q));
+  }
+  return lacking;
 }
 
 std::vector<Neighbor> nearest_of_all(Comm& comm, std::vector<std::vector<RankedNeighbor>> found,

@@ -149,10 +149,10 @@ class RecallMeasurement {
     std::vector<float> values;
     for (const std::int64_t q : some)
       values.insert(values.end(), view().row(q), view().row(q) + index_.dim);
-    const std::vector<std::int32_t> probes =
+    const IndexSearcher::Probes probes =
         searcher_.find_probes({values.data(), std::ssize(some), index_.dim}, width, width);
     for (std::size_t s = 0; s < some.size(); ++s) {
-      const auto its = std::span(probes).subspan(s * std::size_t(width), std::size_t(width));
+      const auto its = std::span(probes.lists).subspan(s * std::size_t(width), std::size_t(width));
       for (std::int64_t i = some[s] * k_; i < (some[s] + 1) * k_; ++i)
         if (truth_[std::size_t(i)] >= 0 && needed[std::size_t(i)] == 0)
           needed[std::size_t(i)] = place_of(truth_[std::size_t(i)], its);

@@ -16,6 +16,7 @@
 #include "jobs/search_config.h"
 #include "jobs/search_evaluation.h"
 #include "jobs/set_searcher.h"
+#include "runtime/base/check.h"
 #include "runtime/base/log.h"
 #include "runtime/base/stop.h"
 #include "runtime/data/commit.h"
@@ -56,6 +57,18 @@ std::int64_t common(Found a, Found b) {
   return std::int64_t(both.size());
 }
 
+const char* name_of(IndexSearcher::Resident resident) {
+  switch (resident) {
+    case IndexSearcher::Resident::nothing:
+      return "nothing";
+    case IndexSearcher::Resident::codes:
+      return "codes";
+    case IndexSearcher::Resident::vectors:
+      return "vectors";
+  }
+  CHECK(false);
+}
+
 class SearchRun {
  public:
   SearchRun(JobContext& context, const SearchConfig& config, const IndexSet& indexes,
@@ -69,7 +82,7 @@ class SearchRun {
         probing_(config.mode != "exact"),
         searcher_(context, indexes, config.k, config.memory - config.memory / 8,
                   {queries.count(), nprobe_, looks_everywhere(filters), filters, config.plan(),
-                   config.ranking(), config.candidates,
+                   config.ranking(), config.candidates, config.code_parts(),
                    config.by_graph() ? SearchScope::By::graph : SearchScope::By::lists}) {
     if (probing_) searcher_.prepare();
     if (!filters.empty()) tell_filter();
@@ -93,6 +106,7 @@ class SearchRun {
     }
     const Manifest found = commit();
     report(found);
+    report_memory();
     if (evaluation_) evaluation_->finish();
     return ExitCode::done;
   }
@@ -178,6 +192,7 @@ class SearchRun {
     if (config_.by_graph()) metadata["by"] = config_.by;
     if (probing_) metadata[setting()] = nprobe_;
     if (probing_) metadata["candidates"] = searcher_.front().candidates();
+    if (probing_ && config_.code_parts() == CodeParts::prefix) metadata["codes"] = config_.codes;
     for (const char* told : {"where", "where_plan", "where_lists"})
       if (context_.result.contains(told)) metadata[told] = context_.result[told];
     return commit_artefact(comm_, context_.run_folder, {kNeighborsKind, {}, metadata}, parts);
@@ -203,6 +218,20 @@ class SearchRun {
       if (result.contains(figure))
         log_info("{} {:.4f}, k {}", figure, result[figure].get<double>(), config_.k);
     if (passages_) passages_->tell(queries_.texts);
+  }
+
+  void report_memory() {
+    std::vector<std::string> resident;
+    for (const IndexSearcher::Resident r : searcher_.resident()) resident.emplace_back(name_of(r));
+    const auto held = double(comm_.all_reduce_sum(searcher_.held_bytes()));
+    const double each = held / double(std::max<std::int64_t>(1, indexes_.vectors()));
+    nlohmann::json& result = context_.result;
+    result["memory_bytes_per_vector"] = each;
+    if (indexes_.several())
+      result["in_memory"] = resident;
+    else
+      result["in_memory"] = resident.front();
+    log_info("in memory: {}; {:.4g} bytes a vector at most", fmt::join(resident, " and "), each);
   }
 
   JobContext& context_;

@@ -39,8 +39,15 @@ void SearchConfig::describe(Schema& s) {
            "what decides in these lists: the vectors' codes, a byte a dimension, by which "
            "candidates are found whose distances are then measured, or the distances of all; auto: "
            "codes, where the index has a space for them");
-  s.key("search.candidates", &candidates, "vectors",
-        "candidates of each query; 0: half as many again as search.k, and 6 more at least");
+  s.choice(
+      "search.codes", &codes, {"whole", "prefix"},
+      "what candidates are found by: all of the codes, or their first dimensions alone, of which "
+      "more candidates are measured; where vectors do not fit memory_limit, only that is in "
+      "memory, for 128 dimensions some 45 instead of 180 bytes a vector");
+  s.key(
+      "search.candidates", &candidates, "vectors",
+      "candidates of each query; 0: half as many again as search.k, and 6 more at least, by whole "
+      "codes, and four times search.k and 20 more by their prefix");
   s.key("search.where", &where,
         "a filter in the manner of SQL over the index's columns of metadata, such as \"lang = 'en' "
         "and year >= 2020\": only vectors that it is true of are found");
@@ -50,7 +57,11 @@ void SearchConfig::describe(Schema& s) {
   s.key("search.batch", &batch, "queries",
         "queries that are searched for at a time, and whose neighbours are in memory");
   s.key("search.show", &show, "passages", "best passages to print for each question");
-  s.bytes("memory_limit", &memory, "memory of a rank for the index's vectors");
+  s.bytes(
+      "memory_limit", &memory,
+      "memory of a rank for the index: for all vectors and their codes, where they fit; else for "
+      "the codes, and candidates' vectors are read from the shards; else for as many lists as "
+      "fit at a time");
   evaluation.describe(s);
 }
 
@@ -66,6 +77,10 @@ SearchScope::RankBy SearchConfig::ranking() const {
   return rank_by == "codes"       ? RankBy::codes
          : rank_by == "distances" ? RankBy::distances
                                   : RankBy::automatic;
+}
+
+CodeParts SearchConfig::code_parts() const {
+  return codes == "prefix" ? CodeParts::prefix : CodeParts::whole;
 }
 
 void SearchConfig::check() const {

@@ -15,7 +15,8 @@ namespace tutti {
 
 struct SearchConfig {
   std::vector<std::string> index;
-  std::string dataset, mode = "probe", where, where_plan = "auto", rank_by = "auto", by = "lists";
+  std::string dataset, mode = "probe", where, where_plan = "auto", rank_by = "auto",
+                       codes = "whole", by = "lists";
   QueryConfig queries;
   EvaluationConfig evaluation;
   double target_recall = 0;
@@ -31,6 +32,7 @@ struct SearchConfig {
   SearchScope::Plan plan() const;
   SearchScope::RankBy ranking() const;
   bool by_graph() const { return by == "graph" && mode != "exact"; }
+  CodeParts code_parts() const;
   // Queries that are searched for at a time, as their source has them.
   std::int64_t batch_of(const QuerySource& source) const;
 };

@@ -151,7 +151,6 @@ void SearchEvaluation::count(Setting& setting, std::span<const Neighbor> found,
 
 void SearchEvaluation::finish() {
   const RecallCurve measured = curve();
-  const nlohmann::json memory = memory_figures();
   const auto timed = context_.phases.measure("write");
   comm_.attempt([&] {
     if (!comm_.is_root()) return;
@@ -163,7 +162,7 @@ void SearchEvaluation::finish() {
                cutoffs_.back(), point.recalls.back(), point.queries_per_second);
       if (search_.probing && point.setting == search_.nprobe) context_.result.update(points.back());
     }
-    context_.result.update(memory);
+    context_.result["disk_bytes_per_vector"] = disk_bytes_per_vector();
     context_.result["truth"] = needs_exact() ? "exact" : config_.truth;
     context_.result["curve"] = points;
   });
@@ -179,13 +178,10 @@ RecallCurve SearchEvaluation::curve() const {
   return curve;
 }
 
-nlohmann::json SearchEvaluation::memory_figures() {
-  const auto held = double(comm_.all_reduce_sum(searcher_.held_bytes()));
+double SearchEvaluation::disk_bytes_per_vector() const {
   std::int64_t on_disk = 0;
   for (const FileRecord& file : index_.dataset.manifest().files) on_disk += file.bytes;
-  const auto vectors = double(std::max<std::int64_t>(1, index_.vectors));
-  return {{"memory_bytes_per_vector", held / vectors},
-          {"disk_bytes_per_vector", double(on_disk) / vectors}};
+  return double(on_disk) / double(std::max<std::int64_t>(1, index_.vectors));
 }
 
 void SearchEvaluation::local_write(const RecallCurve& curve) const {

@@ -69,7 +69,7 @@ class SearchEvaluation {
   void count(Setting& setting, std::span<const Neighbor> found,
              std::span<const std::int64_t> truth);
   RecallCurve curve() const;
-  nlohmann::json memory_figures();
+  double disk_bytes_per_vector() const;
   void local_write(const RecallCurve& curve) const;
 
   JobContext& context_;

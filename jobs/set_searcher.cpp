@@ -26,7 +26,7 @@ SetSearcher::SetSearcher(JobContext& context, const IndexSet& indexes, std::int6
     const EntryFilter* filter = scope.filters.empty() ? nullptr : &scope.filters[std::size_t(i)];
     searchers_.emplace_back(context, index, k, share,
                             SearchScope{scope.queries * lists, filter, scope.plan, scope.rank_by,
-                                        scope.candidates, scope.by});
+                                        scope.candidates, scope.codes, scope.by});
   }
 }
 
@@ -37,6 +37,18 @@ void SetSearcher::prepare() {
 std::int64_t SetSearcher::passing() const {
   std::int64_t sum = 0;
   for (const IndexSearcher& searcher : searchers_) sum += searcher.passing();
+  return sum;
+}
+
+std::vector<IndexSearcher::Resident> SetSearcher::resident() {
+  std::vector<IndexSearcher::Resident> all;
+  for (IndexSearcher& searcher : searchers_) all.push_back(searcher.resident());
+  return all;
+}
+
+std::int64_t SetSearcher::held_bytes() const {
+  std::int64_t sum = 0;
+  for (const IndexSearcher& searcher : searchers_) sum += searcher.held_bytes();
   return sum;
 }
 

@@ -20,6 +20,7 @@ struct SetScope {
   SearchScope::Plan plan = SearchScope::Plan::automatic;
   SearchScope::RankBy rank_by = SearchScope::RankBy::automatic;
   std::int64_t candidates = 0;
+  CodeParts codes = CodeParts::whole;
   SearchScope::By by = SearchScope::By::lists;
 };
 
@@ -36,6 +37,10 @@ class SetSearcher {
   std::int64_t passing() const;
   std::vector<ProbePlan> plans(std::int64_t nprobe) const;
   IndexSearcher& front() { return searchers_.front(); }
+  // Of each index.
+  std::vector<IndexSearcher::Resident> resident();
+  // Of all. Local.
+  std::int64_t held_bytes() const;
 
   std::vector<FoundNeighbor> probe(ConstMatrixView<float> queries, std::int64_t nprobe);
   std::vector<FoundNeighbor> exact(ConstMatrixView<float> queries);

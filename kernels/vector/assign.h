@@ -25,6 +25,14 @@ void assign_nearest(const VectorRows& vectors, const PackedVectors& centroids, M
 void assign_probes(const VectorRows& vectors, const PackedVectors& centroids, Metric metric,
                    MatrixView<Neighbor> probes);
 
+// How near a query is to the lists that it probes: squared distances in steps of the codes' space,
+// as codes have them or nearly so. Zeros where they are not finite.
+struct ProbeDistances {
+  float first = 0;    // to the nearest
+  float ordered = 0;  // the mean of those that were to be ordered
+  float all = 0;      // the mean of all
+};
+
 // Centroids and their codes.
 class CodedCentroids {
  public:
@@ -40,14 +48,19 @@ class CodedCentroids {
   // are the nearest, nearest first; the others are in no order that matters. The squared lengths of
   // codes decide, so the order is close to that of the distances, not the same; for a query that
   // has no code which tells something it is the same. It is the prefix that is looked at: the space
-  // should have no rest.
+  // should have no rest. `near`: of each query, or of none.
   void find_probes(const CodedQueries& queries, MatrixView<std::int32_t> probes,
-                   std::int64_t ordered) const;
+                   std::int64_t ordered, std::span<ProbeDistances> near = {}) const;
+
+  // Memory that it takes beside the centroids.
+  std::int64_t bytes() const { return codes_.bytes() + packed_.bytes(); }
 
  private:
   void make_guesses(const CodedQueries& vectors, std::span<Neighbor> nearest) const;
+  ProbeDistances distances_of(const QueryCodes::Query& query, std::span<const Neighbor> probes,
+                              std::int64_t ordered) const;
   void find_by_codes(const QueryCodes& queries, MatrixView<std::int32_t> probes,
-                     std::int64_t ordered) const;
+                     std::int64_t ordered, std::span<ProbeDistances> near) const;
 
   const CodeSpace& space_;
   ConstMatrixView<float> centroids_;

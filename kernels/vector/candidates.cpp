@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
+#include <utility>
 
 #include "kernels/core/parallel.h"
 #include "kernels/vector/code_tile.h"
@@ -54,6 +56,29 @@ class CandidateDistances {
   PairDistances distances_;
   const VectorRows* sets_[kPairs];
 };
+
+// In ascending order of (place, query): in buckets first, each of which is then sorted by one
+// thread.
+std::vector<ListedCandidate> by_place(std::span<const ListedCandidate> listed) {
+  constexpr int kBucketBits = 12;
+  std::uint32_t most = 0;
+  for (const ListedCandidate& c : listed)
+    most = std::max(most, static_cast<std::uint32_t>(c.place));
+  const int shift = std::max(0, static_cast<int>(std::bit_width(most)) - kBucketBits);
+  std::vector<std::size_t> ends((std::size_t{1} << kBucketBits) + 1);
+  for (const ListedCandidate& c : listed) ++ends[static_cast<std::size_t>(c.place >> shift) + 1];
+  std::partial_sum(ends.begin(), ends.end(), ends.begin());
+  std::vector<ListedCandidate> sorted(listed.size());
+  // From where a bucket begins it moves to where it ends.
+  for (const ListedCandidate& c : listed)
+    sorted[ends[static_cast<std::size_t>(c.place >> shift)]++] = c;
+  parallel_for(std::int64_t{1} << kBucketBits, [&](std::int64_t bucket) {
+    const std::size_t begin = bucket == 0 ? 0 : ends[static_cast<std::size_t>(bucket - 1)];
+    std::ranges::sort(std::span(sorted).subspan(begin, ends[std::size_t(bucket)] - begin), {},
+                      [](const ListedCandidate& c) { return std::pair(c.place, c.query); });
+  });
+  return sorted;
+}
 
 }  // namespace
 
@@ -156,6 +181,46 @@ void Candidates::measure(ConstMatrixView<float> queries, Metric metric,
       distances.measure(queries.row(q), mine, found[static_cast<std::size_t>(q)]);
     }
   });
+}
+
+std::vector<ListedCandidate> Candidates::list(std::int64_t begin, std::int64_t end,
+                                              std::span<std::vector<RankedNeighbor>> found) {
+  if (std::int64_t(found.size()) != queries() || begin < 0 || end < begin || end > queries())
+    throw std::invalid_argument("Candidates: there must be one row per query");
+  constexpr std::int32_t kNone = -1;
+  std::vector<ListedCandidate> listed(static_cast<std::size_t>((end - begin) * depth_),
+                                      {kNone, 0, 0});
+  parallel_for(end - begin, [&](std::int64_t i) {
+    const std::int64_t q = begin + i;
+    std::vector<Candidate> scratch;
+    std::vector<RankedNeighbor>& mine = found[static_cast<std::size_t>(q)];
+    auto next = listed.begin() + i * depth_;
+    for (const Candidate& c : kept(q, scratch)) {
+      *next++ = {c.place, static_cast<std::int32_t>(q), static_cast<std::int32_t>(mine.size())};
+      mine.push_back({c.key, std::numeric_limits<float>::infinity(), vectors_.ids[c.place]});
+    }
+  });
+  std::erase_if(listed, [](const ListedCandidate& c) { return c.place == kNone; });
+  return by_place(listed);
+}
+
+void measure_listed(ConstMatrixView<float> queries, Metric metric, const VectorRows& vectors,
+                    std::span<const ListedCandidate> listed, std::span<const std::int64_t> rows,
+                    std::span<std::vector<RankedNeighbor>> found) {
+  PairDistances distances(metric, queries.cols);
+  const VectorRows* sets[kPairs];
+  std::fill_n(sets, kPairs, &vectors);
+  for (std::size_t at = 0; at < listed.size(); at += kPairs) {
+    const auto count = std::min<std::size_t>(kPairs, listed.size() - at);
+    const float* of[kPairs];
+    float measured[kPairs];
+    for (std::size_t i = 0; i < count; ++i) of[i] = queries.row(listed[at + i].query);
+    distances.measure(of, sets, rows.data() + at, static_cast<int>(count), measured);
+    for (std::size_t i = 0; i < count; ++i) {
+      const ListedCandidate& c = listed[at + i];
+      found[std::size_t(c.query)][std::size_t(c.at)].distance = measured[i];
+    }
+  }
 }
 
 void keep_first(std::vector<RankedNeighbor>& candidates, std::int64_t depth) {

@@ -34,7 +34,12 @@ inline bool ranks_before(const RankedNeighbor& a, const RankedNeighbor& b) {
   return a.key != b.key ? a.key < b.key : a.id < b.id;
 }
 
-// Vectors in memory, by their places: at most 2^31.
+// One that is kept of a query and not measured yet: found[query][at] is its neighbour.
+struct ListedCandidate {
+  std::int32_t place, query, at;
+};
+
+// Vectors by their places, at most 2^31. Without rows where only their ids are in memory.
 struct PlacedVectors {
   VectorRows rows;
   VectorIds ids;
@@ -51,14 +56,21 @@ class Candidates {
   std::int64_t queries() const { return limits_.queries(); }
   std::int64_t depth() const { return depth_; }
 
-  // No candidate with a larger key can be among those wanted.
+  // A candidate with a larger key is passed over: it cannot be among those wanted, unless the limit
+  // was lowered too far.
   float limit(std::int64_t query) const { return limits_.limit(query); }
-  // The caller knows of `depth` vectors whose keys are at most this. Threads may do so at any time.
+  // The caller knows of `depth` vectors whose keys are at most this, or finds out in the end by
+  // is_full(). Threads may do so at any time.
   void lower(std::int64_t query, float limit) { limits_.lower(query, limit); }
   // Takes candidates into account. Threads may do so at any time.
   void add(std::int64_t query, std::span<const Candidate> found);
   // Brings the limits down to what is known, and drops what exceeds them. Parallel.
   void settle();
+  // Whether `depth` candidates of a query are kept, so that its limit was not lowered too far. It
+  // must be settled.
+  bool is_full(std::int64_t query) const {
+    return counts_[static_cast<std::size_t>(query)] >= depth_;
+  }
   // The keys of what is kept of a query, in no order, and infinity: depth() in all. It must be
   // settled.
   void write_keys(std::int64_t query, std::span<float> keys) const;
@@ -67,6 +79,10 @@ class Candidates {
   // appended to found[query], in no order. Parallel.
   void measure(ConstMatrixView<float> queries, Metric metric,
                std::span<std::vector<RankedNeighbor>> found);
+  // The same of queries [begin, end) where the vectors are elsewhere: distances are left to
+  // measure_listed. Returns who is to be measured, in ascending order of (place, query). Parallel.
+  std::vector<ListedCandidate> list(std::int64_t begin, std::int64_t end,
+                                    std::span<std::vector<RankedNeighbor>> found);
 
  private:
   // How near a key is, as an integer: the order of keys, which are at least zero, turned round.
@@ -85,6 +101,12 @@ class Candidates {
   std::vector<std::int32_t> counts_;
   SharedLimits limits_;
 };
+
+// Sets the distances of listed candidates, whose vectors are rows[i] of `vectors`. One thread's;
+// others may do so for other candidates.
+void measure_listed(ConstMatrixView<float> queries, Metric metric, const VectorRows& vectors,
+                    std::span<const ListedCandidate> listed, std::span<const std::int64_t> rows,
+                    std::span<std::vector<RankedNeighbor>> found);
 
 // Drops all but the `depth` first; what is left is in no order.
 void keep_first(std::vector<RankedNeighbor>& candidates, std::int64_t depth);

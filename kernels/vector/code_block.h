@@ -40,6 +40,16 @@ class CodeBlock {
     }
   }
 
+  // Has ready what begin() will want of these queries.
+  static void prefetch(const CodedVectors& codes, const QueryCodes& queries,
+                       std::span<const std::int32_t> numbers) {
+    for (const std::int32_t number : numbers) {
+      prefetch_bytes(queries.row(number), codes.prefix());
+      prefetch_bytes(queries.rest(number), codes.rest_bytes());
+      prefetch_bytes(&queries.queries[static_cast<std::size_t>(number)], sizeof(QueryCodes::Query));
+    }
+  }
+
   int present() const { return present_; }
   // Sets the start of query i of the block, rounded towards zero, and returns it: at most kPass,
   // with which all vectors pass, and at least -kPass, with which none does.
@@ -86,8 +96,7 @@ class CodeBlock {
           const int lane = std::countr_zero(left);
           pairs.places[count] = vector + lane;
           pairs.values[count++] = values[lane];
-          const std::uint8_t* rest = codes_->rest(vector + lane);
-          for (std::int64_t b = 0; b < rest_bytes; b += 64) __builtin_prefetch(rest + b);
+          prefetch_bytes(codes_->rest(vector + lane), rest_bytes);
         }
         pairs.count = count;
       }
@@ -152,6 +161,10 @@ class CodeBlock {
       return std::span(all).first(count);
     }
   };
+  static void prefetch_bytes(const void* data, std::int64_t bytes) {
+    for (std::int64_t b = 0; b < bytes; b += 64)
+      __builtin_prefetch(static_cast<const char*>(data) + b);
+  }
   const Pairs& of(int i) const { return pairs_[static_cast<std::size_t>(i)]; }
 
   const CodeKernels& kernels_ = *available_code_kernels().front();

@@ -158,4 +158,14 @@ QueryCodes CodeSpace::encode_queries(const VectorRows& queries) const {
   return codes;
 }
 
+QueryCodes QueryCodes::of(std::span<const std::int32_t> numbers) const {
+  QueryCodes some{code_dim, rest_bytes, {}, {}, {}};
+  for (const std::int32_t number : numbers) {
+    some.values.insert(some.values.end(), row(number), row(number) + code_dim);
+    some.rests.insert(some.rests.end(), rest(number), rest(number) + rest_bytes);
+    some.queries.push_back(queries[static_cast<std::size_t>(number)]);
+  }
+  return some;
+}
+
 }  // namespace tutti

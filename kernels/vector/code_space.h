@@ -62,6 +62,9 @@ struct QueryCodes {
   std::int64_t count() const { return static_cast<std::int64_t>(queries.size()); }
   const std::int8_t* row(std::int64_t index) const { return values.data() + index * code_dim; }
   const std::int8_t* rest(std::int64_t index) const { return rests.data() + index * rest_bytes; }
+
+  // Those of some of the queries.
+  QueryCodes of(std::span<const std::int32_t> numbers) const;
 };
 
 // Immutable; threads may share one.

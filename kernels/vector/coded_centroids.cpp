@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <stdexcept>
 #include <vector>
@@ -61,7 +62,7 @@ void CodedCentroids::make_guesses(const CodedQueries& vectors, std::span<Neighbo
   const auto has_none = [](const Neighbor& n) { return n.id < 0; };
   if (centroids_.rows == 0 || std::ranges::none_of(nearest, has_none)) return;
   std::vector<std::int32_t> guesses(nearest.size());
-  find_by_codes(*vectors.codes, {guesses.data(), vectors.vectors.rows, 1}, 1);
+  find_by_codes(*vectors.codes, {guesses.data(), vectors.vectors.rows, 1}, 1, {});
   for (std::size_t i = 0; i < nearest.size(); ++i)
     if (has_none(nearest[i])) nearest[i].id = guesses[i];
 }
@@ -97,19 +98,39 @@ class ProbeFinder {
         stride_(centroids.groups() * CodedVectors::kLanes),
         products_(kCodeTileQueries * stride_) {}
 
-  // Rows [first, first + present) of queries and probes; at most kCodeTileQueries.
+  // Rows [first, first + present) of queries, probes and, unless it is empty, near; at most
+  // kCodeTileQueries.
   void find(const QueryCodes& queries, std::int64_t first, std::int64_t present,
-            MatrixView<std::int32_t> probes) {
+            MatrixView<std::int32_t> probes, std::span<ProbeDistances> near) {
     multiply(queries, first, present);
     for (std::int64_t i = 0; i < present; ++i) {
       const std::span products(products_.data() + i * stride_, std::size_t(count_));
       std::int32_t* row = probes.row(first + i);
       std::ranges::copy(largest_.select(products, std::size_t(probes.cols)), row);
       put_nearest_first(products, {row, std::size_t(probes.cols)});
+      if (!near.empty())
+        near[static_cast<std::size_t>(first + i)] =
+            distances_of(queries.queries[static_cast<std::size_t>(first + i)], products,
+                         {row, std::size_t(probes.cols)});
     }
   }
 
  private:
+  // |q|^2 + |c|^2 - 2 q.c, from what a tile makes of them.
+  ProbeDistances distances_of(const QueryCodes::Query& query,
+                              std::span<const std::int32_t> products,
+                              std::span<const std::int32_t> probes) const {
+    const double none = double(kPass) + 128.0 * query.prefix_sum;  // codes of vectors are unsigned
+    const auto mean = [&](std::size_t count) {
+      double sum = 0;
+      for (const std::int32_t probe : probes.first(std::min(count, probes.size())))
+        sum += products[static_cast<std::size_t>(probe)] - none;
+      sum /= double(std::min(count, probes.size()));
+      return static_cast<float>(std::max(0.0, query.prefix_square - 2 * sum));
+    };
+    return {mean(1), mean(static_cast<std::size_t>(ordered_)), mean(probes.size())};
+  }
+
   void put_nearest_first(std::span<const std::int32_t> products,
                          std::span<std::int32_t> probes) const {
     const auto nearer = [&](std::int32_t a, std::int32_t b) {
@@ -124,8 +145,6 @@ class ProbeFinder {
   void multiply(const QueryCodes& queries, std::int64_t first, std::int64_t present) {
     for (std::int64_t i = 0; i < present; ++i)
       pack_code(queries.row(first + i), prefix_, static_cast<int>(i), packed_.data());
-    // The same for all centroids, so that it changes no order: large enough to have values written.
-    constexpr std::int32_t kPass = CodedVectors::kNever / 2;
     std::int32_t starts[kCodeTileQueries];
     std::fill_n(starts, kCodeTileQueries, kPass);
     std::uint64_t marks[kCodeTileQueries];
@@ -137,6 +156,9 @@ class ProbeFinder {
                                  products_.data() + group * CodedVectors::kLanes, stride_, marks});
     }
   }
+
+  // The same for all centroids, so that it changes no order: large enough to have values written.
+  static constexpr std::int32_t kPass = CodedVectors::kNever / 2;
 
   std::int64_t prefix_;
   const CodedVectors& centroids_;
@@ -151,11 +173,12 @@ class ProbeFinder {
 }  // namespace
 
 void CodedCentroids::find_probes(const CodedQueries& queries, MatrixView<std::int32_t> probes,
-                                 std::int64_t ordered) const {
+                                 std::int64_t ordered, std::span<ProbeDistances> near) const {
   if (probes.rows != queries.vectors.rows || probes.rows != queries.codes->count() ||
-      probes.cols > centroids_.rows || queries.codes->code_dim != space_.code_dim())
+      probes.cols > centroids_.rows || queries.codes->code_dim != space_.code_dim() ||
+      (!near.empty() && std::int64_t(near.size()) != probes.rows))
     throw std::invalid_argument("find_probes: the output must have one row per query");
-  find_by_codes(*queries.codes, probes, ordered);
+  find_by_codes(*queries.codes, probes, ordered, near);
   std::vector<std::int64_t> loose;
   std::vector<float> vectors;
   for (std::int64_t q = 0; q < probes.rows; ++q) {
@@ -169,19 +192,43 @@ void CodedCentroids::find_probes(const CodedQueries& queries, MatrixView<std::in
   std::vector<Neighbor> nearest(loose.size() * static_cast<std::size_t>(probes.cols));
   assign_probes(ConstMatrixView<float>(vectors.data(), count, queries.vectors.cols), packed_,
                 space_.axes().metric, {nearest.data(), count, probes.cols});
-  for (std::int64_t i = 0; i < count; ++i)
-    std::transform(nearest.begin() + i * probes.cols, nearest.begin() + (i + 1) * probes.cols,
-                   probes.row(loose[static_cast<std::size_t>(i)]),
-                   [](const Neighbor& n) { return static_cast<std::int32_t>(n.id); });
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t q = loose[static_cast<std::size_t>(i)];
+    const auto mine = std::span(nearest).subspan(static_cast<std::size_t>(i * probes.cols),
+                                                 static_cast<std::size_t>(probes.cols));
+    std::ranges::transform(mine, probes.row(q),
+                           [](const Neighbor& n) { return static_cast<std::int32_t>(n.id); });
+    if (!near.empty())
+      near[static_cast<std::size_t>(q)] =
+          distances_of(queries.codes->queries[static_cast<std::size_t>(q)], mine, ordered);
+  }
+}
+
+// In steps of the space, as codes would have them.
+ProbeDistances CodedCentroids::distances_of(const QueryCodes::Query& query,
+                                            std::span<const Neighbor> probes,
+                                            std::int64_t ordered) const {
+  const auto mean = [&](std::int64_t count) {
+    const auto some = probes.first(std::min(static_cast<std::size_t>(count), probes.size()));
+    double sum = 0;
+    for (const Neighbor& n : some) {
+      const double steps = space_.reach(query.square, n.distance) / double(space_.axes().step);
+      sum += steps * steps;
+    }
+    sum /= double(some.size());
+    return sum < std::numeric_limits<float>::infinity() ? static_cast<float>(sum) : 0;
+  };
+  return {mean(1), mean(ordered), mean(std::ssize(probes))};
 }
 
 void CodedCentroids::find_by_codes(const QueryCodes& queries, MatrixView<std::int32_t> probes,
-                                   std::int64_t ordered) const {
+                                   std::int64_t ordered, std::span<ProbeDistances> near) const {
   parallel_for((probes.rows + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
     ProbeFinder finder(space_, codes_, centroids_.rows, ordered);
     const std::int64_t end = std::min(probes.rows, (chunk + 1) * kChunk);
     for (std::int64_t first = chunk * kChunk; first < end; first += kCodeTileQueries)
-      finder.find(queries, first, std::min<std::int64_t>(kCodeTileQueries, end - first), probes);
+      finder.find(queries, first, std::min<std::int64_t>(kCodeTileQueries, end - first), probes,
+                  near);
   });
 }
 

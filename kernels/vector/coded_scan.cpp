@@ -254,6 +254,10 @@ void scan_coded(const CodeSpace& space, const CodedQueries& queries,
   check_coded(space, queries, lists);
   require(static_cast<std::int64_t>(results.size()) == queries.vectors.rows,
           "scan_coded: there must be one accumulator per query");
+  require(std::ranges::all_of(
+              lists,
+              [](const CodedList& l) { return !l.loose && l.codes->parts() == CodeParts::whole; }),
+          "scan_coded: all vectors and all of their codes must be in memory");
   require(std::ranges::all_of(results, [&](const TopK& r) { return r.k() == results[0].k(); }),
           "scan_coded: all accumulators must have the same k");
   const std::vector<CodedTask> tasks = cut_lists(lists);

@@ -6,6 +6,7 @@
 // through that may be wanted, so results are those of scan.h, bit for bit.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -23,6 +24,17 @@ struct CodedQueries {
   const QueryCodes* codes = nullptr;
 };
 
+// Those of a set of vectors that are loose, and their places, ascending.
+struct LooseVectors {
+  VectorRows rows;
+  std::span<const std::int32_t> places;
+
+  // The row of the one at a place.
+  std::int64_t row_of(std::int64_t place) const {
+    return std::ranges::lower_bound(places, place) - places.begin();
+  }
+};
+
 // Vectors, their codes in groups [first_group, ...) of `codes`, and the queries to scan them for.
 struct CodedList {
   const CodedVectors* codes = nullptr;
@@ -31,6 +43,9 @@ struct CodedList {
   VectorIds ids;
   std::span<const std::int32_t> queries;
   std::int64_t first_place = 0;  // of the first vector, for whoever gets candidates
+  // Where this is given, these are the only vectors in memory, and `vectors` tells how many there
+  // are: enough for candidates (ranked_scan.h), and for nothing else.
+  const LooseVectors* loose = nullptr;
 };
 
 // Throws std::invalid_argument where queries and lists do not fit the space.

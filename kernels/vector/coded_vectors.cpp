@@ -31,19 +31,20 @@ void copy_up(const std::int8_t* from, std::int64_t count, std::uint8_t* to) {
 
 }  // namespace
 
-CodedVectors::CodedVectors(std::int64_t groups, const CodeSpace& space)
-    : groups_(checked(groups)),
+CodedVectors::CodedVectors(std::int64_t groups, const CodeSpace& space, CodeParts parts)
+    : parts_(parts),
+      groups_(checked(groups)),
       code_dim_(space.code_dim()),
       prefix_dim_(space.prefix()),
       steps_((prefix_dim_ + 3) / 4),
-      rest_bytes_(rest_bytes_of(code_dim_ - prefix_dim_)),
+      rest_bytes_(is_whole() ? rest_bytes_of(code_dim_ - prefix_dim_) : 0),
       rest_weight_(space.rest_weight()),
       prefix_(groups * steps_ * kLanes * 4),
       rest_(groups * kLanes * rest_bytes_),
-      half_squares_(groups * kLanes),
+      half_squares_(is_whole() ? groups * kLanes : 0),
       estimates_(groups * kLanes) {
-  std::fill_n(half_squares_.data(), groups * kLanes, kNever);
-  std::fill_n(estimates_.data(), groups * kLanes, kNever);
+  std::fill_n(half_squares_.data(), half_squares_.size(), kNever);
+  std::fill_n(estimates_.data(), estimates_.size(), kNever);
 }
 
 CodedVectors::CodedVectors(ConstMatrixView<std::int8_t> codes, const CodeSpace& space)
@@ -55,8 +56,16 @@ std::int64_t CodedVectors::rest_bytes_of(std::int64_t rest_dim) {
   return rest_dim > 0 ? up_to(rest_dim + kSquareBytes, kRestBytes) : 0;
 }
 
-std::int64_t CodedVectors::bytes_per_vector(std::int64_t code_dim, std::int64_t prefix) {
-  return (prefix + 3) / 4 * 4 + rest_bytes_of(code_dim - prefix) + 2 * 4;
+std::int64_t CodedVectors::bytes_per_vector(std::int64_t code_dim, std::int64_t prefix,
+                                            CodeParts parts) {
+  const std::int64_t least = (prefix + 3) / 4 * 4 + std::int64_t(sizeof(std::int32_t));
+  if (parts == CodeParts::prefix) return least;
+  return least + rest_bytes_of(code_dim - prefix) + std::int64_t(sizeof(std::int32_t));
+}
+
+std::int64_t CodedVectors::bytes() const {
+  return prefix_.size() + rest_.size() +
+         (half_squares_.size() + estimates_.size()) * std::int64_t(sizeof(std::int32_t));
 }
 
 void CodedVectors::put(std::int64_t first_group, ConstMatrixView<std::int8_t> codes) {
@@ -68,7 +77,7 @@ void CodedVectors::put(std::int64_t first_group, ConstMatrixView<std::int8_t> co
     for (std::int64_t i = g * kLanes; i < std::min(codes.rows, (g + 1) * kLanes); ++i)
       put_vector(first + i - g * kLanes, codes.row(i));
     for (std::int64_t i = codes.rows; i < (g + 1) * kLanes; ++i) {
-      half_squares_[first + i - g * kLanes] = kNever;
+      if (is_whole()) half_squares_[first + i - g * kLanes] = kNever;
       estimates_[first + i - g * kLanes] = kNever;
     }
   });
@@ -82,14 +91,15 @@ void CodedVectors::put_vector(std::int64_t vector, const std::int8_t* code) {
   const std::int64_t rest_dim = code_dim_ - prefix_dim_;
   const bool loose = code[0] == CodeSpace::kLoose;
   const std::int32_t rest_square = loose ? kAlways : square_of(code + prefix_dim_, rest_dim);
+  const std::int32_t half_square = square_of(code, prefix_dim_) / 2;
+  estimates_[vector] = loose ? kAlways : half_square + rest_part(rest_weight_, rest_square);
+  if (!is_whole()) return;
+  half_squares_[vector] = loose ? kAlways : half_square;
   if (rest_dim > 0) {
     std::uint8_t* rest = rest_.data() + vector * rest_bytes_;
     copy_up(code + prefix_dim_, rest_dim, rest);
     __builtin_memcpy(rest + rest_bytes_ - kSquareBytes, &rest_square, kSquareBytes);
   }
-  half_squares_[vector] = loose ? kAlways : square_of(code, prefix_dim_) / 2;
-  estimates_[vector] =
-      loose ? kAlways : half_squares_[vector] + rest_part(rest_weight_, rest_square);
 }
 
 }  // namespace tutti

@@ -10,6 +10,9 @@
 
 namespace tutti {
 
+// What is kept of each code: all, or the prefix and what distances are estimated by.
+enum class CodeParts { whole, prefix };
+
 // Groups of sixteen vectors. Codes are kept as unsigned bytes, 128 higher than they are.
 class CodedVectors {
  public:
@@ -20,7 +23,7 @@ class CodedVectors {
   CodedVectors() = default;
   // Room for `groups` groups of codes in `space`, all of them empty. Throws std::invalid_argument
   // for more than kMostGroups.
-  CodedVectors(std::int64_t groups, const CodeSpace& space);
+  CodedVectors(std::int64_t groups, const CodeSpace& space, CodeParts parts = CodeParts::whole);
   // All rows of `codes`, in groups 0, 1, ...
   CodedVectors(ConstMatrixView<std::int8_t> codes, const CodeSpace& space);
 
@@ -28,22 +31,27 @@ class CodedVectors {
   // What the rest of a code takes with its square behind it.
   static std::int64_t rest_bytes_of(std::int64_t rest_dim);
   // Memory that a vector takes.
-  static std::int64_t bytes_per_vector(std::int64_t code_dim, std::int64_t prefix);
+  static std::int64_t bytes_per_vector(std::int64_t code_dim, std::int64_t prefix,
+                                       CodeParts parts = CodeParts::whole);
 
   // Fills groups from `first_group` on with the rows of `codes`. What is left of the last group is
   // empty: no vectors. Parallel outside of parallel loops.
   void put(std::int64_t first_group, ConstMatrixView<std::int8_t> codes);
 
+  CodeParts parts() const { return parts_; }
   std::int64_t groups() const { return groups_; }
+  // Memory that all groups take.
+  std::int64_t bytes() const;
   std::int64_t prefix() const { return prefix_dim_; }
-  std::int64_t steps() const { return steps_; }            // of four dimensions, of the prefix
-  std::int64_t rest_bytes() const { return rest_bytes_; }  // a vector, its square among them
+  std::int64_t steps() const { return steps_; }  // of four dimensions, of the prefix
+  // A vector, its square among them; 0 where the prefix is all, or all that is kept.
+  std::int64_t rest_bytes() const { return rest_bytes_; }
   // [steps][kLanes][4] bytes; dimensions behind the last are 0.
   const std::uint8_t* group(std::int64_t index) const {
     return prefix_.data() + index * steps_ * kLanes * 4;
   }
-  // Per vector: half the squared length of the prefix, rounded down; what no product outweighs
-  // where there is no vector, and what always does where a vector is loose.
+  // Of whole codes, per vector: half the squared length of the prefix, rounded down; what no
+  // product outweighs where there is no vector, and what always does where a vector is loose.
   const std::int32_t* half_squares(std::int64_t group) const {
     return half_squares_.data() + group * kLanes;
   }
@@ -64,14 +72,18 @@ class CodedVectors {
     return square;
   }
 
+  bool is_loose(std::int64_t vector) const { return estimates_[vector] == kAlways; }
+
   static constexpr std::int32_t kNever = std::int32_t{1} << 30;  // as a half square
   static constexpr std::int32_t kAlways = -kNever;
 
  private:
   static constexpr std::int64_t kSquareBytes = sizeof(std::int32_t);
 
+  bool is_whole() const { return parts_ == CodeParts::whole; }
   void put_vector(std::int64_t vector, const std::int8_t* code);
 
+  CodeParts parts_ = CodeParts::whole;
   std::int64_t groups_ = 0, code_dim_ = 0, prefix_dim_ = 0, steps_ = 0, rest_bytes_ = 0;
   double rest_weight_ = 0;
   AlignedBuffer<std::uint8_t> prefix_, rest_;

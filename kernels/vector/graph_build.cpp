@@ -101,7 +101,7 @@ void GraphBuild::find_near(std::int64_t first, MatrixView<std::int32_t> edges) c
           {&codes_, groups_[list], lists_.vectors.range(begin, size), begin, probers[list], begin});
   }
   Candidates candidates(count, kCandidates * shape_.degree + 1, {lists_.vectors, 0});
-  scan_ranked(space_, {vectors, &codes}, lists, candidates);
+  scan_ranked(space_, {vectors, &codes}, CodeParts::whole, lists, candidates);
   std::vector<std::vector<RankedNeighbor>> found(static_cast<std::size_t>(count));
   candidates.measure(vectors, space_.axes().metric, found);
   parallel_for_dynamic(count, [&](std::int64_t i) {

@@ -54,6 +54,10 @@ class PackedVectors {
   std::int64_t count() const { return count_; }
   std::int64_t dim() const { return dim_; }
   std::int64_t groups() const { return (count_ + kLanes - 1) / kLanes; }
+  // Memory that they take.
+  std::int64_t bytes() const {
+    return (data_.size() + half_lengths_.size()) * std::int64_t(sizeof(float));
+  }
   const float* group(std::int64_t index) const { return data_.data() + index * kLanes * dim_; }
 
   // Per vector, padded like the groups: a number that is at most half its squared length less the

@@ -31,9 +31,11 @@ struct Query {
 // One thread's work on one task after another.
 class RankedScan {
  public:
-  RankedScan(const CodeSpace& space, const CodedQueries& queries, Candidates& candidates)
+  RankedScan(const CodeSpace& space, const CodedQueries& queries, CodeParts parts,
+             Candidates& candidates)
       : space_(space),
         queries_(queries),
+        parts_(parts),
         candidates_(candidates),
         distances_(space.axes().metric, queries.vectors.cols),
         rest_square_(double(space.axes().rest_step) / double(space.axes().step)) {
@@ -48,11 +50,14 @@ class RankedScan {
   void seed(const CodedTask& task);
   float seed_limit(const CodedTask& task, int i);
   void compute_keys(const CodedTask& task, int i);
+  void compute_whole_keys(const CodedVectors& codes, int i);
+  void compute_estimates(int i);
   float measured_key(const CodedTask& task, int i, std::int64_t vector);
   void keep_pairs(const CodedTask& task, int i);
 
   const CodeSpace& space_;
   const CodedQueries& queries_;
+  CodeParts parts_;
   Candidates& candidates_;
   PairDistances distances_;
   double rest_square_;  // of a step of the rest, in those of the prefix
@@ -93,9 +98,14 @@ void RankedScan::set_limit(int i, float limit) {
 }
 
 void RankedScan::run(const CodedTask& task) {
-  for (std::size_t at = 0; at < task.queries.size(); at += kCodeTileQueries) {
-    begin_block(task, task.queries.subspan(
-                          at, std::min<std::size_t>(kCodeTileQueries, task.queries.size() - at)));
+  const std::span<const std::int32_t> all = task.queries;
+  const auto block_at = [&](std::size_t at) {
+    const std::size_t begin = std::min(at, all.size());
+    return all.subspan(begin, std::min<std::size_t>(kCodeTileQueries, all.size() - begin));
+  };
+  for (std::size_t at = 0; at < all.size(); at += kCodeTileQueries) {
+    begin_block(task, block_at(at));
+    CodeBlock::prefetch(*task.list->codes, *queries_.codes, block_at(at + kCodeTileQueries));
     seed(task);
     block_.find_pairs(task.first_group(), task.end_group());
     for (int i = 0; i < block_.present(); ++i) keep_pairs(task, i);
@@ -130,14 +140,24 @@ float RankedScan::seed_limit(const CodedTask& task, int i) {
 }
 
 void RankedScan::compute_keys(const CodedTask& task, int i) {
-  const CodedVectors& codes = *task.list->codes;
-  const std::span<const std::int32_t> places = block_.places(i), values = block_.pair_values(i),
-                                      products = block_.rest_products(i);
-  const Query& query = asked_[static_cast<std::size_t>(i)];
+  const std::span<const std::int32_t> places = block_.places(i);
   if (keys_.size() < places.size()) {
     keys_.resize(places.size());
     rest_squares_.resize(places.size());
   }
+  if (parts_ == CodeParts::whole)
+    compute_whole_keys(*task.list->codes, i);
+  else
+    compute_estimates(i);
+  const std::int32_t* estimates = task.list->codes->estimates(0);
+  for (std::size_t p = 0; p < places.size(); ++p)
+    if (estimates[places[p]] == CodedVectors::kAlways) keys_[p] = measured_key(task, i, places[p]);
+}
+
+void RankedScan::compute_whole_keys(const CodedVectors& codes, int i) {
+  const std::span<const std::int32_t> places = block_.places(i), values = block_.pair_values(i),
+                                      products = block_.rest_products(i);
+  const Query& query = asked_[static_cast<std::size_t>(i)];
   for (std::size_t p = 0; p < places.size(); ++p) rest_squares_[p] = codes.rest_square(places[p]);
   const double weight = space_.rest_weight();
   for (std::size_t p = 0; p < places.size(); ++p) {
@@ -148,17 +168,23 @@ void RankedScan::compute_keys(const CodedTask& task, int i) {
     const double estimate = query.estimate_offset - twice, square = prefix + rest_square_ * rest;
     keys_[p] = static_cast<float>(std::max({estimate, square, 0.0}));
   }
-  const std::int32_t* estimates = codes.estimates(0);
-  for (std::size_t p = 0; p < places.size(); ++p)
-    if (estimates[places[p]] == CodedVectors::kAlways) keys_[p] = measured_key(task, i, places[p]);
+}
+
+void RankedScan::compute_estimates(int i) {
+  const std::span<const std::int32_t> values = block_.pair_values(i);
+  const double offset = asked_[static_cast<std::size_t>(i)].estimate_offset;
+  for (std::size_t p = 0; p < values.size(); ++p)
+    keys_[p] = static_cast<float>(std::max(offset - 2 * double(values[p]), 0.0));
 }
 
 // Of a loose vector.
 float RankedScan::measured_key(const CodedTask& task, int i, std::int64_t place) {
-  const std::int64_t row = place - task.list->first_group * CodedVectors::kLanes;
+  const LooseVectors* loose = task.list->loose;
+  std::int64_t row = place - task.list->first_group * CodedVectors::kLanes;
+  if (loose) row = loose->row_of(task.list->first_place + row);
   const std::int32_t number = asked_[static_cast<std::size_t>(i)].number;
   const float* query = queries_.vectors.row(number);
-  const VectorRows* rows = &task.list->vectors;
+  const VectorRows* rows = loose ? &loose->rows : &task.list->vectors;
   float distance = 0;
   distances_.measure(&query, &rows, &row, 1, &distance);
   const double steps =
@@ -181,15 +207,19 @@ void RankedScan::keep_pairs(const CodedTask& task, int i) {
 
 }  // namespace
 
-void scan_ranked(const CodeSpace& space, const CodedQueries& queries,
+void scan_ranked(const CodeSpace& space, const CodedQueries& queries, CodeParts parts,
                  std::span<const CodedList> lists, Candidates& candidates) {
   check_coded(space, queries, lists);
   if (candidates.queries() != queries.vectors.rows)
     throw std::invalid_argument("scan_ranked: there must be candidates for each query");
+  if (parts == CodeParts::whole && std::ranges::any_of(lists, [](const CodedList& list) {
+        return list.codes->parts() != CodeParts::whole;
+      }))
+    throw std::invalid_argument("scan_ranked: there is less of the codes than is ranked by");
   const std::vector<CodedTask> tasks = cut_lists(lists);
   const int threads = thread_count();
   std::vector<RankedScan> scans;
-  for (int i = 0; i < threads; ++i) scans.emplace_back(space, queries, candidates);
+  for (int i = 0; i < threads; ++i) scans.emplace_back(space, queries, parts, candidates);
   parallel_for_dynamic(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t i) {
     const int mine = threads == 1 ? 0 : thread_index();
     scans[static_cast<std::size_t>(mine)].run(tasks[static_cast<std::size_t>(i)]);

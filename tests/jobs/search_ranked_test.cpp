@@ -104,6 +104,37 @@ TEST_F(SearchRanked, TheSameOnAnyNumberOfRanksInAnyMemoryAndInAnyCompany) {
   }
 }
 
+// A batch of 2400 has no guess; later batches have that of the first, and one of 4800 that of a
+// sample. The last third is like nothing that was there before.
+TEST_F(SearchRanked, GuessesChangeNothing) {
+  constexpr std::int64_t kMany = 4800;
+  std::vector<float> queries = clustered_vectors(kMany, kDim, 3);
+  for (std::int64_t i = kMany / 3 * 2 * kDim; i < kMany * kDim; ++i)
+    queries[std::size_t(i)] *= 0.3F;
+  for (std::int64_t j = 0; j < kDim; ++j) queries[std::size_t(2000 * kDim + j)] *= 40;
+  testing::write_fvecs(folder() / "many.fvecs", queries, kDim);
+  const auto limits = [&](const char* name) {
+    const auto result = nlohmann::json::parse(read_text(folder() / "found" / "result.json"));
+    return result.contains("limits") ? result["limits"][name].get<std::int64_t>() : 0;
+  };
+  for (const char* metric : {"l2", "cosine", "inner_product"}) {
+    const std::string probing = from("many.fvecs") + "--set search.nprobe=12 --set search.batch=";
+    const Found none = search(1, metric,
+                              probing +
+                                  "240 --set search.rank_by=codes "
+                                  "--set memory_limit=1MiB");
+    EXPECT_EQ(limits("guessed"), 0);
+    for (const int ranks : {1, 2, 4})
+      for (const char* batch : {"600", "2400", "4800"}) {
+        const Found found = search(ranks, metric, probing + batch);
+        EXPECT_GT(limits("guessed"), 0) << metric << " " << batch;
+        EXPECT_EQ(found.ids, none.ids) << metric << " " << ranks << " ranks, " << batch;
+        EXPECT_EQ(found.distances, none.distances) << metric << " " << ranks << " ranks, " << batch;
+      }
+    EXPECT_GT(limits("missed"), 0) << metric;
+  }
+}
+
 TEST_F(SearchRanked, MoreCandidatesFindMore) {
   const auto result = [&] {
     return nlohmann::json::parse(read_text(folder() / "found" / "result.json"));

@@ -223,8 +223,9 @@ TEST(CodedCentroids, TheProbesAreTheNearestByTheirCodes) {
   const QueryCodes query_codes = space.encode_queries(queries.view());
   for (const std::int64_t wanted : {1, 9, 130}) {
     std::vector<std::int32_t> probes(static_cast<std::size_t>(21 * wanted));
+    std::vector<ProbeDistances> near(21);
     CodedCentroids(space, centroids.view())
-        .find_probes({queries.view(), &query_codes}, {probes.data(), 21, wanted}, 4);
+        .find_probes({queries.view(), &query_codes}, {probes.data(), 21, wanted}, 4, near);
     for (std::int64_t q = 0; q < 21; ++q) {
       if (query_codes.queries[std::size_t(q)].radius > space.axes().cap) continue;
       std::vector<std::pair<int, std::int32_t>> order;
@@ -243,6 +244,11 @@ TEST(CodedCentroids, TheProbesAreTheNearestByTheirCodes) {
       for (std::int64_t p = 0; p < wanted; ++p) expected.push_back(order[std::size_t(p)].second);
       for (std::int64_t p = 0; p < std::min<std::int64_t>(wanted, 4); ++p)
         ASSERT_EQ(found[std::size_t(p)], expected[std::size_t(p)]);
+      const double own = query_codes.queries[std::size_t(q)].code_square;
+      ASSERT_NEAR(near[std::size_t(q)].first, own + 2 * order[0].first, 2);
+      double sum = 0;
+      for (std::int64_t p = 0; p < wanted; ++p) sum += order[std::size_t(p)].first;
+      ASSERT_NEAR(near[std::size_t(q)].all, own + 2 * sum / double(wanted), 2);
       std::ranges::sort(found);
       std::ranges::sort(expected);
       ASSERT_EQ(found, expected);
