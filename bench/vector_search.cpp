@@ -15,8 +15,12 @@
 //   index.bytes_95.vs_hnswlib hnswlib's bytes a vector, as it saves them, against those that a
 //   search
 //                             holds which has room for the codes' prefix alone, at 0.95
+//   search.graph_95.batch_1   a query at a time by the graph at recall 0.95 against hnswlib (M 16);
+//                             also batch_10 and batch_10000, and graph_99
+//   index.graph.vs_hnswlib    from vectors to an index with a graph on disk, against hnswlib's in
+//                             memory
 //
-//   bench_vector_search FOLDER [exact] [ivf] [hnswlib] [kmeans] [filter]
+//   bench_vector_search FOLDER [exact] [ivf] [hnswlib] [graph] [kmeans] [filter]
 //
 // All, where none is named. Queries a second of ours are result.json's: from queries in memory to
 // neighbours in memory.
@@ -45,6 +49,13 @@ using nlohmann::json;
 
 constexpr int kRounds = 5;
 constexpr const char* kLists = "2048";
+
+const std::vector<const char*> kHnswlibClaims = {
+    "search.ivf_95.vs_hnswlib", "index.build_95.vs_hnswlib", "index.bytes_95.vs_hnswlib"};
+const std::vector<const char*> kWalkClaims = {
+    "index.graph.vs_hnswlib",      "search.graph_95.batch_1", "search.graph_95.batch_10",
+    "search.graph_95.batch_10000", "search.graph_99.batch_1", "search.graph_99.batch_10",
+    "search.graph_99.batch_10000"};
 
 json asked(PeerProcess& peer, const std::string& command) {
   peer.ask(command);
@@ -186,6 +197,69 @@ void claim_graph(PeerProcess& peer) {
   claim_bytes(peer, built.at("bytes_per_vector"), nprobe, recall, chosen);
 }
 
+// The least breadth that reaches a recall.
+int tune_breadth(double target, double& recall) {
+  std::string breadths = "16";
+  for (int breadth = 20; breadth <= 48; breadth += 4) breadths += fmt::format(",{}", breadth);
+  for (int breadth = 56; breadth <= 200; breadth += 8) breadths += fmt::format(",{}", breadth);
+  search(
+      "--evaluate --set query.file=queries.npy --set index=walked --set search.by=graph --set "
+      "evaluate.breadth=[" +
+      breadths + "]");
+  const json result = result_of("found");
+  for (const json& point : result.at("curve")) {
+    recall = point.at("recall_at_10");
+    if (recall >= target) return point.at("breadth");
+  }
+  return 200;
+}
+
+// Queries a second of the first thousand, or of all.
+double walk(int breadth, int batch) {
+  return search(
+      fmt::format("--set query.file={} --set index=walked --set search.by=graph --set "
+                  "search.breadth={} --set search.batch={}",
+                  batch > 100 ? "queries.npy" : "few.npy", breadth, batch));
+}
+
+void claim_walks(PeerProcess& peer) {
+  const double theirs_seconds = asked(peer, "graph_build").at("seconds");
+  std::vector<double> builds;
+  for (int round = 0; round < 3; ++round) {
+    fs::remove_all("walked");
+    builds.push_back(seconds([] {
+      run_job(1, 2,
+              fmt::format("index --run walked --set vectors=vectors --set index.nlist={} --set "
+                          "index.graph=true --set memory_limit=8GiB",
+                          kLists));
+    }));
+  }
+  print_claim("index.graph.vs_hnswlib", theirs_seconds / median(builds), 5,
+              fmt::format("{:.1f} s with the index on disk against {:.0f} s in memory",
+                          median(builds), theirs_seconds));
+  for (const double target : {0.95, 0.99}) {
+    const json chosen = asked(peer, fmt::format("graph_tune {}", target));
+    double recall = 0;
+    const int breadth = tune_breadth(target, recall);
+    for (const int batch : {1, 10, 10000}) {
+      std::vector<double> ours, theirs;
+      for (int round = 0; round < kRounds; ++round) {
+        ours.push_back(walk(breadth, batch));
+        theirs.push_back(asked(peer, fmt::format("graph_search {}", batch)).at("qps"));
+      }
+      print_claim(
+          fmt::format("search.graph_{:.0f}.batch_{}", target * 100, batch),
+          median(ours) / median(theirs), 1,
+          fmt::format(
+              "{:.0f} queries/s, {:.0f} us a batch (recall {:.4f}, breadth {}) against {:.0f}, "
+              "{:.0f} us (recall {:.4f}, ef {})",
+              median(ours), batch * 1e6 / median(ours), recall, breadth, median(theirs),
+              batch * 1e6 / median(theirs), chosen.at("recall").get<double>(),
+              chosen.at("ef").get<int>()));
+    }
+  }
+}
+
 void claim_kmeans(PeerProcess& peer) {
   std::vector<double> ours, theirs;
   json last;
@@ -241,11 +315,8 @@ void claim_filter(PeerProcess& peer) {
 
 int run(const fs::path& folder, std::set<std::string> parts) {
   const std::vector<std::pair<std::string, void (*)(PeerProcess&)>> claims = {
-      {"exact", claim_exact},
-      {"ivf", claim_lists},
-      {"hnswlib", claim_graph},
-      {"kmeans", claim_kmeans},
-      {"filter", claim_filter}};
+      {"exact", claim_exact}, {"ivf", claim_lists},     {"hnswlib", claim_graph},
+      {"graph", claim_walks}, {"kmeans", claim_kmeans}, {"filter", claim_filter}};
   if (parts.empty())
     for (const auto& [name, claim] : claims) parts.insert(name);
   const bool graph = has_package("hnswlib");
@@ -253,9 +324,10 @@ int run(const fs::path& folder, std::set<std::string> parts) {
     for (const char* name :
          {"search.exact.vs_faiss", "search.exact.roofline", "search.ivf_90.vs_faiss",
           "search.ivf_95.vs_faiss", "search.ivf_99.vs_faiss", "search.two_ranks",
-          "search.filter_1pct.vs_faiss", "index.kmeans.vs_faiss", "search.ivf_95.vs_hnswlib",
-          "index.build_95.vs_hnswlib", "index.bytes_95.vs_hnswlib"})
+          "search.filter_1pct.vs_faiss", "index.kmeans.vs_faiss"})
       print_skipped(name, lacks_package("faiss"));
+    for (const auto& names : {kHnswlibClaims, kWalkClaims})
+      for (const char* name : names) print_skipped(name, lacks_package("faiss"));
     return 0;
   }
   const JobFolder current(folder / "vector_search");
@@ -265,9 +337,8 @@ int run(const fs::path& folder, std::set<std::string> parts) {
   build();
   for (const auto& [name, claim] : claims) {
     if (!parts.contains(name)) continue;
-    if (name == "hnswlib" && !graph) {
-      for (const char* skipped :
-           {"search.ivf_95.vs_hnswlib", "index.build_95.vs_hnswlib", "index.bytes_95.vs_hnswlib"})
+    if (!graph && (name == "hnswlib" || name == "graph")) {
+      for (const char* skipped : name == "graph" ? kWalkClaims : kHnswlibClaims)
         print_skipped(skipped, lacks_package("hnswlib"));
       continue;
     }

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "jobs/finished_shards.h"
+#include "jobs/graph_builder.h"
 #include "jobs/index_folder.h"
 #include "jobs/job.h"
 #include "jobs/list_merger.h"
@@ -49,7 +50,8 @@ class CompactRun {
       : context_(context),
         comm_(context.comm),
         index_(index),
-        shards_(config.shards > 0 ? config.shards : index.segments[0].shards.size()) {
+        shards_(config.shards > 0 ? config.shards : index.segments[0].shards.size()),
+        memory_(config.memory) {
     comm_.attempt([&] { merger_.emplace(index, shards_, config.memory); });
     finished_.emplace(
         comm_, context.run_folder, part_of(shards_, comm_.size(), comm_.rank()),
@@ -75,7 +77,12 @@ class CompactRun {
     comm_.attempt([&] {
       if (comm_.is_root()) write_files(parts.files);
     });
-    report(commit(parts));
+    Manifest compacted = commit(parts);
+    merger_.reset();
+    if (keeps_graph() && add_graph(context_, index_.graph->shape, compacted) == ExitCode::stopped)
+      return ExitCode::stopped;
+    forget();
+    report(compacted);
     return ExitCode::done;
   }
 
@@ -104,12 +111,32 @@ class CompactRun {
     nlohmann::json metadata = index_.metadata();
     metadata.erase("segments");
     metadata.erase("generation");
+    metadata.erase("graph");
     metadata["compacted_from"] = index_.dataset.manifest().digest;
     if (!metadata.contains("next_id")) metadata["next_id"] = next_id();
-    const Manifest compacted = commit_artefact(comm_, context_.run_folder,
-                                               {kIndexKind, merger_->tables(), metadata}, parts);
+    return commit_artefact(comm_, context_.run_folder, {kIndexKind, merger_->tables(), metadata},
+                           parts);
+  }
+
+  // Built anew, where it fits the memory.
+  bool keeps_graph() const {
+    if (!index_.graph) return false;
+    const std::int64_t bytes =
+        bytes_to_build(index_.vectors, index_.dim, index_.storage, index_.graph->shape.degree);
+    if (bytes <= memory_) return true;
+    log_warning(
+        "the new index has no graph: building it takes {} MiB of each rank's memory, more than "
+        "memory_limit",
+        (bytes >> 20) + 1);
+    return false;
+  }
+
+  // Once the artefact exists: removes what only a later start would need.
+  void forget() {
     finished_->forget();
-    return compacted;
+    comm_.attempt([&] {
+      if (comm_.is_root()) remove_folder(context_.run_folder / kBuildingFolder);
+    });
   }
 
   // Behind every id that there was: those of deleted vectors are not to be used again.
@@ -133,7 +160,7 @@ class CompactRun {
   JobContext& context_;
   Comm& comm_;
   const IndexFolder& index_;
-  const std::int64_t shards_;
+  const std::int64_t shards_, memory_;
   std::optional<ListMerger> merger_;
   std::optional<FinishedShards> finished_;
 };

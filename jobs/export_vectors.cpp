@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "jobs/export_graph.h"
 #include "jobs/index_folder.h"
 #include "jobs/index_lists.h"
 #include "jobs/vector_column.h"
@@ -29,6 +30,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr const char* kFaissFile = "index.faiss";
+constexpr const char* kHnswlibFile = "index.hnswlib";
 constexpr const char* kTruthFile = "groundtruth.bin";
 constexpr const char* kNeighborIdsFile = "neighbors.ivecs";
 constexpr const char* kNeighborDistancesFile = "distances.fvecs";
@@ -95,7 +97,7 @@ class VectorsExport {
         column_(dataset_, "vectors"),
         format_(wanted.format == "auto" ? natural_format() : wanted.format),
         metric_(metric_of(dataset_.manifest())) {
-    if (format_ == "ivecs" || format_ == "bigann")
+    if (format_ == "ivecs" || format_ == "bigann" || format_ == "hnswlib")
       no_such_format(format_, "vectors",
                      "fvecs, bvecs, fbin, f16bin, u8bin, i8bin, npy, hdf5 or faiss");
     check_ids();
@@ -316,14 +318,15 @@ void write_lists(const IndexFolder& index, const fs::path& path) {
 }
 
 json export_index(const VectorExport& wanted, const fs::path& folder, bool dry_run) {
-  if (wanted.format != "auto" && wanted.format != "faiss")
-    no_such_format(wanted.format, "indexes", "faiss, or export the vectors");
+  const std::string format = wanted.format == "auto" ? "faiss" : wanted.format;
+  if (format != "faiss" && format != "hnswlib")
+    no_such_format(format, "indexes", "faiss or hnswlib, or export the vectors");
   const IndexFolder index = open_index(wanted.from);
-  if (!dry_run) write_lists(index, folder / kFaissFile);
-  return {{"format", "faiss"},
-          {"vectors", index.vectors},
-          {"nlist", index.nlist},
-          {"files", {kFaissFile}}};
+  const char* file = format == "faiss" ? kFaissFile : kHnswlibFile;
+  if (!dry_run && format == "faiss") write_lists(index, folder / file);
+  if (!dry_run && format == "hnswlib") export_graph(index, folder / file);
+  return {
+      {"format", format}, {"vectors", index.vectors}, {"nlist", index.nlist}, {"files", {file}}};
 }
 
 }  // namespace
@@ -333,10 +336,12 @@ void VectorExport::describe(Schema& s) {
   s.choice(
       "export.format", &format,
       {"auto", "fvecs", "bvecs", "fbin", "f16bin", "u8bin", "i8bin", "npy", "hdf5", "faiss",
-       "ivecs", "bigann"},
+       "hnswlib", "ivecs", "bigann"},
       "auto: vectors in their own type, neighbours as ivecs, an index as faiss. Vectors go to all "
-      "but ivecs and bigann; neighbours to these: ivecs, with fvecs of the distances, or a ground "
-      "truth file; an index to faiss. Numbers are rounded only to f16");
+      "but hnswlib, ivecs and bigann; neighbours to these: ivecs, with fvecs of the distances, or "
+      "a ground "
+      "truth file; an index to faiss, and one with a graph to hnswlib. Numbers are rounded only to "
+      "f16");
   s.key("export.queries", &queries, "file of queries, for the dataset test of hdf5");
   s.key("export.neighbors", &neighbors,
         "folder of neighbours of these queries, for the datasets neighbors and distances of hdf5");

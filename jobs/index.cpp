@@ -8,6 +8,7 @@
 
 #include "jobs/carried_columns.h"
 #include "jobs/centroid_trainer.h"
+#include "jobs/graph_builder.h"
 #include "jobs/index_folder.h"
 #include "jobs/job.h"
 #include "jobs/list_builder.h"
@@ -31,6 +32,7 @@ struct IndexConfig {
   ListOptions lists;
   KmeansOptions kmeans;
   RecallTarget target;
+  GraphOptions graph;
 
   void describe(Schema& s) {
     s.key("vectors", &vectors, "folder of vectors, as the embed or shard job leaves it");
@@ -59,6 +61,7 @@ struct IndexConfig {
              "or leave it out");
     s.bytes("memory_limit", &memory, "memory of a rank for vectors");
     target.describe(s);
+    graph.describe(s);
     kmeans.checkpoint.describe(s);
   }
 
@@ -81,6 +84,7 @@ struct IndexConfig {
     if (memory < std::int64_t(1) << 20)
       wrong("too little memory to work in", "memory_limit", "give at least 1MiB");
     target.check();
+    graph.check();
     kmeans.checkpoint.check();
     kmeans.memory_bytes = memory / 2;
     lists.memory_bytes = memory / 2;
@@ -132,6 +136,9 @@ class IndexRun {
       if (comm_.is_root()) write_files(parts.files);
     });
     Manifest index = commit(parts);
+    if (config_.graph.wanted &&
+        add_graph(context_, config_.graph.shape, index) == ExitCode::stopped)
+      return ExitCode::stopped;
     if (config_.target.recall > 0) add_recall(index);
     lists_.forget();
     report(index);
@@ -288,6 +295,8 @@ class IndexJob : public Job {
                     fmt::format("{} lists for {} vectors", config_.kmeans.nlist, vectors->rows()),
                     "index.nlist",
                     "give at most as many lists as there are vectors, or 0 to have it chosen");
+      config_.graph.check_fits(vectors->rows(), vectors->dim(), config_.lists.storage,
+                               config_.memory);
     });
     if (context.dry_run) {
       log_info("{} vectors of {} dimensions, {}", vectors->rows(), vectors->dim(),

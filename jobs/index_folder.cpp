@@ -195,6 +195,7 @@ IndexFolder open_index(const std::filesystem::path& folder) {
     throw broken(folder, e.what());
   }
   const Manifest& manifest = index.dataset.manifest();
+  index.graph = graph_of(manifest, index.nlist);
   std::vector<TableSchema> found;
   for (const TableEntry& table : manifest.tables) found.push_back(table.schema);
   const MetadataColumns metadata(index.dataset, "entries");

@@ -10,6 +10,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "jobs/index_graph.h"
 #include "kernels/core/dtype.h"
 #include "kernels/core/tensor.h"
 #include "kernels/vector/code_space.h"
@@ -41,6 +42,7 @@ struct IndexFolder {
   DType storage = DType::f32;
   std::int64_t dim = 0, vectors = 0, nlist = 0;  // vectors: those that are not deleted
   std::vector<Segment> segments;                 // each has all lists, and some of their entries
+  std::optional<IndexGraph> graph;               // of the first segment
 
   // Entries that are deleted: jobs/deleted_entries.h tells which.
   std::int64_t deleted() const { return dataset.rows("entries") - vectors; }

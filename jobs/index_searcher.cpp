@@ -28,6 +28,13 @@ bool codes_are_worth_it(const IndexFolder& index, std::int64_t probes) {
   return double(probes) >= double(index.nlist) * double(index.dim) * kQueriesPerDimension;
 }
 
+// Of `vectors`, those that are measured for k neighbours.
+std::int64_t measured_of(std::int64_t k, const SearchScope& scope, std::int64_t vectors) {
+  const std::int64_t most = std::max<std::int64_t>(1, vectors), least = std::min(k, most);
+  return std::clamp(scope.candidates > 0 ? scope.candidates : candidates_for(least, scope.codes),
+                    least, most);
+}
+
 template <class T>
 std::vector<T> values_in(std::span<const std::byte> message) {
   std::vector<T> values(message.size() / sizeof(T));
@@ -57,6 +64,11 @@ ProbePlan plan_probes(SearchScope::Plan wanted, std::int64_t passing, std::int64
 IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std::int64_t k,
                              std::int64_t memory_bytes, const SearchScope& scope)
     : context_(context), comm_(context.comm), index_(index), k_(k), scope_(scope) {
+  if (scope.by == SearchScope::By::graph) {
+    const bool all = scope.rank_by == SearchScope::RankBy::distances;
+    graph_.emplace(context, index, k, all ? 0 : measured_of(k, scope, index.vectors), memory_bytes);
+    memory_bytes -= graph_->held_bytes();
+  }
   const Range shards = index.shards_of(comm_.size(), comm_.rank());
   std::optional<EntrySet> wanted;
   if (scope.filter || index.deleted() > 0) {
@@ -77,9 +89,7 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
   });
   passing_ = comm_.all_reduce_sum(lists_->entries());
   if (entry_space_ && scope.rank_by != SearchScope::RankBy::distances) {
-    const std::int64_t most = std::max<std::int64_t>(1, passing_), least = std::min(k, most);
-    depth_ = scope.candidates > 0 ? scope.candidates : candidates_for(least, scope.codes);
-    depth_ = std::clamp(depth_, least, most);
+    depth_ = measured_of(k, scope, passing_);
     ranker_.emplace(context_, *lists_, depth_);
   }
 }
@@ -90,6 +100,7 @@ ProbePlan IndexSearcher::plan(std::int64_t nprobe) const {
 }
 
 std::vector<Neighbor> IndexSearcher::probe(ConstMatrixView<float> queries, std::int64_t nprobe) {
+  if (graph_) return graph_->search(queries, nprobe);
   const ProbePlan plan = this->plan(nprobe);
   if (plan.exact || plan.lists == index_.nlist) return exact(queries);
   const Probes probes = find_probes(queries, plan.lists, kFirstProbes);
@@ -127,7 +138,7 @@ IndexSearcher::Resident IndexSearcher::resident() {
 
 std::int64_t IndexSearcher::held_bytes() const {
   return lists_->held_bytes() + std::int64_t(centroids_.size() * sizeof(float)) +
-         (coded_ ? coded_->bytes() : 0);
+         (coded_ ? coded_->bytes() : 0) + (graph_ ? graph_->held_bytes() : 0);
 }
 
 // The nearest lists first, so that little of the others comes into question.
@@ -168,6 +179,7 @@ void IndexSearcher::load_centroids() {
 }
 
 void IndexSearcher::prepare() {
+  if (graph_) return;
   const auto timed = context_.phases.measure("load");
   comm_.attempt([&] {
     load_centroids();
@@ -213,20 +225,7 @@ std::vector<Neighbor> IndexSearcher::merge(std::vector<TopK> found) {
                    std::span(next).subspan(at, k));
     std::swap(best, next);
   }
-  return to_root(std::move(best));
-}
-
-// What each rank has merged, behind one another.
-std::vector<Neighbor> IndexSearcher::to_root(std::vector<Neighbor> mine) {
-  if (comm_.size() == 1) return mine;
-  ByteLists messages(std::size_t(comm_.size()));
-  messages[0] = message_of(std::span<const Neighbor>(mine));
-  mine.clear();
-  for (const auto& message : comm_.all_to_all(messages)) {
-    const std::vector<Neighbor> theirs = values_in<Neighbor>(message);
-    mine.insert(mine.end(), theirs.begin(), theirs.end());
-  }
-  return mine;
+  return gather_on_root(comm_, std::move(best));
 }
 
 QueryCodes IndexSearcher::encode_queries(ConstMatrixView<float> queries) {
@@ -268,7 +267,7 @@ void IndexSearcher::rank_outliers(const ProbingQueries& queries, const QueryCode
 // Each rank merges a range of the queries, and hands it to the root.
 std::vector<Neighbor> IndexSearcher::merge(RankedNeighbors found) {
   const auto timed = context_.phases.measure("merge");
-  return to_root(nearest_of_all(comm_, std::move(found), depth_, k_));
+  return gather_on_root(comm_, nearest_of_all(comm_, std::move(found), depth_, k_));
 }
 
 std::vector<TopK> IndexSearcher::accumulators_within(std::int64_t queries, float limit) const {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "jobs/entry_filter.h"
+#include "jobs/graph_searcher.h"
 #include "jobs/index_folder.h"
 #include "jobs/job.h"
 #include "jobs/list_scanner.h"
@@ -27,6 +28,9 @@ struct SearchScope {
   enum class RankBy { automatic, codes, distances } rank_by = RankBy::automatic;
   std::int64_t candidates = 0;         // 0: what suits the number of neighbours
   CodeParts codes = CodeParts::whole;  // by which candidates are found
+  // What a probing search goes by: the lists, or the index's graph (jobs/graph_searcher.h). No
+  // filter goes with a graph.
+  enum class By { lists, graph } by = By::lists;
 };
 
 // What a probing search looks at: all vectors, or those in so many lists.
@@ -62,8 +66,8 @@ class IndexSearcher {
 
   // The k nearest of each query among the scope's vectors that plan(nprobe) has it look at, in the
   // nearest lists; row by row, padded; on the root, and nothing elsewhere. `nprobe` is at most
-  // index.nlist. Where codes decide, some of the k may be missed for others that are hardly
-  // farther; where all lists are probed they never do.
+  // index.nlist; of a search by the graph it is the walks' breadth. Where codes decide, some of the
+  // k may be missed for others that are hardly farther; where all lists are probed they never do.
   std::vector<Neighbor> probe(ConstMatrixView<float> queries, std::int64_t nprobe);
   // The same among all of the scope's vectors.
   std::vector<Neighbor> exact(ConstMatrixView<float> queries);
@@ -104,7 +108,6 @@ class IndexSearcher {
   std::vector<TopK> accumulators_within(std::int64_t queries, float limit) const;
   void share_thresholds(std::span<TopK> found);
   std::vector<Neighbor> merge(std::vector<TopK> found);
-  std::vector<Neighbor> to_root(std::vector<Neighbor> mine);
   QueryCodes encode_queries(ConstMatrixView<float> queries);
   RankedNeighbors rank_probes(ConstMatrixView<float> queries, const Probes& probes);
   void rank_outliers(const ProbingQueries& queries, const QueryCodes& codes,
@@ -118,6 +121,7 @@ class IndexSearcher {
   SearchScope scope_;
   std::optional<CodeSpace> entry_space_;  // of the index
   std::int64_t depth_ = 0;
+  std::optional<GraphSearcher> graph_;
   std::optional<ListScanner> lists_;
   std::optional<ProbeRanker> ranker_;  // where codes decide
   std::int64_t passing_ = 0;

@@ -55,4 +55,18 @@ NeighborLists merge_lists(Comm& comm, std::vector<TopK> found) {
   return all;
 }
 
+std::vector<Neighbor> gather_on_root(Comm& comm, std::vector<Neighbor> mine) {
+  if (comm.size() == 1) return mine;
+  ByteLists messages(std::size_t(comm.size()));
+  const auto bytes = std::as_bytes(std::span(mine));
+  messages[0].assign(bytes.begin(), bytes.end());
+  mine.clear();
+  for (const auto& message : comm.all_to_all(messages)) {
+    const std::size_t before = mine.size();
+    mine.resize(before + message.size() / sizeof(Neighbor));
+    std::ranges::copy(message, std::as_writable_bytes(std::span(mine).subspan(before)).begin());
+  }
+  return mine;
+}
+
 }  // namespace tutti

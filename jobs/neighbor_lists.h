@@ -15,4 +15,7 @@ using NeighborLists = QueryLists<Neighbor>;
 // the root, and no queries elsewhere: the same whatever was found where. Collective.
 NeighborLists merge_lists(Comm& comm, std::vector<TopK> found);
 
+// What the ranks have, behind one another, on the root, and nothing elsewhere. Collective.
+std::vector<Neighbor> gather_on_root(Comm& comm, std::vector<Neighbor> mine);
+
 }  // namespace tutti

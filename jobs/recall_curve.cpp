@@ -20,6 +20,13 @@ std::vector<std::int64_t> first_ids(std::span<const std::int64_t> ids, std::int6
   return first;
 }
 
+std::vector<std::int64_t> each_once(std::vector<std::int64_t> settings) {
+  std::ranges::sort(settings);
+  const auto repeated = std::ranges::unique(settings);
+  settings.erase(repeated.begin(), repeated.end());
+  return settings;
+}
+
 }  // namespace
 
 RecallCount::RecallCount(std::vector<std::int64_t> cutoffs)
@@ -60,10 +67,14 @@ std::vector<std::int64_t> nprobe_sweep(std::span<const std::int64_t> given, std:
   }
   sweep.push_back(own);
   for (std::int64_t& nprobe : sweep) nprobe = std::min(nprobe, nlist);
-  std::ranges::sort(sweep);
-  const auto repeated = std::ranges::unique(sweep);
-  sweep.erase(repeated.begin(), repeated.end());
-  return sweep;
+  return each_once(std::move(sweep));
+}
+
+std::vector<std::int64_t> breadth_sweep(std::span<const std::int64_t> given, std::int64_t own) {
+  std::vector<std::int64_t> sweep(given.begin(), given.end());
+  if (given.empty()) sweep = {16, 32, 64, 128, 256, 512};
+  sweep.push_back(own);
+  return each_once(std::move(sweep));
 }
 
 double percentile(std::vector<double> values, double share) {
@@ -74,11 +85,11 @@ double percentile(std::vector<double> values, double share) {
 }
 
 std::string curve_csv(const RecallCurve& curve) {
-  std::string text = "nprobe";
+  std::string text = curve.setting;
   for (const std::int64_t r : curve.cutoffs) text += fmt::format(",recall_at_{}", r);
   text += ",queries_per_second,batch_seconds_p50,batch_seconds_p99\n";
   for (const CurvePoint& p : curve.points) {
-    text += fmt::format("{}", p.nprobe);
+    text += fmt::format("{}", p.setting);
     for (const double recall : p.recalls) text += fmt::format(",{:.6f}", recall);
     text += fmt::format(",{:.1f},{:.6f},{:.6f}\n", p.queries_per_second, p.batch_seconds_p50,
                         p.batch_seconds_p99);
@@ -86,13 +97,13 @@ std::string curve_csv(const RecallCurve& curve) {
   return text;
 }
 
-nlohmann::json figures_of(const CurvePoint& point, std::span<const std::int64_t> cutoffs) {
-  nlohmann::json figures = {{"nprobe", point.nprobe},
+nlohmann::json figures_of(const RecallCurve& curve, const CurvePoint& point) {
+  nlohmann::json figures = {{curve.setting, point.setting},
                             {"queries_per_second", point.queries_per_second},
                             {"batch_seconds_p50", point.batch_seconds_p50},
                             {"batch_seconds_p99", point.batch_seconds_p99}};
-  for (std::size_t c = 0; c < cutoffs.size(); ++c)
-    figures[fmt::format("recall_at_{}", cutoffs[c])] = point.recalls[c];
+  for (std::size_t c = 0; c < curve.cutoffs.size(); ++c)
+    figures[fmt::format("recall_at_{}", curve.cutoffs[c])] = point.recalls[c];
   return figures;
 }
 

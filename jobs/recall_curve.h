@@ -27,7 +27,7 @@ class RecallCount {
 };
 
 struct CurvePoint {
-  std::int64_t nprobe = 0;
+  std::int64_t setting = 0;
   std::vector<double> recalls;  // one a cutoff of the curve
   double queries_per_second = 0;
   double batch_seconds_p50 = 0, batch_seconds_p99 = 0;
@@ -35,7 +35,8 @@ struct CurvePoint {
 
 struct RecallCurve {
   std::vector<std::int64_t> cutoffs;
-  std::vector<CurvePoint> points;  // ascending in nprobe
+  std::vector<CurvePoint> points;  // ascending in their setting
+  const char* setting = "nprobe";  // what it is called
 };
 
 // 1, 10 and 100 as far as `k` reaches, and `k`.
@@ -45,6 +46,8 @@ std::vector<std::int64_t> recall_cutoffs(std::int64_t k);
 // too. More than nlist is nlist.
 std::vector<std::int64_t> nprobe_sweep(std::span<const std::int64_t> given, std::int64_t own,
                                        std::int64_t nlist);
+// The same for the breadths of a graph's walks: `given`, or else 16, 32, ... 512; `own`, too.
+std::vector<std::int64_t> breadth_sweep(std::span<const std::int64_t> given, std::int64_t own);
 
 // The smallest value that at least `share` of the values (there is one) do not exceed.
 double percentile(std::vector<double> values, double share);
@@ -52,7 +55,7 @@ double percentile(std::vector<double> values, double share);
 // A line of names, then a line a point.
 std::string curve_csv(const RecallCurve& curve);
 
-// A point's figures: nprobe, recall_at_1 and so on.
-nlohmann::json figures_of(const CurvePoint& point, std::span<const std::int64_t> cutoffs);
+// A point's figures: its setting, recall_at_1 and so on.
+nlohmann::json figures_of(const RecallCurve& curve, const CurvePoint& point);
 
 }  // namespace tutti

@@ -78,18 +78,20 @@ class SearchRun {
         config_(config),
         indexes_(indexes),
         queries_(queries),
-        nprobe_(std::min(config.nprobe, indexes.most_lists())),
+        nprobe_(config.by_graph() ? config.breadth : std::min(config.nprobe, indexes.most_lists())),
         probing_(config.mode != "exact"),
         searcher_(context, indexes, config.k, config.memory - config.memory / 8,
                   {queries.count(), nprobe_, looks_everywhere(filters), filters, config.plan(),
-                   config.ranking(), config.candidates, config.code_parts()}) {
+                   config.ranking(), config.candidates, config.code_parts(),
+                   config.by_graph() ? SearchScope::By::graph : SearchScope::By::lists}) {
     if (probing_) searcher_.prepare();
     if (!filters.empty()) tell_filter();
     if (!queries.texts.empty()) passages_.emplace(context, indexes, config.dataset, config.show);
     if (config.evaluation.wanted)
-      evaluation_.emplace(context, config.evaluation, indexes.front(), searcher_.front(),
-                          EvaluatedSearch{queries.count(), config.k, nprobe_, probing_});
-    if (probing_ && nprobe_ < config.nprobe)
+      evaluation_.emplace(
+          context, config.evaluation, indexes.front(), searcher_.front(),
+          EvaluatedSearch{queries.count(), config.k, nprobe_, probing_, config.by_graph()});
+    if (probing_ && !config.by_graph() && nprobe_ < config.nprobe)
       log_info("search.nprobe is {}, but there are {} lists: looking into all of them",
                config.nprobe, nprobe_);
   }
@@ -110,6 +112,9 @@ class SearchRun {
   }
 
  private:
+  // What nprobe_ is called.
+  const char* setting() const { return config_.by_graph() ? "breadth" : "nprobe"; }
+
   // Perhaps: few vectors that pass a filter are looked at in all lists.
   bool looks_everywhere(std::span<const EntryFilter> filters) const {
     return !probing_ || config_.mode == "both" || config_.evaluation.wanted || !filters.empty();
@@ -184,7 +189,8 @@ class SearchRun {
                                {"metric", name_of(indexes_.metric())},
                                {"mode", probing_ ? "probe" : "exact"}};
     indexes_.describe(metadata);
-    if (probing_) metadata["nprobe"] = nprobe_;
+    if (config_.by_graph()) metadata["by"] = config_.by;
+    if (probing_) metadata[setting()] = nprobe_;
     if (probing_) metadata["candidates"] = searcher_.front().candidates();
     if (probing_ && config_.code_parts() == CodeParts::prefix) metadata["codes"] = config_.codes;
     for (const char* told : {"where", "where_plan", "where_lists"})
@@ -199,7 +205,7 @@ class SearchRun {
                    {"queries", queries_.count()},
                    {"k", config_.k},
                    {"queries_per_second", count / (probing_ ? probe_seconds_ : exact_seconds_)}});
-    if (probing_) result["nprobe"] = nprobe_;
+    if (probing_) result[setting()] = nprobe_;
     if (probing_) result["candidates"] = searcher_.front().candidates();
     if (config_.mode == "both") {
       result["exact_queries_per_second"] = count / exact_seconds_;
@@ -233,7 +239,7 @@ class SearchRun {
   const SearchConfig& config_;
   const IndexSet& indexes_;
   QuerySource& queries_;
-  const std::int64_t nprobe_;
+  const std::int64_t nprobe_;  // by the graph, its walks' breadth
   const bool probing_;
   SetSearcher searcher_;
   std::optional<SearchEvaluation> evaluation_;

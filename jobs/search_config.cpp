@@ -24,6 +24,14 @@ void SearchConfig::describe(Schema& s) {
            "probe: the nearest lists only; exact: all vectors; both: probe, and its recall "
            "against exact");
   s.key("search.nprobe", &nprobe, "lists", "lists to look into for each query");
+  s.choice("search.by", &by, {"lists", "graph"},
+           "lists: look into those that are nearest to a query; graph: walk from vector to vector, "
+           "by the graph that index.graph made. A query of a large batch is answered faster by "
+           "lists, one of a few by the graph; each rank holds all vectors for it");
+  s.key("search.breadth", &breadth, "vectors",
+        "of search.by = \"graph\": the nearest that a walk keeps in view, until it has been at all "
+        "of "
+        "them: the more, the higher the recall; at least search.k");
   s.key("search.target_recall", &target_recall, "",
         "look into as many lists as reach this recall by what was measured when the index was "
         "built (index.target_recall), whatever search.nprobe is; 0: search.nprobe");
@@ -87,6 +95,14 @@ void SearchConfig::check() const {
           "leave it out: passages are shown from the datasets that were indexed, where they were");
   if (k < 1) wrong("at least one neighbour is wanted", "search.k", "10 is usual");
   if (nprobe < 1) wrong("at least one list must be looked into", "search.nprobe", "16 is usual");
+  if (breadth < 1) wrong("a walk has a breadth", "search.breadth", "64 is usual");
+  if (by_graph() && radius)
+    wrong("what is within a radius is looked for in lists", "search.by", "give \"lists\"");
+  if (by_graph() && !where.empty())
+    wrong("what passes a filter is looked for in lists", "search.by", "give \"lists\"");
+  if (by_graph() && target_recall > 0)
+    wrong("the recall that an index knows is that of its lists", "search.target_recall",
+          "give search.breadth, or search.by = \"lists\"");
   if (!(target_recall >= 0 && target_recall <= 1))
     wrong("a recall is at most 1", "search.target_recall", "0.95 is usual");
   if (candidates < 0) wrong("search.candidates is negative", "search.candidates", "0 is usual");

@@ -16,11 +16,12 @@ namespace tutti {
 struct SearchConfig {
   std::vector<std::string> index;
   std::string dataset, mode = "probe", where, where_plan = "auto", rank_by = "auto",
-                       codes = "whole";
+                       codes = "whole", by = "lists";
   QueryConfig queries;
   EvaluationConfig evaluation;
   double target_recall = 0;
-  std::int64_t k = 10, nprobe = 16, candidates = 0, batch = 16384, show = 5, range_limit = 0;
+  std::int64_t k = 10, nprobe = 16, breadth = 64, candidates = 0, batch = 16384, show = 5,
+               range_limit = 0;
   std::optional<double> radius;  // instead of k
   std::int64_t memory = std::int64_t(1) << 30;
 
@@ -30,6 +31,7 @@ struct SearchConfig {
 
   SearchScope::Plan plan() const;
   SearchScope::RankBy ranking() const;
+  bool by_graph() const { return by == "graph" && mode != "exact"; }
   CodeParts code_parts() const;
   // Queries that are searched for at a time, as their source has them.
   std::int64_t batch_of(const QuerySource& source) const;

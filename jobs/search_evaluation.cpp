@@ -51,14 +51,19 @@ void EvaluationConfig::describe(Schema& s) {
         "search finds them");
   s.key("evaluate.nprobe", &nprobe, "lists",
         "settings to measure beside search.nprobe; default: 1, 2, 4, ... and all lists");
+  s.key("evaluate.breadth", &breadth, "vectors",
+        "of search.by = \"graph\", settings to measure beside search.breadth; default: 16, 32, ... "
+        "512");
 }
 
 void EvaluationConfig::check() const {
-  if (!wanted && (!truth.empty() || !nprobe.empty()))
+  if (!wanted && (!truth.empty() || !nprobe.empty() || !breadth.empty()))
     throw Error(ExitCode::usage, "there are settings for an evaluation, but none is asked for",
                 "evaluate.*", "give --evaluate, or set search.evaluate = true");
   if (std::ranges::any_of(nprobe, [](std::int64_t n) { return n < 1; }))
     throw Error(ExitCode::usage, "at least one list must be looked into", "evaluate.nprobe", "");
+  if (std::ranges::any_of(breadth, [](std::int64_t n) { return n < 1; }))
+    throw Error(ExitCode::usage, "a walk has a breadth", "evaluate.breadth", "");
 }
 
 std::optional<GroundTruth> EvaluationConfig::open_truth(std::int64_t queries) const {
@@ -93,8 +98,10 @@ SearchEvaluation::SearchEvaluation(JobContext& context, const EvaluationConfig& 
     if (truth_) truth_k_ = truth_->k();
   }
   cutoffs_ = recall_cutoffs(std::min(search_.k, truth_k_));
-  for (const std::int64_t nprobe : nprobe_sweep(config_.nprobe, search_.nprobe, index_.nlist))
-    settings_.push_back({nprobe, RecallCount(cutoffs_), {}});
+  const std::vector<std::int64_t> sweep =
+      search_.by_graph ? breadth_sweep(config_.breadth, search_.nprobe)
+                       : nprobe_sweep(config_.nprobe, search_.nprobe, index_.nlist);
+  for (const std::int64_t value : sweep) settings_.push_back({value, RecallCount(cutoffs_), {}});
 }
 
 void SearchEvaluation::measure(Range range, ConstMatrixView<float> queries,
@@ -118,7 +125,7 @@ std::vector<Neighbor> SearchEvaluation::timed_probe(Setting& setting,
   double total = 0;
   do {
     const auto start = Clock::now();
-    found = searcher_.probe(queries, setting.nprobe);
+    found = searcher_.probe(queries, setting.value);
     seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
     total += seconds.back();
   } while (comm_.all_reduce_max(std::int64_t(seconds.size() < kRuns && total < kEnoughSeconds)));
@@ -150,10 +157,10 @@ void SearchEvaluation::finish() {
     local_write(measured);
     nlohmann::json points = nlohmann::json::array();
     for (const CurvePoint& point : measured.points) {
-      points.push_back(figures_of(point, cutoffs_));
-      log_info("nprobe {:>6}  recall@{} {:.4f}  {:>10.0f} queries/s", point.nprobe, cutoffs_.back(),
-               point.recalls.back(), point.queries_per_second);
-      if (search_.probing && point.nprobe == search_.nprobe) context_.result.update(points.back());
+      points.push_back(figures_of(measured, point));
+      log_info("{} {:>6}  recall@{} {:.4f}  {:>10.0f} queries/s", measured.setting, point.setting,
+               cutoffs_.back(), point.recalls.back(), point.queries_per_second);
+      if (search_.probing && point.setting == search_.nprobe) context_.result.update(points.back());
     }
     context_.result["disk_bytes_per_vector"] = disk_bytes_per_vector();
     context_.result["truth"] = needs_exact() ? "exact" : config_.truth;
@@ -162,10 +169,10 @@ void SearchEvaluation::finish() {
 }
 
 RecallCurve SearchEvaluation::curve() const {
-  RecallCurve curve{cutoffs_, {}};
+  RecallCurve curve{cutoffs_, {}, search_.by_graph ? "breadth" : "nprobe"};
   for (const Setting& s : settings_) {
     const double seconds = std::reduce(s.batch_seconds.begin(), s.batch_seconds.end());
-    curve.points.push_back({s.nprobe, s.recall.recalls(), double(search_.queries) / seconds,
+    curve.points.push_back({s.value, s.recall.recalls(), double(search_.queries) / seconds,
                             percentile(s.batch_seconds, 0.5), percentile(s.batch_seconds, 0.99)});
   }
   return curve;
@@ -181,8 +188,8 @@ void SearchEvaluation::local_write(const RecallCurve& curve) const {
   const int ranks = comm_.size(), threads = thread_count();
   PlotSeries series{"tutti", {}};
   for (const CurvePoint& point : curve.points)
-    series.points.push_back(
-        {point.recalls.back(), point.queries_per_second, fmt::format("nprobe {}", point.nprobe)});
+    series.points.push_back({point.recalls.back(), point.queries_per_second,
+                             fmt::format("{} {}", curve.setting, point.setting)});
   const RecallPlot plot{
       fmt::format("{} vectors \u00d7 {} dimensions, k = {}", with_commas(index_.vectors),
                   index_.dim, search_.k),

@@ -19,7 +19,7 @@ namespace tutti {
 struct EvaluationConfig {
   bool wanted = false;
   std::string truth;
-  std::vector<std::int64_t> nprobe;
+  std::vector<std::int64_t> nprobe, breadth;
 
   void describe(Schema& schema);
   // Throws Error(usage).
@@ -32,7 +32,8 @@ struct EvaluationConfig {
 // The search that is evaluated.
 struct EvaluatedSearch {
   std::int64_t queries = 0, k = 0, nprobe = 0;
-  bool probing = true;  // or exact, and then nprobe is only one of the settings to measure
+  bool probing = true;    // or exact, and then nprobe is only one of the settings to measure
+  bool by_graph = false;  // and nprobe is the breadth of its walks
 };
 
 // Times probing at each setting, batch by batch, counts recall, and writes curve.csv and curve.svg.
@@ -55,9 +56,9 @@ class SearchEvaluation {
   void finish();
 
  private:
-  // Of one nprobe.
+  // Of one nprobe, or breadth.
   struct Setting {
-    std::int64_t nprobe;
+    std::int64_t value;
     RecallCount recall;
     std::vector<double> batch_seconds;
   };

@@ -14,17 +14,19 @@ double weight_of(const IndexFolder& index) {
 
 SetSearcher::SetSearcher(JobContext& context, const IndexSet& indexes, std::int64_t k,
                          std::int64_t memory_bytes, const SetScope& scope)
-    : indexes_(indexes), k_(k) {
+    : indexes_(indexes), k_(k), by_lists_(scope.by == SearchScope::By::lists) {
   double all = 0;
   for (std::int64_t i = 0; i < indexes.size(); ++i) all += weight_of(indexes[i]);
   for (std::int64_t i = 0; i < indexes.size(); ++i) {
     const IndexFolder& index = indexes[i];
-    const std::int64_t lists = scope.all_lists ? index.nlist : std::min(scope.nprobe, index.nlist);
+    const std::int64_t lists = scope.all_lists ? index.nlist
+                               : by_lists_     ? std::min(scope.nprobe, index.nlist)
+                                               : 0;
     const auto share = std::int64_t(double(memory_bytes) * (weight_of(index) / all));
     const EntryFilter* filter = scope.filters.empty() ? nullptr : &scope.filters[std::size_t(i)];
     searchers_.emplace_back(context, index, k, share,
                             SearchScope{scope.queries * lists, filter, scope.plan, scope.rank_by,
-                                        scope.candidates, scope.codes});
+                                        scope.candidates, scope.codes, scope.by});
   }
 }
 
@@ -51,7 +53,7 @@ std::int64_t SetSearcher::held_bytes() const {
 }
 
 std::int64_t SetSearcher::probes_of(std::size_t index, std::int64_t nprobe) const {
-  return std::min(nprobe, indexes_[std::int64_t(index)].nlist);
+  return by_lists_ ? std::min(nprobe, indexes_[std::int64_t(index)].nlist) : nprobe;
 }
 
 std::vector<ProbePlan> SetSearcher::plans(std::int64_t nprobe) const {

@@ -21,6 +21,7 @@ struct SetScope {
   SearchScope::RankBy rank_by = SearchScope::RankBy::automatic;
   std::int64_t candidates = 0;
   CodeParts codes = CodeParts::whole;
+  SearchScope::By by = SearchScope::By::lists;
 };
 
 // An IndexSearcher for each index, which share the memory; what they find is merged by (distance,
@@ -53,6 +54,7 @@ class SetSearcher {
 
   const IndexSet& indexes_;
   std::int64_t k_;
+  bool by_lists_;
   std::deque<IndexSearcher> searchers_;  // of each index
 };
 

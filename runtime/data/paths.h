@@ -19,6 +19,7 @@ inline constexpr const char* kColumnsFile = "columns.json";  // what metadata ve
 inline constexpr const char* kModelFile = "model.h5";
 inline constexpr const char* kCentroidsFile = "centroids.h5";
 inline constexpr const char* kCodeSpaceFile = "code_space.h5";  // of an index's vectors
+inline constexpr const char* kGraphFile = "graph.h5";           // of an index's vectors
 inline constexpr const char* kNeighborsFile = "neighbors.h5";
 inline constexpr const char* kRangesFile = "ranges.h5";
 inline constexpr const char* kExternalIdsFile = "external_ids.jsonl";  // of neighbours
@@ -77,6 +78,7 @@ inline constexpr const char* kBuildingFolder = "building";
 inline constexpr const char* kCentroidsRecordFile = "centroids.json";  // that they are trained
 inline constexpr const char* kAssignedFiles = "assigned";  // range_file: the lists of these rows
 inline constexpr const char* kGroupFiles = "groups";       // the centroids of these groups
+inline constexpr const char* kGraphFiles = "graph";        // the neighbours of these entries
 // "assigned-000000004096-000000008192": the results of pieces [begin, end); and the pieces that
 // such a name tells.
 std::string range_file(std::string_view begin, Range pieces);

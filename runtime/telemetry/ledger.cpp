@@ -139,7 +139,8 @@ void Bookkeeper::book(const RunEvent& event) {
     stage_ = Stage::working;
   } else if ((event.name == "step" || event.name == "kmeans") && event.position > 0) {
     step(event);
-  } else if ((event.name == "assigned" || event.name == "groups") && stage_ == Stage::working) {
+  } else if ((event.name == "assigned" || event.name == "groups" || event.name == "graph") &&
+             stage_ == Stage::working) {
     work_.push_back({position_, position_, cut()});
   } else if (event.name == "evaluation" && stage_ != Stage::starting) {
     use(TimeUse::other, cut());
