@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::int64_t kSample = 256;  // queries that a first guess is made by
 constexpr std::int64_t kWorthSampling = 16 * kSample;
-constexpr std::int64_t kMostMissed = 8;  // one query in so many may have to be ranked again
+constexpr std::int64_t kMostMissed = 8;  // of so many queries one may have to be ranked again
 
 std::vector<float> limits_of(const Candidates& candidates) {
   std::vector<float> limits;
@@ -71,10 +71,10 @@ void ProbeRanker::scan_nearest_first(const ProbingQueries& queries, const QueryC
   }
 }
 
-// For who wonders how well it works.
 void ProbeRanker::count(std::int64_t guessed, std::int64_t missed) {
   guessed_ += guessed;
   missed_ += missed;
+  is_guessing_worth_it_ = guessed_ < kSample || kMostMissed * missed_ <= guessed_;
   context_.result["limits"] = {{"guessed", guessed_}, {"missed", missed_}};
 }
 
@@ -129,8 +129,6 @@ RankedNeighbors ProbeRanker::rank_by_guess(const ProbingQueries& queries, const 
   count(margin == LimitGuess::Margin::usual ? queries.queries.rows : 0,
         std::int64_t(missed.size()));
   if (missed.empty()) return found;
-  if (margin == LimitGuess::Margin::usual)
-    is_guessing_worth_it_ = kMostMissed * std::int64_t(missed.size()) <= queries.queries.rows;
   const QuerySelection selection(queries, missed);
   std::vector<ProbeDistances> their_near;
   for (const std::int32_t q : missed) their_near.push_back(near[std::size_t(q)]);
