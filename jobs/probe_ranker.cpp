@@ -120,10 +120,12 @@ RankedNeighbors ProbeRanker::rank_by_guess(const ProbingQueries& queries, const 
     Candidates candidates = lists_.make_candidates(queries.queries.rows, depth_);
     for (std::size_t q = 0; q < limits.size(); ++q) candidates.lower(std::int64_t(q), limits[q]);
     scan(queries, codes, candidates);
-    const auto timed = context_.phases.measure("merge");
-    missed = share_limits(comm_, candidates);
+    {
+      const auto timed = context_.phases.measure("merge");
+      missed = share_limits(comm_, candidates);
+    }
     std::ranges::copy(limits_of(candidates), limits.begin());
-    const auto measured = context_.phases.measure("scan");
+    const auto timed = context_.phases.measure("scan");
     comm_.attempt([&] { lists_.measure(queries.queries, candidates, found); });
   }
   count(margin == LimitGuess::Margin::usual ? queries.queries.rows : 0,
