@@ -12,7 +12,6 @@
 namespace tutti {
 namespace {
 
-constexpr std::int64_t kFirstProbes = 4;  // after which thresholds are nearly what they end as
 // So few vectors are looked at as quickly as many lists are found. Of all ranks, for the plan may
 // not depend on their number.
 constexpr std::int64_t kFew = 1 << 15;
@@ -179,19 +178,20 @@ void IndexSearcher::load_centroids() {
 }
 
 void IndexSearcher::prepare() {
-  if (graph_) return;
+  if (graph_ || prepared_) return;
   const auto timed = context_.phases.measure("load");
   comm_.attempt([&] {
     load_centroids();
     if (depth_ > 0) lists_->load_codes();
   });
+  prepared_ = true;
 }
 
 // Ranks share the queries out; everyone gets all probes.
 IndexSearcher::Probes IndexSearcher::find_probes(ConstMatrixView<float> queries,
                                                  std::int64_t nprobe, std::int64_t ordered) {
   const auto timed = context_.phases.measure("coarse");
-  comm_.attempt([&] { load_centroids(); });
+  if (!coded_) comm_.attempt([&] { load_centroids(); });
   const Range range = part_of(queries.rows, comm_.size(), comm_.rank());
   const ConstMatrixView<float> mine = queries.row_range(range.begin, range.size());
   std::vector<std::int32_t> lists(std::size_t(range.size() * nprobe));

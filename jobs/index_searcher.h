@@ -125,6 +125,7 @@ class IndexSearcher {
   std::optional<ListScanner> lists_;
   std::optional<ProbeRanker> ranker_;  // where codes decide
   std::int64_t passing_ = 0;
+  bool prepared_ = false;
   std::vector<float> centroids_;  // read when first needed, like what follows from them
   std::optional<CodeSpace> space_;
   std::optional<CodedCentroids> coded_;

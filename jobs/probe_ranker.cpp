@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "jobs/ranked_lists.h"
-
 namespace tutti {
 namespace {
 
@@ -60,7 +58,7 @@ void ProbeRanker::scan_nearest_first(const ProbingQueries& queries, const QueryC
                                      Candidates& candidates) {
   const ConstMatrixView<std::int32_t> probes = queries.probes;
   std::int64_t begin = 0;
-  for (const std::int64_t wanted : {std::int64_t(1), std::int64_t(4), probes.cols}) {
+  for (const std::int64_t wanted : {std::int64_t(1), kFirstProbes, probes.cols}) {
     const std::int64_t end = std::min(wanted, probes.cols);
     if (end <= begin) continue;
     scan({queries.queries, {probes.data + begin, probes.rows, end - begin, probes.stride}}, codes,

@@ -7,6 +7,7 @@
 
 #include "jobs/job.h"
 #include "jobs/list_scanner.h"
+#include "jobs/ranked_lists.h"
 #include "kernels/vector/assign.h"
 #include "kernels/vector/candidates.h"
 #include "kernels/vector/code_space.h"
@@ -14,7 +15,9 @@
 
 namespace tutti {
 
-using RankedNeighbors = std::vector<std::vector<RankedNeighbor>>;  // of each query
+// Of the lists that a query probes, so many of the nearest are scanned before the others, the first
+// of them by itself: after these, limits are nearly what they end as.
+constexpr std::int64_t kFirstProbes = 4;
 
 // Some of a batch's queries, copied.
 class QuerySelection {
@@ -47,7 +50,8 @@ class ProbeRanker {
       : context_(context), comm_(context.comm), lists_(lists), depth_(depth) {}
 
   // What this rank's lists hold: of all ranks' together the first `depth` by (key, id) count.
-  // `near`: how near each query is to the lists that it probes.
+  // The first kFirstProbes of a query's probes are the nearest, nearest first. `near`: how near
+  // each query is to the lists that it probes.
   RankedNeighbors rank(const ProbingQueries& queries, const QueryCodes& codes,
                        std::span<const ProbeDistances> near);
 

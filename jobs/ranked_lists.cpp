@@ -14,8 +14,7 @@ namespace {
 constexpr std::int64_t kMany = 1024;  // queries whose codes are sooner gathered than made
 
 // What each rank has found of the queries of this one's part.
-std::vector<QueryLists<RankedNeighbor>> exchange(Comm& comm,
-                                                 std::vector<std::vector<RankedNeighbor>> found) {
+std::vector<QueryLists<RankedNeighbor>> exchange(Comm& comm, RankedNeighbors found) {
   ByteLists to_ranks;
   for (int r = 0; r < comm.size(); ++r) {
     const Range part = part_of(std::int64_t(found.size()), comm.size(), r);
@@ -96,8 +95,8 @@ std::vector<std::int32_t> share_limits(Comm& comm, Candidates& candidates) {
   return lacking;
 }
 
-std::vector<Neighbor> nearest_of_all(Comm& comm, std::vector<std::vector<RankedNeighbor>> found,
-                                     std::int64_t depth, std::int64_t k) {
+std::vector<Neighbor> nearest_of_all(Comm& comm, RankedNeighbors found, std::int64_t depth,
+                                     std::int64_t k) {
   std::vector<QueryLists<RankedNeighbor>> parts;
   if (comm.size() > 1) {
     const Range mine = part_of(std::int64_t(found.size()), comm.size(), comm.rank());

@@ -13,6 +13,8 @@
 
 namespace tutti {
 
+using RankedNeighbors = std::vector<std::vector<RankedNeighbor>>;  // of each query
+
 // All collective, of the same queries on all ranks.
 
 // Rows of `cols` values each that ranks have made by part_of(rows, ...), on all ranks.
@@ -37,7 +39,7 @@ std::vector<std::int32_t> share_limits(Comm& comm, Candidates& candidates);
 
 // Of each query in this rank's part, the k nearest of the `depth` candidates with the least (key,
 // id) that any rank has found: k places a query, padded.
-std::vector<Neighbor> nearest_of_all(Comm& comm, std::vector<std::vector<RankedNeighbor>> found,
-                                     std::int64_t depth, std::int64_t k);
+std::vector<Neighbor> nearest_of_all(Comm& comm, RankedNeighbors found, std::int64_t depth,
+                                     std::int64_t k);
 
 }  // namespace tutti
