@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "jobs/list_reader.h"
 #include "runtime/base/log.h"
 #include "runtime/base/stop.h"
 #include "runtime/data/commit.h"
@@ -79,10 +80,10 @@ void GraphBuilder::load() {
   space_ = index_.read_code_space();
   centroids_ = index_.read_centroids();
   begins_ = list_begins(index_);
-  vectors_.emplace(index_, Range{0, entries_});
+  vectors_ = ListReader(index_, std::nullopt).load(Range{0, entries_});
   build_.emplace(
       *space_,
-      ListedVectors{vectors_->rows(), begins_, {centroids_.data(), index_.nlist, index_.dim}},
+      ListedVectors{vectors_.placed().rows, begins_, {centroids_.data(), index_.nlist, index_.dim}},
       shape_);
   edges_.grow(my_rows_.size() * degree_);
   std::fill_n(edges_.data(), my_rows_.size() * degree_, kUnknown);

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "jobs/entry_vectors.h"
 #include "jobs/index_folder.h"
 #include "jobs/index_graph.h"
 #include "jobs/job.h"
 #include "jobs/kept_ranges.h"
+#include "jobs/list_chunk.h"
 #include "kernels/core/arena.h"
 #include "runtime/base/config.h"
 
@@ -65,7 +65,7 @@ class GraphBuilder {
   GraphShape shape_;
   std::int64_t degree_, entries_;
   Range my_rows_;
-  std::optional<EntryVectors> vectors_;
+  ListChunk vectors_;
   std::optional<CodeSpace> space_;
   std::vector<float> centroids_;
   std::vector<std::int64_t> begins_;  // of the lists

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "jobs/deleted_entries.h"
+#include "jobs/list_reader.h"
 #include "jobs/neighbor_lists.h"
 #include "kernels/vector/scan.h"
 #include "runtime/base/error.h"
@@ -18,12 +19,12 @@ GraphSearcher::GraphSearcher(JobContext& context, const IndexFolder& index, std:
     : context_(context), comm_(context.comm), index_(index), k_(k), measured_(measured) {
   const auto timed = context_.phases.measure("load");
   comm_.attempt([&] { load(memory_bytes); });
-  if (added_->count() > 0)
+  if (added_->entries() > 0)
     log_info(
         "{} vectors were added since the graph was built, and are all looked at: tutti compact "
         "makes "
         "a graph of all",
-        added_->count());
+        added_->entries());
 }
 
 void GraphSearcher::load(std::int64_t memory_bytes) {
@@ -44,11 +45,11 @@ void GraphSearcher::load(std::int64_t memory_bytes) {
   starts_.emplace(index_.metric,
                   ConstMatrixView<float>(centroids_.data(), index_.nlist, index_.dim),
                   parts_.starts);
-  vectors_.emplace(index_, Range{0, entries});
-  const EntrySet later = live_entries(index_, {entries, all});
-  added_.emplace(index_, Range{entries, all}, &later);
+  vectors_.emplace(ListReader(index_, std::nullopt).load(Range{0, entries}));
+  added_.emplace(
+      ListReader(index_, live_entries(index_, {entries, all})).load(Range{entries, all}));
   codes_.emplace(*space_, entries);
-  codes_->put(0, vectors_->rows());
+  codes_->put(0, vectors_->placed().rows);
   if (index_.deleted() > 0) live_ = live_entries(index_, {0, entries});
   graph_.emplace(*space_, GraphView{parts_.edges.data(), entries, degree}, *codes_, *starts_,
                  vectors_->placed(), live_ ? live_->bits() : std::span<std::uint64_t>());
@@ -64,8 +65,8 @@ std::vector<Neighbor> GraphSearcher::search(ConstMatrixView<float> queries, std:
       const std::int64_t wide = std::max(breadth, k_);
       std::vector<TopK> results(std::size_t(range.size()), TopK(k_));
       graph_->search(mine, {wide, measured_ > 0 ? measured_ : wide}, results);
-      if (added_->count() > 0)
-        scan(mine, added_->rows(), added_->placed().ids, index_.metric, results);
+      if (added_->entries() > 0)
+        scan(mine, added_->placed().rows, added_->placed().ids, index_.metric, results);
       found.resize(results.size() * std::size_t(k_));
       for (std::size_t q = 0; q < results.size(); ++q)
         results[q].write_sorted(std::span(found).subspan(q * std::size_t(k_), std::size_t(k_)));
@@ -76,7 +77,7 @@ std::vector<Neighbor> GraphSearcher::search(ConstMatrixView<float> queries, std:
 }
 
 std::int64_t GraphSearcher::held_bytes() const {
-  return bytes_to_search(vectors_->count() + added_->count(), index_.dim, index_.storage,
+  return bytes_to_search(vectors_->entries() + added_->entries(), index_.dim, index_.storage,
                          index_.graph->shape.degree);
 }
 

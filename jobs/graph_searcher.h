@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "jobs/entry_set.h"
-#include "jobs/entry_vectors.h"
 #include "jobs/index_folder.h"
 #include "jobs/index_graph.h"
 #include "jobs/job.h"
+#include "jobs/list_chunk.h"
 #include "kernels/core/arena.h"
 #include "kernels/vector/code_rows.h"
 #include "kernels/vector/code_space.h"
@@ -47,7 +47,7 @@ class GraphSearcher {
   GraphParts parts_;
   std::vector<float> centroids_;
   std::optional<GraphEntries> starts_;
-  std::optional<EntryVectors> vectors_, added_;  // of the graph; of later segments
+  std::optional<ListChunk> vectors_, added_;  // of the graph; of later segments
   std::optional<CodeRows> codes_;
   std::optional<EntrySet> live_;  // of the graph's, where some are deleted
   std::optional<VectorGraph> graph_;

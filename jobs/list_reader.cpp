@@ -54,6 +54,11 @@ ListChunk ListReader::load(std::span<const ListPiece> pieces) const {
   return chunk;
 }
 
+ListChunk ListReader::load(Range rows) const {
+  const ListPiece piece{0, rows, count(rows)};
+  return load({&piece, 1});
+}
+
 void ListReader::encode(ListChunk& chunk, const CodeSpace& space) const {
   chunk.codes = CodedVectors(chunk.first_groups.back(), space);
   encode_pieces(chunk, 0, chunk.pieces.size(), chunk.vectors.data(), space);

@@ -29,6 +29,8 @@ class ListReader {
 
   // Vectors and ids.
   ListChunk load(std::span<const ListPiece> pieces) const;
+  // The same of rows of the table `entries`, whatever their lists.
+  ListChunk load(Range rows) const;
   // Adds whole codes in `space`.
   void encode(ListChunk& chunk, const CodeSpace& space) const;
 
