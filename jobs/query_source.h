@@ -56,4 +56,8 @@ std::unique_ptr<QuerySource> open_queries(JobContext& context, const QueryConfig
 std::vector<float> load_checked(JobContext& context, QuerySource& source, Range range,
                                 const IndexFolder& index);
 
+// A few of the queries, spread evenly over them, by load_checked; none where there are so few that
+// these would be too many. Collective; throws Error on all ranks.
+std::vector<float> load_sample(JobContext& context, QuerySource& source, const IndexFolder& index);
+
 }  // namespace tutti

@@ -1,6 +1,7 @@
 // search: the nearest neighbours of a batch of queries, by an index over all ranks.
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <optional>
 
 #include <fmt/format.h>
@@ -80,10 +81,18 @@ class SearchRun {
         queries_(queries),
         nprobe_(config.by_graph() ? config.breadth : std::min(config.nprobe, indexes.most_lists())),
         probing_(config.mode != "exact"),
+        sample_(load_sample_for(context, config, indexes, queries)),
         searcher_(context, indexes, config.k, config.memory - config.memory / 8,
-                  {queries.count(), nprobe_, looks_everywhere(filters), filters, config.plan(),
-                   config.ranking(), config.candidates, config.code_parts(),
-                   config.by_graph() ? SearchScope::By::graph : SearchScope::By::lists}) {
+                  {queries.count(),
+                   nprobe_,
+                   looks_everywhere(filters),
+                   filters,
+                   config.plan(),
+                   config.ranking(),
+                   config.candidates,
+                   config.code_parts(),
+                   config.by_graph() ? SearchScope::By::graph : SearchScope::By::lists,
+                   {sample_.data(), std::ssize(sample_) / indexes.dim(), indexes.dim()}}) {
     if (probing_) searcher_.prepare();
     if (!filters.empty()) tell_filter();
     if (!queries.texts.empty()) passages_.emplace(context, indexes, config.dataset, config.show);
@@ -107,11 +116,19 @@ class SearchRun {
     const Manifest found = commit();
     report(found);
     report_memory();
+    report_work();
     if (evaluation_) evaluation_->finish();
     return ExitCode::done;
   }
 
  private:
+  // By which ranks share lists out.
+  static std::vector<float> load_sample_for(JobContext& context, const SearchConfig& config,
+                                            const IndexSet& indexes, QuerySource& queries) {
+    if (context.comm.size() == 1 || config.by_graph() || config.mode == "exact") return {};
+    return load_sample(context, queries, indexes.front());
+  }
+
   // What nprobe_ is called.
   const char* setting() const { return config_.by_graph() ? "breadth" : "nprobe"; }
 
@@ -234,6 +251,16 @@ class SearchRun {
     log_info("in memory: {}; {:.4g} bytes a vector at most", fmt::join(resident, " and "), each);
   }
 
+  void report_work() {
+    const std::int64_t mine = searcher_.compared();
+    const std::vector<std::int64_t> all = comm_.all_gather(std::span(&mine, 1));
+    context_.result["vectors_compared_by_rank"] = all;
+    const double mean = double(std::reduce(all.begin(), all.end())) / double(all.size());
+    if (all.size() > 1 && mean > 0)
+      log_info("of the vectors that are compared with queries, one rank has {:.3f} of the mean",
+               double(std::ranges::max(all)) / mean);
+  }
+
   JobContext& context_;
   Comm& comm_;
   const SearchConfig& config_;
@@ -241,6 +268,7 @@ class SearchRun {
   QuerySource& queries_;
   const std::int64_t nprobe_;  // by the graph, its walks' breadth
   const bool probing_;
+  const std::vector<float> sample_;
   SetSearcher searcher_;
   std::optional<SearchEvaluation> evaluation_;
   std::optional<NeighborsOutput> output_;
