@@ -81,7 +81,8 @@ class SearchRun {
         queries_(queries),
         nprobe_(config.by_graph() ? config.breadth : std::min(config.nprobe, indexes.most_lists())),
         probing_(config.mode != "exact"),
-        sample_(load_sample_for(context, config, indexes, queries)),
+        sample_(probing_ && !config.by_graph() ? load_sample(context, queries, indexes.front())
+                                               : std::vector<float>()),
         searcher_(context, indexes, config.k, config.memory - config.memory / 8,
                   {queries.count(),
                    nprobe_,
@@ -122,13 +123,6 @@ class SearchRun {
   }
 
  private:
-  // By which ranks share lists out.
-  static std::vector<float> load_sample_for(JobContext& context, const SearchConfig& config,
-                                            const IndexSet& indexes, QuerySource& queries) {
-    if (context.comm.size() == 1 || config.by_graph() || config.mode == "exact") return {};
-    return load_sample(context, queries, indexes.front());
-  }
-
   // What nprobe_ is called.
   const char* setting() const { return config_.by_graph() ? "breadth" : "nprobe"; }
 

@@ -69,6 +69,17 @@ TEST(BalanceScans, CutsOneListForAllRanks) {
                                                                {{1, 1088, 1024}, {2, 4160, 64}}}));
 }
 
+TEST(EntrySet, CountsAnyPartOfItsRows) {
+  EntrySet set = EntrySet::all_of({100, 400});
+  for (std::int64_t entry = 100; entry < 400; entry += 3) set.remove(entry);
+  for (const std::int64_t begin : {100, 101, 163, 164, 165, 228, 399, 400})
+    for (const std::int64_t end : {100, 163, 164, 165, 228, 300, 400}) {
+      std::int64_t count = 0;
+      for (std::int64_t entry = begin; entry < end; ++entry) count += set.contains(entry);
+      EXPECT_EQ(set.count({begin, end}), count) << begin << " " << end;
+    }
+}
+
 TEST(BalanceScans, CountsWantedEntriesAlone) {
   EntrySet wanted = EntrySet::all_of({0, 2000});
   for (std::int64_t entry = 1000; entry < 2000; entry += 2) wanted.remove(entry);
