@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "kernels/core/parallel.h"
+#include "kernels/core/prefetch.h"
 #include "kernels/vector/code_tile.h"
 #include "kernels/vector/pair_distances.h"
 
@@ -30,7 +31,7 @@ class CandidateDistances {
     const auto element = static_cast<std::int64_t>(size_of(rows.type));
     for (const Candidate& c : candidates) {
       const char* row = static_cast<const char*>(rows.data) + c.place * rows.stride * element;
-      for (std::int64_t b = 0; b < rows.dim * element; b += 64) __builtin_prefetch(row + b);
+      tutti::prefetch(row, rows.dim * element);
       vectors_.ids.prefetch(c.place);
     }
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/core/arena.h"
+#include "kernels/core/prefetch.h"
 #include "kernels/vector/code_tile.h"
 #include "kernels/vector/coded_vectors.h"
 #include "kernels/vector/select_largest.h"
@@ -44,9 +45,10 @@ class CodeBlock {
   static void prefetch(const CodedVectors& codes, const QueryCodes& queries,
                        std::span<const std::int32_t> numbers) {
     for (const std::int32_t number : numbers) {
-      prefetch_bytes(queries.row(number), codes.prefix());
-      prefetch_bytes(queries.rest(number), codes.rest_bytes());
-      prefetch_bytes(&queries.queries[static_cast<std::size_t>(number)], sizeof(QueryCodes::Query));
+      tutti::prefetch(queries.row(number), codes.prefix());
+      tutti::prefetch(queries.rest(number), codes.rest_bytes());
+      tutti::prefetch(&queries.queries[static_cast<std::size_t>(number)],
+                      sizeof(QueryCodes::Query));
     }
   }
 
@@ -96,7 +98,7 @@ class CodeBlock {
           const int lane = std::countr_zero(left);
           pairs.places[count] = vector + lane;
           pairs.values[count++] = values[lane];
-          prefetch_bytes(codes_->rest(vector + lane), rest_bytes);
+          tutti::prefetch(codes_->rest(vector + lane), rest_bytes);
         }
         pairs.count = count;
       }
@@ -161,10 +163,6 @@ class CodeBlock {
       return std::span(all).first(count);
     }
   };
-  static void prefetch_bytes(const void* data, std::int64_t bytes) {
-    for (std::int64_t b = 0; b < bytes; b += 64)
-      __builtin_prefetch(static_cast<const char*>(data) + b);
-  }
   const Pairs& of(int i) const { return pairs_[static_cast<std::size_t>(i)]; }
 
   const CodeKernels& kernels_ = *available_code_kernels().front();

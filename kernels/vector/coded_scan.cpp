@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/core/parallel.h"
+#include "kernels/core/prefetch.h"
 #include "kernels/vector/code_block.h"
 #include "kernels/vector/coded_task.h"
 #include "kernels/vector/pair_distances.h"
@@ -198,7 +199,7 @@ void CodedScan::add_pair(const CodedTask& task, std::int32_t query, std::int64_t
   const VectorRows& rows = task.list->vectors;
   const auto element = static_cast<std::int64_t>(size_of(rows.type));
   const auto* bytes = static_cast<const char*>(rows.data) + vector * rows.stride * element;
-  for (std::int64_t b = 0; b < rows.dim * element; b += 64) __builtin_prefetch(bytes + b);
+  prefetch(bytes, rows.dim * element);
   pair_query_[static_cast<std::size_t>(pairs_)] = query;
   pair_row_[static_cast<std::size_t>(pairs_)] = vector;
   if (++pairs_ == 2 * kPairs) measure_pairs(task);
