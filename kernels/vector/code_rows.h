@@ -37,7 +37,7 @@ class CodeRows {
   void prefetch(std::int64_t index) const { tutti::prefetch(row(index), row_bytes()); }
 
  private:
-  void lay_out(const std::int8_t* code, std::int8_t* row) const;
+  void lay_out(const std::int8_t* prefix, const std::int8_t* rest, std::int8_t* row) const;
 
   const CodeSpace& space_;
   std::int64_t count_, prefix_bytes_, rest_bytes_;
