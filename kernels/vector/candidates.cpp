@@ -94,6 +94,13 @@ Candidates::Candidates(std::int64_t queries, std::int64_t depth, const PlacedVec
   places_.resize(nearness_.size());
 }
 
+void Candidates::prefetch(std::int64_t query) const {
+  constexpr std::int64_t kMost = 256;  // bytes; of deep ones the first do not need it
+  const std::int64_t bytes = std::min(kMost, room_ * std::int64_t(sizeof(std::int32_t)));
+  tutti::prefetch(nearness_.data() + query * room_, bytes);
+  tutti::prefetch(places_.data() + query * room_, bytes);
+}
+
 void Candidates::add(std::int64_t query, std::span<const Candidate> found) {
   if (found.empty()) return;
   limits_.exclusively(query, [&] { add_exclusively(query, found); });
@@ -125,6 +132,7 @@ void Candidates::shrink(std::int64_t query) {
   std::int32_t& count = counts_[static_cast<std::size_t>(query)];
   if (count < depth_) return;
   std::int32_t* near = nearness_.data() + query * room_;
+  if (count == depth_) return lower(query, key_of(*std::min_element(near, near + count)));
   const std::int32_t least = available_code_kernels().front()->largest(
       {near, static_cast<std::size_t>(count)}, static_cast<std::size_t>(depth_));
   count = static_cast<std::int32_t>(drop_below(least, near, places_.data() + query * room_, count));

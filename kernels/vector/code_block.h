@@ -72,8 +72,9 @@ class CodeBlock {
           values_.data(),
           kCodeTileVectors,
           marks_.data()};
-      if (const unsigned queries = kernels_.tile[groups - 1](tile); queries != 0)
-        take(group, groups, queries);
+      // A loose vector's value is not negative for a query that is not there, either.
+      const unsigned queries = kernels_.tile[groups - 1](tile) & ((1u << present_) - 1);
+      if (queries != 0) take(group, groups, queries);
     }
   }
   const std::int32_t* values(int i) const { return values_.data() + i * kCodeTileVectors; }

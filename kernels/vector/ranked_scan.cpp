@@ -78,6 +78,7 @@ void RankedScan::begin_block(const CodedTask& task, std::span<const std::int32_t
     query.estimate = code.prefix_square + 2 * rest_part(space_.rest_weight(), rest);
     query.rest_offset = rest + 2 * kHigher * (code.sum - code.prefix_sum);
     set_limit(i, candidates_.limit(query.number));
+    candidates_.prefetch(query.number);
   }
 }
 
