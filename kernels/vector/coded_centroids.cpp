@@ -119,11 +119,11 @@ class ProbeFinder {
                               std::span<const std::int32_t> probes) const {
     const double none = double(kPass) + 128.0 * query.prefix_sum;  // codes of vectors are unsigned
     const auto mean = [&](std::size_t count) {
-      double sum = 0;
+      std::int64_t sum = 0;  // exact, and not in one long chain of additions
       for (const std::int32_t probe : probes.first(std::min(count, probes.size())))
-        sum += products[static_cast<std::size_t>(probe)] - none;
-      sum /= double(std::min(count, probes.size()));
-      return static_cast<float>(std::max(0.0, query.prefix_square - 2 * sum));
+        sum += products[static_cast<std::size_t>(probe)];
+      const double product = double(sum) / double(std::min(count, probes.size())) - none;
+      return static_cast<float>(std::max(0.0, query.prefix_square - 2 * product));
     };
     return {mean(1), mean(static_cast<std::size_t>(ordered_)), mean(probes.size())};
   }
