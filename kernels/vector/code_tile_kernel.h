@@ -30,7 +30,9 @@ TUTTI_INLINE void code_sums(const CodeTileTask& task, int group, int row,
           Lanes::subtract(start, Lanes::load(task.bias + group * kCodeLanes + p * Lanes::kWidth));
   }
   const std::uint8_t* vectors = task.vectors + group * group_bytes;
-  const std::int8_t* queries = task.queries + row * 4;
+  const std::int8_t* queries[kQueries];
+#pragma GCC unroll 8
+  for (int i = 0; i < kQueries; ++i) queries[i] = task.queries[row + i];
   // Not a loop that may be left at once, with which GCC 12 keeps the sums in memory as well.
   std::int64_t s = 0;
   do {
@@ -41,7 +43,7 @@ TUTTI_INLINE void code_sums(const CodeTileTask& task, int group, int row,
                          (p % kPerGroup) * Lanes::kWidth * 4);
 #pragma GCC unroll 8
     for (int i = 0; i < kQueries; ++i) {
-      const Lanes q = Lanes::broadcast(queries + (s * kCodeTileQueries + i) * 4);
+      const Lanes q = Lanes::broadcast(queries[i] + s * 4);
 #pragma GCC unroll 8
       for (int p = 0; p < kParts; ++p) sums[i][p] = Lanes::multiply_add(sums[i][p], v[p], q);
     }
@@ -92,23 +94,28 @@ unsigned code_tile(const CodeTileTask& task) {
   return found;
 }
 
-// Lanes::dots(vectors, query, bytes, products) are the dot products of a query with kDots vectors.
+// Lanes::dots(vectors, queries, bytes, products) are the dot products of kDots pairs.
 template <class Lanes>
-void code_products(const std::uint8_t* vectors, const std::int8_t* query, std::int64_t bytes,
-                   std::span<const std::int32_t> places, std::int32_t* products) {
+void code_products(const std::uint8_t* vectors, const std::int8_t* const* queries,
+                   std::int64_t bytes, const CodePairs& pairs, std::int32_t* products) {
   constexpr std::size_t kDots = Lanes::kDots;
-  const std::uint8_t* rows[kDots];
+  const std::size_t count = pairs.vectors.size();
+  const std::uint8_t* of_vectors[kDots];
+  const std::int8_t* of_queries[kDots];
+  const auto multiply = [&](std::size_t first, std::int32_t * out) __attribute__((always_inline)) {
+    for (std::size_t j = 0; j < kDots; ++j) {
+      const std::size_t i = std::min(first + j, count - 1);
+      of_vectors[j] = vectors + pairs.vectors[i] * bytes;
+      of_queries[j] = queries[pairs.queries[i]];
+    }
+    Lanes::dots(of_vectors, of_queries, bytes, out);
+  };
   std::size_t i = 0;
-  for (; i + kDots <= places.size(); i += kDots) {
-    for (std::size_t j = 0; j < kDots; ++j) rows[j] = vectors + places[i + j] * bytes;
-    Lanes::dots(rows, query, bytes, products + i);
-  }
-  if (i == places.size()) return;
+  for (; i + kDots <= count; i += kDots) multiply(i, products + i);
+  if (i == count) return;
   std::int32_t last[kDots];
-  for (std::size_t j = 0; j < kDots; ++j)
-    rows[j] = vectors + places[std::min(i + j, places.size() - 1)] * bytes;
-  Lanes::dots(rows, query, bytes, last);
-  std::copy_n(last, places.size() - i, products + i);
+  multiply(i, last);
+  std::copy_n(last, count - i, products + i);
 }
 
 // Lanes::collect, 16 values at a time, and what is left over.
