@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/core/prefetch.h"
 #include "kernels/ops/avx512.h"
 
 namespace tutti::avx512_bf16 {
@@ -15,7 +16,6 @@ namespace {
 #define TUTTI_AVX512_BF16_INLINE TUTTI_AVX512_BF16 inline __attribute__((always_inline))
 
 constexpr std::int64_t kLanes = PairPanels::kLanes;
-constexpr std::int64_t kCacheLine = 64;
 constexpr int kMostVectors = 3;
 
 // One tile: as PanelProduct, of a number of rows and vectors that is known.
@@ -43,6 +43,23 @@ TUTTI_AVX512_BF16_INLINE __mmask16 columns_mask(std::int64_t cols, int vector) {
   return static_cast<__mmask16>(left >= kLanes ? 0xffffu : (1u << left) - 1);
 }
 
+// Adds the products of a pair of columns of A, or of the last one where it has no partner: what
+// stands behind it is not ours.
+template <int kRows, int kVectors>
+TUTTI_AVX512_BF16_INLINE void add_pair(__m512 (&sum)[kRows][kVectors], const bf16* a,
+                                       std::int64_t a_row, bool whole, const bf16* b) {
+  __m512bh right[kVectors];
+#pragma GCC unroll 3
+  for (int v = 0; v < kVectors; ++v) right[v] = load_pairs(b + 2 * v * kLanes);
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    const __m512bh left =
+        whole ? broadcast_pair(a + r * a_row) : (__m512bh)_mm512_set1_epi32(a[r * a_row].bits);
+#pragma GCC unroll 3
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = _mm512_dpbf16_ps(sum[r][v], left, right[v]);
+  }
+}
+
 template <int kRows, int kVectors, bool kPacked>
 TUTTI_AVX512_BF16 void multiply_tile(const Tile& t) {
   __m512 sum[kRows][kVectors];
@@ -57,36 +74,21 @@ TUTTI_AVX512_BF16 void multiply_tile(const Tile& t) {
   const bf16* b = t.b;
   const std::int64_t row = kPacked ? 2 : t.a_row;
   for (std::int64_t pair = 0; pair < t.inner / 2; ++pair) {
-    __m512bh right[kVectors];
-#pragma GCC unroll 3
-    for (int v = 0; v < kVectors; ++v) right[v] = load_pairs(b + 2 * v * kLanes);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const __m512bh left = broadcast_pair(a + r * row);
-#pragma GCC unroll 3
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = _mm512_dpbf16_ps(sum[r][v], left, right[v]);
-    }
+    add_pair(sum, a, row, true, b);
     a += kPacked ? 2 * kTileRows : 2;
     b += 2 * kVectors * kLanes;
   }
-  if (t.inner % 2 != 0) {  // what stands behind the last element is not ours
+  if (t.inner % 2 != 0) add_pair(sum, a, row, false, b);
+#pragma GCC unroll 3
+  for (int v = 0; v < kVectors; ++v) {
+    const __mmask16 mask = columns_mask(t.cols, v);
+    const __mmask16 added = t.accumulate ? mask : __mmask16{0};
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const auto left = (__m512bh)_mm512_set1_epi32(a[r * row].bits);
-#pragma GCC unroll 3
-      for (int v = 0; v < kVectors; ++v)
-        sum[r][v] = _mm512_dpbf16_ps(sum[r][v], left, load_pairs(b + 2 * v * kLanes));
+      float* c = t.c + r * t.c_row + v * kLanes;
+      _mm512_mask_storeu_ps(c, mask, _mm512_add_ps(_mm512_maskz_loadu_ps(added, c), sum[r][v]));
     }
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 3
-    for (int v = 0; v < kVectors; ++v) {
-      float* c = t.c + r * t.c_row + v * kLanes;
-      const __mmask16 mask = columns_mask(t.cols, v);
-      const __m512 before = t.accumulate ? _mm512_maskz_loadu_ps(mask, c) : _mm512_setzero_ps();
-      _mm512_mask_storeu_ps(c, mask, _mm512_add_ps(before, sum[r][v]));
-    }
 }
 
 using TileFunction = void (*)(const Tile&);
@@ -104,9 +106,7 @@ constexpr TileTable kTiles = tile_table<false>(kAnyRows), kPackedTiles = tile_ta
 // Rows [from, to) of what comes next. A line that no one needs in the end does no harm.
 void fetch(const Ahead& ahead, std::int64_t from, std::int64_t to) {
   const auto* data = static_cast<const std::byte*>(ahead.data);
-  for (std::int64_t r = from; r < to; ++r)
-    for (std::int64_t b = 0; b < ahead.bytes; b += kCacheLine)
-      __builtin_prefetch(data + r * ahead.stride + b);
+  for (std::int64_t r = from; r < to; ++r) prefetch(data + r * ahead.stride, ahead.bytes);
 }
 
 // The first `count` elements of 16 as bf16, one in the lower half of each lane.
