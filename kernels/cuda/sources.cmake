@@ -7,6 +7,12 @@ set(tutti_cuda_sources
   kernels/device/cuda_backend.cpp
   kernels/device/cuda_memory.cpp
   kernels/device/cuda_optimizer.cpp
+  kernels/ops/activation_cuda.cu
+  kernels/ops/causal_attention_cuda.cu
+  kernels/ops/cross_entropy_cuda.cu
+  kernels/ops/layer_norm_cuda.cu
+  kernels/ops/rope_cuda.cu
+  kernels/ops/rows_cuda.cu
   kernels/optim/adamw_cuda.cu
   kernels/optim/gradient_norm_cuda.cu)
 # sm_80 and its PTX, from which the driver makes what later GPUs need, and Hopper's own.
