@@ -7,6 +7,7 @@ set(tutti_cuda_sources
   kernels/device/cuda_backend.cpp
   kernels/device/cuda_memory.cpp
   kernels/device/cuda_optimizer.cpp
+  kernels/model/decoder_cuda.cpp
   kernels/ops/activation_cuda.cu
   kernels/ops/causal_attention_cuda.cu
   kernels/ops/cross_entropy_cuda.cu

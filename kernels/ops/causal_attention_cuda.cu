@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
+#include <vector>
 
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/reduce.h"
@@ -442,10 +443,10 @@ __global__ void __launch_bounds__(kAttentionThreads) key_gradient_rows(Pass<floa
 // ---- Launches. ----
 
 template <class T>
-Pass<T> pass_of(const AttentionShape& s, const DeviceBuffer<AttentionTile>& tiles,
-                MatrixView<const T> qkv, std::int64_t out_stride, const float* log_sums) {
+Pass<T> pass_of(const AttentionShape& s, const AttentionTile* tiles, MatrixView<const T> qkv,
+                std::int64_t out_stride, const float* log_sums) {
   Pass<T> pass{};
-  pass.tiles = tiles.data();
+  pass.tiles = tiles;
   pass.qkv = qkv.data;
   pass.qkv_stride = qkv.stride;
   pass.out_stride = out_stride;
@@ -483,26 +484,25 @@ CausalAttention::CausalAttention(const AttentionShape& shape) : shape_(shape) {
 
 // The last tiles of long sequences take longest, and come first.
 void CausalAttention::prepare(std::span<const std::int32_t> offsets, cudaStream_t stream) {
-  host_tiles_.clear();
+  std::vector<AttentionTile> tiles;
   for (std::size_t s = 0; s + 1 < offsets.size(); ++s) {
     const std::int32_t length = offsets[s + 1] - offsets[s];
     for (std::int32_t start = 0; start < length; start += kTile)
-      host_tiles_.push_back({offsets[s], length, start});
+      tiles.push_back({offsets[s], length, start});
   }
-  std::stable_sort(
-      host_tiles_.begin(), host_tiles_.end(),
-      [](const AttentionTile& a, const AttentionTile& b) { return a.start > b.start; });
-  tiles_.grow(std::ssize(host_tiles_));
-  copy(std::span<const AttentionTile>(host_tiles_), tiles_.span().first(host_tiles_.size()),
-       stream);
+  std::stable_sort(tiles.begin(), tiles.end(), [](const AttentionTile& a, const AttentionTile& b) {
+    return a.start > b.start;
+  });
+  tile_count_ = std::ssize(tiles);
+  tiles_.put(tiles, stream);
 }
 
 template <class T>
 void CausalAttention::forward(MatrixView<const T> qkv, MatrixView<T> out, float* log_sums,
                               cudaStream_t stream) const {
-  Pass<T> pass = pass_of(shape_, tiles_, qkv, out.stride, log_sums);
+  Pass<T> pass = pass_of(shape_, tiles_.data(), qkv, out.stride, log_sums);
   pass.to = out.data;
-  const dim3 grid(unsigned(host_tiles_.size()), unsigned(shape_.heads));
+  const dim3 grid(unsigned(tile_count_), unsigned(shape_.heads));
   if constexpr (std::is_same_v<T, float>)
     launch({grid, dim3(kAttentionThreads)}, stream, forward_rows, pass);
   else if (shape_.head_size <= 64)
@@ -515,12 +515,12 @@ template <class T>
 void CausalAttention::backward(MatrixView<const T> qkv, MatrixView<const T> out,
                                const float* log_sums, MatrixView<const T> d_out, float* deltas,
                                MatrixView<T> d_qkv, cudaStream_t stream) const {
-  Pass<T> pass = pass_of(shape_, tiles_, qkv, out.stride, log_sums);
+  Pass<T> pass = pass_of(shape_, tiles_.data(), qkv, out.stride, log_sums);
   pass.out = out.data;
   pass.d_out = d_out.data;
   pass.deltas = deltas;
   pass.d_qkv = d_qkv.data;
-  const auto tiles = unsigned(host_tiles_.size());
+  const auto tiles = unsigned(tile_count_);
   launch(
       {dim3(unsigned(ceil_div(qkv.rows, kWarps)), unsigned(shape_.heads)), dim3(kAttentionThreads)},
       stream, find_deltas<T>, pass, static_cast<int>(qkv.rows));

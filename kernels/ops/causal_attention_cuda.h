@@ -7,13 +7,12 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include <cuda_runtime.h>
 
 #include "kernels/core/dtype.h"
 #include "kernels/core/tensor.h"
-#include "kernels/cuda/memory.h"
+#include "kernels/cuda/upload.h"
 
 namespace tutti::cuda {
 
@@ -50,8 +49,8 @@ class CausalAttention {
 
  private:
   AttentionShape shape_;
-  std::vector<AttentionTile> host_tiles_;
-  DeviceBuffer<AttentionTile> tiles_;
+  std::int64_t tile_count_ = 0;
+  Upload<AttentionTile> tiles_;
 };
 
 }  // namespace tutti::cuda

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <numeric>
+#include <vector>
 
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/vectors.h"
@@ -112,28 +113,26 @@ void add_partial_sums(MatrixView<const float> partials, float* total, cudaStream
 }
 
 void ScatterPlan::make(std::span<const std::int32_t> index, cudaStream_t stream) {
-  rows_ = std::ssize(index);
+  const auto rows = static_cast<std::int32_t>(index.size());
   std::vector<std::int32_t> order(index.size()), groups, targets;
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
                    [&](std::int32_t a, std::int32_t b) { return index[a] < index[b]; });
-  for (std::int32_t i = 0; i < rows_; ++i)
+  for (std::int32_t i = 0; i < rows; ++i)
     if (i == 0 || index[order[i]] != index[order[i - 1]]) {
       groups.push_back(i);
       targets.push_back(index[order[i]]);
     }
   groups_ = std::ssize(groups);
-  groups.push_back(std::int32_t(rows_));
-  host_ = std::move(groups);
-  host_.insert(host_.end(), targets.begin(), targets.end());
-  host_.insert(host_.end(), order.begin(), order.end());
-  device_.grow(std::ssize(host_));
-  copy(std::span<const std::int32_t>(host_), device_.span().first(host_.size()), stream);
+  groups.push_back(rows);
+  groups.insert(groups.end(), targets.begin(), targets.end());
+  groups.insert(groups.end(), order.begin(), order.end());
+  plan_.put(groups, stream);
 }
 
 void ScatterPlan::add(MatrixView<const float> x, MatrixView<float> table,
                       cudaStream_t stream) const {
-  const std::int32_t *groups = device_.data(), *targets = groups + groups_ + 1;
+  const std::int32_t *groups = plan_.data(), *targets = groups + groups_ + 1;
   launch(grid_of(groups_, x.cols), stream, scatter_groups, groups, targets, targets + groups_,
          x.data, table.data, x.cols);
 }

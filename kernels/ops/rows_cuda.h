@@ -4,13 +4,12 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include <cuda_runtime.h>
 
 #include "kernels/core/dtype.h"
 #include "kernels/core/tensor.h"
-#include "kernels/cuda/memory.h"
+#include "kernels/cuda/upload.h"
 
 namespace tutti::cuda {
 
@@ -43,9 +42,7 @@ class ScatterPlan {
 
  private:
   std::int64_t groups_ = 0;
-  std::vector<std::int32_t> host_;  // what is copied, until make() is called again
-  DeviceBuffer<std::int32_t> device_;
-  std::int64_t rows_ = 0;
+  Upload<std::int32_t> plan_;
 };
 
 }  // namespace tutti::cuda

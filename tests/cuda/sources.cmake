@@ -4,6 +4,7 @@ set(tutti_cuda_tests
   tests/cuda/activation_test.cpp
   tests/cuda/causal_attention_test.cpp
   tests/cuda/cross_entropy_test.cpp
+  tests/cuda/decoder_test.cpp
   tests/cuda/instructions_test.cu
   tests/cuda/layer_norm_test.cpp
   tests/cuda/main.cpp
