@@ -37,14 +37,8 @@ class Sample {
   void copy(std::int64_t index, float* out) const {
     copy_row(rows_, index, out);
     if (axes_.code_dim == axes_.dim) return;
-    const double lacking = double(axes_.longest_square) - square(out);
+    const double lacking = double(axes_.longest_square) - squared_length(out, axes_.dim);
     out[axes_.dim] = static_cast<float>(std::sqrt(std::max(0.0, lacking)));
-  }
-
-  double square(const float* row) const {
-    double sum = 0;
-    for (std::int64_t j = 0; j < axes_.dim; ++j) sum += double(row[j]) * double(row[j]);
-    return sum;
   }
 
  private:
@@ -57,8 +51,7 @@ float longest_square(const VectorRows& rows) {
   double longest = 0;
   for (std::int64_t i = 0; i < rows.count; ++i) {
     copy_row(rows, i, row.data());
-    double sum = 0;
-    for (const float x : row) sum += double(x) * double(x);
+    const double sum = squared_length(row.data(), rows.dim);
     if (sum <= kLargestSquare) longest = std::max(longest, sum);
   }
   return static_cast<float>(longest * kRoom);

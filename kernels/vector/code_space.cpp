@@ -40,12 +40,6 @@ float length_above(const float (&squares)[16]) {
   return static_cast<float>(std::sqrt(sum) * (1 + 1e-3));
 }
 
-double square_of(const float* row, std::int64_t dim) {
-  double sum = 0;
-  for (std::int64_t j = 0; j < dim; ++j) sum += double(row[j]) * double(row[j]);
-  return sum;
-}
-
 TUTTI_CLONES void add_up(const std::int8_t* __restrict code, std::int64_t count, std::int32_t& sum,
                          std::int32_t& square) {
   std::int32_t all = 0, squares = 0;
@@ -79,7 +73,7 @@ CodeSpace::CodeSpace(CodeAxes axes) : axes_(std::move(axes)) {
   packed_.pack(ConstMatrixView<float>(a.axes.data(), a.code_dim, a.code_dim));
   padded_.assign(std::size_t(packed_.groups() * kTileLanes), 0);
   std::ranges::copy(a.origin, padded_.begin());
-  origin_length_ = std::sqrt(square_of(a.origin.data(), a.code_dim));
+  origin_length_ = std::sqrt(squared_length(a.origin.data(), a.code_dim));
   stretch_ = 1 + skewness(a.axes, a.code_dim);
   const double steps = double(a.rest_step) / double(a.step);
   rest_weight_ = double(a.rest_share) * steps * steps;

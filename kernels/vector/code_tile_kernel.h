@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
+#include <span>
 
 #include "kernels/core/clones.h"
 #include "kernels/vector/code_tile.h"
@@ -118,6 +120,13 @@ void code_products(const std::uint8_t* vectors, const std::int8_t* const* querie
   std::copy_n(last, count - i, products + i);
 }
 
+// The least of those that are not below `bound`, of which there are some.
+TUTTI_INLINE std::int32_t least_from(std::int32_t bound, std::span<const std::int32_t> values) {
+  std::int32_t least = std::numeric_limits<std::int32_t>::max();
+  for (const std::int32_t value : values) least = value >= bound ? std::min(least, value) : least;
+  return least;
+}
+
 // Lanes::collect, 16 values at a time, and what is left over.
 template <class Lanes>
 std::size_t code_collect(std::span<const std::int32_t> values, std::int32_t least,
@@ -132,8 +141,8 @@ std::size_t code_collect(std::span<const std::int32_t> values, std::int32_t leas
   return found;
 }
 
-// Bisects what lies between the least and the most value; Lanes::count counts values that are not
-// below one.
+// Bisects what lies between the least and the most value, until just so many are left; Lanes::count
+// counts values that are not below one.
 template <class Lanes>
 std::int32_t code_largest(std::span<const std::int32_t> values, std::size_t rank) {
   std::int32_t least = values[0], most = values[0];
@@ -145,9 +154,10 @@ std::int32_t code_largest(std::span<const std::int32_t> values, std::size_t rank
   while (not_reached - reached > 1) {
     const std::int64_t middle = reached + (not_reached - reached) / 2;
     const auto bound = static_cast<std::int32_t>(middle);
-    const bool enough = Lanes::count(values.data(), values.size(), bound) >= rank;
-    reached = enough ? middle : reached;
-    not_reached = enough ? not_reached : middle;
+    const std::size_t count = Lanes::count(values.data(), values.size(), bound);
+    if (count == rank) return least_from(bound, values);
+    reached = count >= rank ? middle : reached;
+    not_reached = count >= rank ? not_reached : middle;
   }
   return static_cast<std::int32_t>(reached);
 }
