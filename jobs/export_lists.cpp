@@ -50,8 +50,8 @@ class ListsExport {
     std::vector<std::uint8_t> codes;
     write(path, header, parts,
           [&](std::int64_t list, std::span<const float> vectors, OutputFile& file) {
-            const std::vector<float> residuals = residuals_of(list, vectors);
-            const ConstMatrixView<float> rows = rows_of(residuals);
+            const std::vector<float> values = residuals(list, vectors);
+            const ConstMatrixView<float> rows = rows_of(values);
             codes.resize(std::size_t(rows.rows * parts));
             quantizer.encode(rows, {codes.data(), rows.rows, parts});
             file.append(std::as_bytes(std::span(codes)));
@@ -92,12 +92,10 @@ class ListsExport {
     return floats_;
   }
 
-  std::vector<float> residuals_of(std::int64_t list, std::span<const float> vectors) const {
-    const float* centroid = centroids_.data() + list * index_.dim;
-    std::vector<float> residuals(vectors.begin(), vectors.end());
-    for (std::size_t i = 0; i < residuals.size(); ++i)
-      residuals[i] -= centroid[std::int64_t(i) % index_.dim];
-    return residuals;
+  std::vector<float> residuals(std::int64_t list, std::span<const float> vectors) const {
+    const auto dim = std::size_t(index_.dim);
+    return residuals_of(rows_of(vectors),
+                        std::span(centroids_).subspan(std::size_t(list) * dim, dim));
   }
 
   // Of vectors spread evenly over all lists.
@@ -107,10 +105,10 @@ class ListsExport {
     std::int64_t seen = 0, taken = 0;
     for (std::int64_t list = 0; list < index_.nlist; ++list)
       lists_.for_each_piece(list, piece_rows_, [&](Range piece) {
-        const std::vector<float> residuals = residuals_of(list, floats_of(piece));
+        const std::vector<float> values = residuals(list, floats_of(piece));
         for (std::int64_t i = 0; i < piece.size(); ++i, ++seen) {
           if (seen * wanted < taken * index_.vectors) continue;
-          const auto row = residuals.begin() + i * index_.dim;
+          const auto row = values.begin() + i * index_.dim;
           sample.insert(sample.end(), row, row + index_.dim);
           ++taken;
         }

@@ -58,4 +58,15 @@ void ProductQuantizer::encode(ConstMatrixView<float> vectors,
   }
 }
 
+std::vector<float> residuals_of(ConstMatrixView<float> vectors, std::span<const float> origin) {
+  if (vectors.cols != static_cast<std::int64_t>(origin.size()))
+    throw std::invalid_argument("residuals_of: vectors and their origin differ in dimension");
+  std::vector<float> residuals;
+  residuals.reserve(static_cast<std::size_t>(vectors.rows * vectors.cols));
+  for (std::int64_t i = 0; i < vectors.rows; ++i)
+    for (std::int64_t j = 0; j < vectors.cols; ++j)
+      residuals.push_back(vectors(i, j) - origin[static_cast<std::size_t>(j)]);
+  return residuals;
+}
+
 }  // namespace tutti

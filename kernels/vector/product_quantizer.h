@@ -40,4 +40,8 @@ class ProductQuantizer {
   std::vector<PackedVectors> packed_;  // of each part
 };
 
+// Each vector less `origin`, row-major. Throws std::invalid_argument where they differ in
+// dimension.
+std::vector<float> residuals_of(ConstMatrixView<float> vectors, std::span<const float> origin);
+
 }  // namespace tutti

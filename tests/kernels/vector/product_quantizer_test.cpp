@@ -58,6 +58,14 @@ TEST(ProductQuantizer, ACodeNamesTheNearestCodewordAndThreadsDoNotMatter) {
                                   quantizer.codewords()));
 }
 
+TEST(ProductQuantizer, ResidualsByHand) {
+  Matrix vectors(2, 2, 0);
+  vectors.values = {1, 2, 3, 5};
+  EXPECT_EQ(residuals_of(vectors.view(), std::vector<float>{1, 0.5}),
+            (std::vector<float>{0, 1.5, 2, 4.5}));
+  EXPECT_THROW(residuals_of(vectors.view(), std::vector<float>{1}), std::invalid_argument);
+}
+
 TEST(ProductQuantizer, Misuse) {
   Matrix vectors(300, 6, 1);
   EXPECT_THROW(ProductQuantizer(vectors.view(), 4, 1), std::invalid_argument);
