@@ -15,6 +15,8 @@
 
 namespace tutti {
 
+class DeviceSession;
+
 // What main hands to a job. The same on every rank but for what Comm tells apart.
 struct JobContext {
   Comm& comm;
@@ -23,6 +25,7 @@ struct JobContext {
   PhaseTimer& phases;                // where the time went; main prints the table at the end
   bool dry_run = false;              // check and explain, write nothing
   bool json = false;                 // the result on standard output as JSON
+  DeviceSession* device = nullptr;   // this rank's GPU, where the job runs on one
   nlohmann::json result;             // the root's figures for result.json, units in the names
 };
 
@@ -33,6 +36,8 @@ class Job {
   virtual ~Job() = default;
   virtual void describe(Schema& schema) = 0;
   virtual ExitCode run(JobContext& context) = 0;
+  // Whether it runs on GPUs, too: with context.device then.
+  virtual bool runs_on_device() const { return false; }
 };
 
 // The command table's row.

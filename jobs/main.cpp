@@ -18,6 +18,8 @@
 #include "runtime/base/stop.h"
 #include "runtime/data/paths.h"
 #include "runtime/data/run_folder.h"
+#include "runtime/device/device_choice.h"
+#include "runtime/device/device_library.h"
 #include "runtime/io/file.h"
 #include "runtime/telemetry/memory.h"
 #include "runtime/topology/hardware.h"
@@ -192,10 +194,15 @@ void report_hardware(Comm& comm, const Hardware& hardware, int threads) {
            hardware.memory_gib);
 }
 
-void require_device(const std::string& device) {
-  if (device == "cuda")
-    throw Error(ExitCode::unavailable, "device = \"cuda\", but this binary was built without CUDA",
-                "device", "use device = \"cpu\": there is no CUDA backend yet");
+// This rank's GPU, where the job is to run on one.
+std::unique_ptr<DeviceSession> open_device_for(Comm& comm, const Job& job,
+                                               const std::string& device) {
+  if (device == "cpu") return nullptr;
+  if (!job.runs_on_device())
+    throw Error(ExitCode::unavailable, "device = \"cuda\", but this job runs on CPUs alone",
+                "device", "use device = \"cpu\"")
+        .as_agreed();
+  return open_device(comm);
 }
 
 // Shares the node's cores out fairly where the launcher bound several ranks to the same ones.
@@ -213,7 +220,6 @@ std::filesystem::path prepare(Comm& comm, const CommandLine& line, const CommonC
   comm.attempt([&] {
     configure(schema, line);
     folder = run_folder_of(line);
-    require_device(common.device);
     set_time_limit(time_limit(line));
   });
   comm.watch(common.comm_timeout);
@@ -232,6 +238,7 @@ ExitCode run_job(Comm& comm, const CommandLine& line, PhaseTimer& phases,
   const Hardware hardware = find_hardware();
   const int threads = choose_threads(comm, hardware, common.threads);
   use_threads(threads);
+  const auto device = open_device_for(comm, *job, common.device);
 
   std::optional<RunFolder> run;
   if (!line.dry_run) record_folder = run.emplace(comm, folder).path();
@@ -247,8 +254,9 @@ ExitCode run_job(Comm& comm, const CommandLine& line, PhaseTimer& phases,
     events.emplace(folder / kEventsFile, phases);
     events->beat_every(kHeartbeat);
   }
-  JobContext context{comm,      folder, events ? *events : no_events, phases, line.dry_run,
-                     line.json, {}};
+  JobContext context{
+      comm,         folder, events ? *events : no_events, phases, line.dry_run, line.json,
+      device.get(), {}};
   context.events.write("start", start_event(comm, *line.job, threads));
   const ExitCode code = job->run(context);
   const std::string table = phases.table(comm);
@@ -306,6 +314,10 @@ int run(Comm& comm, const CommandLine& line, PhaseTimer& phases) {
     if (e.agreed()) return comm.is_root() ? report(comm, record_folder, phases, e) : int(e.code());
     report(comm, record_folder, phases, e);
     comm.local_abort(e.code());
+  } catch (const DeviceError& e) {
+    const Error error = error_of(e);
+    report(comm, record_folder, phases, error);
+    comm.local_abort(error.code());
   } catch (const std::bad_alloc&) {
     report(comm, record_folder, phases,
            Error(ExitCode::io, "out of memory", "", "use more nodes or smaller batches"));

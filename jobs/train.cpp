@@ -284,6 +284,7 @@ class TrainRun {
 class TrainJob : public Job {
  public:
   void describe(Schema& schema) override { config_.describe(schema); }
+  bool runs_on_device() const override { return true; }
 
   ExitCode run(JobContext& context) override {
     context.comm.attempt([&] { config_.check(); });
@@ -294,6 +295,10 @@ class TrainJob : public Job {
         throw Error(ExitCode::data, "the dataset has no tokenizer", config_.dataset,
                     "shard it from text");
     });
+    if (context.device != nullptr)
+      throw Error(ExitCode::unavailable, "device = \"cuda\", but models are trained on CPUs alone",
+                  "device", "use device = \"cpu\"")
+          .as_agreed();
     check_tokens(context.comm, *dataset);
     const DType compute = compute_type(context.comm, config_.dtype);
     if (context.dry_run) {

@@ -4,6 +4,7 @@
 
 #include "kernels/ops/product.h"
 #include "runtime/comm/comm.h"
+#include "runtime/device/device_library.h"
 #include "runtime/io/hdf5_import.h"
 #include "runtime/topology/hardware.h"
 
@@ -18,9 +19,10 @@ std::string version_text() {
       "HDF5        {}\n"
       "products    {}, in {} on this machine\n"
       "processor   {} ({})\n"
-      "CUDA        built without CUDA",
+      "CUDA        {}",
       kVersion, __VERSION__, mpi_library(), hdf5_library(), product_library(),
-      name_of(preferred_compute_dtype()), hardware.processor, hardware.vector_units);
+      name_of(preferred_compute_dtype()), hardware.processor, hardware.vector_units,
+      device_library_text());
 }
 
 }  // namespace tutti

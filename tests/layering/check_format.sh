@@ -8,5 +8,5 @@ if [[ $version != 14 ]]; then
   echo "skipped: clang-format 14 is not here"
   exit 77
 fi
-mapfile -t files < <(find runtime kernels jobs tests bench -name '*.cpp' -o -name '*.h' -o -name '*.c' | sort)
+mapfile -t files < <(find runtime kernels jobs tests bench -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.c' | sort)
 clang-format --dry-run --Werror "${files[@]}"

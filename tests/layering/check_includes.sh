@@ -10,12 +10,15 @@ cd "${1:-$(dirname "${BASH_SOURCE[0]}")/../..}"
 # Folder: the folders of ours that it may include beside itself.
 export TUTTI_TABLE='
 kernels/core:
-kernels/ops:        kernels/core
-kernels/model:      kernels/core kernels/ops
-kernels/optim:      kernels/core
-kernels/vector:     kernels/core
+kernels/cuda:       kernels/core
+kernels/ops:        kernels/core kernels/cuda
+kernels/model:      kernels/core kernels/cuda kernels/ops
+kernels/optim:      kernels/core kernels/cuda
+kernels/vector:     kernels/core kernels/cuda
+kernels/device:     kernels
 runtime/base:
 runtime/comm:       kernels/core runtime/base
+runtime/device:     kernels/core kernels/device runtime/base runtime/comm
 runtime/topology:   kernels/core runtime/base
 runtime/io:         kernels/core runtime/base
 runtime/data:       kernels/core runtime/base runtime/comm runtime/io
@@ -36,7 +39,7 @@ hwloc  ^(hwloc\.h|hwloc/.*)$         runtime/topology  hwloc
 # Headers of the system and of libraries that kernels/ may include: the standard library without
 # files, clocks and streams; intrinsics and the permission for AMX; the products.
 export TUTTI_KERNEL_HEADERS='^([a-z0-9_]+|[a-z0-9]*intrin\.h|cpuid\.h|unistd\.h|asm/prctl\.h|'\
-'sys/(syscall|mman)\.h|stddef\.h|stdint\.h|oneapi/dnnl/.*|dnnl.*|cblas\.h|omp\.h|mma\.h|cu[a-z_]+\.h(pp)?)$'
+'sys/(syscall|mman)\.h|stddef\.h|stdint\.h|oneapi/dnnl/.*|dnnl.*|cblas\.h|omp\.h|mma\.h|cu[A-Za-z_]+\.h(pp)?)$'
 export TUTTI_KERNEL_NEVER='^(fstream|filesystem|iostream|chrono|ctime|cstdio|thread|future|random)$'
 
 sources() { find kernels runtime jobs -type f "$@" 2>/dev/null | LC_ALL=C sort; }
@@ -156,7 +159,7 @@ awk '
         breach("only " owner[i] " may link " library[i])
     n = split($0, words, /[^A-Za-z0-9_:]+/)
     for (i = 1; i <= n; ++i) {
-      if (words[i] !~ /^tutti(_|::)(base|comm|topology|io|data|checkpoint|telemetry)$/) continue
+      if (words[i] !~ /^tutti(_|::)(base|comm|device|topology|io|data|checkpoint|telemetry)$/) continue
       part = words[i]
       sub(/^tutti(_|::)/, "", part)
       # What links everything together (an executable, a layer as a whole) stands in no row.

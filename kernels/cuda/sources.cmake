@@ -1,0 +1,18 @@
+# The device library's own sources, from the top: nvcc compiles them for a GPU, and the tests, as
+# plain C++, for the fake one. What only one of the two has stands where that is built.
+set(tutti_cuda_sources
+  kernels/cuda/arrays_cuda.cu
+  kernels/cuda/check.cpp
+  kernels/cuda/memory.cpp
+  kernels/device/cuda_backend.cpp
+  kernels/device/cuda_memory.cpp
+  kernels/device/cuda_optimizer.cpp
+  kernels/optim/adamw_cuda.cu
+  kernels/optim/gradient_norm_cuda.cu)
+# sm_80 and its PTX, from which the driver makes what later GPUs need, and Hopper's own.
+set(tutti_cuda_architectures 80 90a-real)
+# nvcc warns of a conversion that MatrixView has for mutable elements alone (554).
+set(tutti_cuda_options --expt-relaxed-constexpr -diag-suppress=554
+  -Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers
+  $<$<BOOL:${TUTTI_WERROR}>:-Werror=all-warnings>)
+list(TRANSFORM tutti_cuda_sources PREPEND ${PROJECT_SOURCE_DIR}/)

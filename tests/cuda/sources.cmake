@@ -1,0 +1,9 @@
+# Tests of the device's code, from the top: tests_fake_cuda (tests/fake_cuda) runs them on the CPU,
+# tests_cuda on a GPU.
+set(tutti_cuda_tests
+  tests/cuda/instructions_test.cu
+  tests/cuda/main.cpp
+  tests/cuda/product_test.cpp
+  tests/cuda/session_test.cpp
+  tests/cuda/support.cpp)
+list(TRANSFORM tutti_cuda_tests PREPEND ${PROJECT_SOURCE_DIR}/)
