@@ -4,6 +4,7 @@
 #include "kernels/core/device_error.h"
 #include "kernels/cuda/check.h"
 #include "kernels/device/cuda_session.h"
+#include "kernels/vector/scan_cuda.h"
 
 namespace tutti::cuda {
 namespace {
@@ -20,6 +21,8 @@ class Session final : public DeviceSession {
  public:
   DeviceMemory& memory() override { return *memory_; }
   DeviceOptimizer& optimizer() override { return *optimizer_; }
+  std::unique_ptr<DeviceScan> make_scan() override { return cuda::make_scan(state_.stream); }
+  double product_seconds(std::int64_t size) override { return cuda::product_seconds(state_, size); }
 
  private:
   SessionState state_;

@@ -15,6 +15,7 @@
 #include "kernels/core/device_memory.h"
 #include "kernels/optim/adamw.h"
 #include "kernels/optim/parameter_rules.h"
+#include "kernels/vector/device_scan.h"
 
 namespace tutti {
 
@@ -47,6 +48,10 @@ class DeviceSession {
   virtual ~DeviceSession() = default;
   virtual DeviceMemory& memory() = 0;
   virtual DeviceOptimizer& optimizer() = 0;
+  virtual std::unique_ptr<DeviceScan> make_scan() = 0;
+  // How long a product of two bf16 matrices of size x size takes, of several the median: what
+  // others are measured against.
+  virtual double product_seconds(std::int64_t size) = 0;
 };
 
 class DeviceBackend {
