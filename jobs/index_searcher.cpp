@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "jobs/ranked_lists.h"
+#include "kernels/device/device_backend.h"
 #include "kernels/vector/assign.h"
 #include "runtime/base/error.h"
 
@@ -32,6 +33,19 @@ std::int64_t measured_of(std::int64_t k, const SearchScope& scope, std::int64_t 
   const std::int64_t most = std::max<std::int64_t>(1, vectors), least = std::min(k, most);
   return std::clamp(scope.candidates > 0 ? scope.candidates : candidates_for(least, scope.codes),
                     least, most);
+}
+
+// What CPUs alone do.
+void check_device_scope(const SearchScope& scope) {
+  const auto refuse = [](const char* what, const char* key, const char* fix) {
+    throw Error(ExitCode::usage, what, key, fix);
+  };
+  if (scope.by == SearchScope::By::graph)
+    refuse("device = \"cuda\", but graphs are walked on CPUs alone", "search.by",
+           "give \"lists\", or device = \"cpu\"");
+  if (scope.rank_by == SearchScope::RankBy::codes)
+    refuse("device = \"cuda\", but codes decide on CPUs alone", "search.rank_by",
+           "give \"distances\", or device = \"cpu\"");
 }
 
 template <class T>
@@ -63,6 +77,10 @@ ProbePlan plan_probes(SearchScope::Plan wanted, std::int64_t passing, std::int64
 IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std::int64_t k,
                              std::int64_t memory_bytes, const SearchScope& scope)
     : context_(context), comm_(context.comm), index_(index), k_(k), scope_(scope) {
+  if (context.device != nullptr) {
+    comm_.attempt([&] { check_device_scope(scope); });
+    device_ = context.device->make_scan();
+  }
   if (scope.by == SearchScope::By::graph) {
     const bool all = scope.rank_by == SearchScope::RankBy::distances;
     graph_.emplace(context, index, k, all ? 0 : measured_of(k, scope, index.vectors), memory_bytes);
@@ -84,10 +102,10 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
     lists_.emplace(index, shards, memory_bytes,
                    ScannedCodes{codes_are_worth_it(index, scope.probes),
                                 entry_space_ ? &*entry_space_ : nullptr, scope.codes},
-                   std::move(wanted));
+                   std::move(wanted), device_.get());
   });
   passing_ = comm_.all_reduce_sum(lists_->entries());
-  if (entry_space_ && scope.rank_by != SearchScope::RankBy::distances) {
+  if (entry_space_ && !device_ && scope.rank_by != SearchScope::RankBy::distances) {
     depth_ = measured_of(k, scope, passing_);
     ranker_.emplace(context_, *lists_, depth_);
   }

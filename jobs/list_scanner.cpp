@@ -28,17 +28,19 @@ float limit_of(std::span<const RankedNeighbor> found, std::int64_t depth) {
 }  // namespace
 
 ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes,
-                         const ScannedCodes& codes, std::optional<EntrySet> wanted)
+                         const ScannedCodes& codes, std::optional<EntrySet> wanted,
+                         DeviceScan* device)
     : index_(index),
       reader_(index, std::move(wanted)),
       memory_bytes_(memory_bytes),
-      by_codes_(codes.worth_it),
+      by_codes_(codes.worth_it && device == nullptr),
+      device_(device),
       ranking_(codes.ranking),
       space_(codes.space) {
-  const std::int64_t code_dim = index.dim + 1;  // at most
+  const std::int64_t code_dim = device ? 0 : index.dim + 1;  // at most
   entry_bytes_ = index.dim * std::int64_t(size_of(index.storage)) +
                  std::int64_t(sizeof(std::int64_t)) + code_dim;
-  group_bytes_ = CodedVectors::kLanes * CodedVectors::bytes_per_vector(code_dim, 4);
+  group_bytes_ = device ? 0 : CodedVectors::kLanes * CodedVectors::bytes_per_vector(code_dim, 4);
   if (shards.size() == 0) return;
   const std::int64_t first = index.dataset.shard_rows("lists", shards.begin).begin,
                      end = index.dataset.shard_rows("lists", shards.end - 1).end,
@@ -50,7 +52,23 @@ ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t me
     entries_ += piece.wanted;
     groups_ += piece.groups();
   }
-  if (by_codes_ && !pieces_.empty() && fits(entries_, groups_)) resident_ = load(pieces_, true);
+  if (!codes.worth_it || pieces_.empty() || !fits(entries_, groups_)) return;
+  resident_ = load(pieces_, by_codes_);
+  if (device_ != nullptr) hold_on_device(*resident_);
+}
+
+// With the lists' places, where none is in several segments of the index.
+void ListScanner::hold_on_device(const ListChunk& chunk) {
+  if (!device_->hold(chunk.placed().rows, chunk.ids, index_.metric)) return;
+  if (!std::ranges::is_sorted(chunk.pieces, {}, &ListPiece::list)) return;
+  std::vector<std::int64_t> starts;
+  std::size_t piece = 0;
+  for (std::int64_t list = lists_.begin; list <= lists_.end; ++list) {
+    while (piece < chunk.pieces.size() && chunk.pieces[piece].list < list) ++piece;
+    starts.push_back(chunk.first_entries[piece]);
+  }
+  device_->hold_lists(starts);
+  holds_lists_ = true;
 }
 
 void ListScanner::add_lists(std::int64_t shard) {
@@ -157,7 +175,19 @@ std::span<const std::int32_t> ListScanner::probers_of(const Probers& probers,
 }
 
 void ListScanner::scan_probed(const ProbingQueries& queries, std::span<TopK> results) {
+  if (holds_lists_ && runs_on_device(results)) return probe_on_device(queries, results);
   scan_probers(queries.queries, group_by_list(queries.probes), results);
+}
+
+void ListScanner::probe_on_device(const ProbingQueries& queries, std::span<TopK> results) const {
+  const ConstMatrixView<std::int32_t>& lists = queries.probes;
+  std::vector<std::int32_t> probes;
+  probes.reserve(std::size_t(lists.rows * lists.cols));
+  for (std::int64_t q = 0; q < lists.rows; ++q)
+    for (std::int64_t p = 0; p < lists.cols; ++p)
+      probes.push_back(lists_.contains(lists(q, p)) ? lists(q, p) - std::int32_t(lists_.begin)
+                                                    : -1);
+  device_->scan_probed(queries.queries, {probes.data(), lists.rows, lists.cols}, results);
 }
 
 void ListScanner::scan_all(ConstMatrixView<float> queries, std::span<TopK> results) {
@@ -256,6 +286,8 @@ std::vector<CodedList> ListScanner::coded_lists(const ListChunk& chunk,
 
 void ListScanner::scan_plain_chunk(ConstMatrixView<float> queries, const ListChunk& chunk,
                                    const Probers& probers, std::span<TopK> results) const {
+  if (runs_on_device(results) && probers.starts.empty())
+    return scan(*device_, queries, chunk.placed().rows, chunk.ids, index_.metric, results);
   std::vector<std::vector<std::int64_t>> members;
   members.reserve(chunk.pieces.size());
   std::vector<ListScan> lists;
@@ -264,7 +296,10 @@ void ListScanner::scan_plain_chunk(ConstMatrixView<float> queries, const ListChu
       members.emplace_back(mine.begin(), mine.end());
       lists.push_back({chunk.rows_of(i), chunk.ids_of(i), members.back()});
     }
-  scan_lists(queries, lists, index_.metric, results);
+  if (runs_on_device(results))
+    device_->scan_lists(queries, lists, index_.metric, results);
+  else
+    scan_lists(queries, lists, index_.metric, results);
 }
 
 }  // namespace tutti
