@@ -7,8 +7,9 @@
 //   against
 //                          the exact one
 //
-//   bench_gpu_search [VECTORS]
+//   bench_gpu_search [VECTORS [QUERIES [LISTS [PRODUCT]]]]
 //
+// Other sizes than these are for trials.
 // The vectors are the CPU benchmark's: cosines of 16 normals mixed, and a little noise.
 
 #include <algorithm>
@@ -33,11 +34,14 @@
 namespace tutti::bench {
 namespace {
 
-constexpr std::int64_t kDim = 128, kFactors = 16, kQueries = 10000, kK = 10;
-constexpr std::int64_t kLists = 4096, kSampleOfList = 128, kIterations = 8;
-constexpr std::int64_t kJudged = 2000;  // queries whose recall is measured
+constexpr std::int64_t kDim = 128, kFactors = 16, kK = 10;
+constexpr std::int64_t kSampleOfList = 128, kIterations = 8;
+constexpr std::int64_t kMostJudged = 2000;  // queries whose recall is measured
 constexpr int kRounds = 5;
-constexpr std::int64_t kProductSize = 8192;
+
+struct Sizes {
+  std::int64_t vectors = 10'000'000, queries = 10'000, lists = 4096, product = 8192;
+};
 
 const char* const kClaims[] = {"gpu.search.exact.peak", "gpu.search.ivf_95"};
 
@@ -105,25 +109,25 @@ double recall(const std::vector<TopK>& found, const std::vector<TopK>& truth) {
 }
 
 // Every so many vectors, in Lloyd's iterations.
-std::vector<float> trained(DeviceScan& device, Vectors& vectors) {
-  const std::int64_t sample = std::min(vectors.rows, kLists * kSampleOfList),
+std::vector<float> trained(DeviceScan& device, Vectors& vectors, std::int64_t lists) {
+  const std::int64_t sample = std::min(vectors.rows, lists * kSampleOfList),
                      step = vectors.rows / sample;
   const ConstMatrixView<float> rows(vectors.values.data(), sample, kDim, kDim * step);
   std::vector<float> centroids;
-  for (std::int64_t c = 0; c < kLists; ++c) {
-    const float* row = rows.row(c * sample / kLists);
+  for (std::int64_t c = 0; c < lists; ++c) {
+    const float* row = rows.row(c * sample / lists);
     centroids.insert(centroids.end(), row, row + kDim);
   }
   std::vector<Neighbor> nearest(static_cast<std::size_t>(sample));
   for (std::int64_t i = 0; i < kIterations; ++i) {
-    device.assign_probes(rows, {centroids.data(), kLists, kDim}, Metric::l2,
+    device.assign_probes(rows, {centroids.data(), lists, kDim}, Metric::l2,
                          {nearest.data(), sample, 1});
     std::vector<float> sums(centroids.size());
-    std::vector<std::int64_t> counts(static_cast<std::size_t>(kLists));
-    kmeans_accumulate(VectorRows(rows), nearest, MatrixView<float>(sums.data(), kLists, kDim),
+    std::vector<std::int64_t> counts(static_cast<std::size_t>(lists));
+    kmeans_accumulate(VectorRows(rows), nearest, MatrixView<float>(sums.data(), lists, kDim),
                       counts);
-    kmeans_update(MatrixView<const float>(sums.data(), kLists, kDim), counts, false,
-                  MatrixView<float>(centroids.data(), kLists, kDim));
+    kmeans_update(MatrixView<const float>(sums.data(), lists, kDim), counts, false,
+                  MatrixView<float>(centroids.data(), lists, kDim));
   }
   return centroids;
 }
@@ -135,10 +139,11 @@ struct Lists {
 };
 
 Lists sorted_by_list(DeviceScan& device, Vectors& vectors, const std::vector<float>& centroids) {
+  const std::int64_t count = std::ssize(centroids) / kDim;
   std::vector<Neighbor> nearest(static_cast<std::size_t>(vectors.rows));
-  device.assign_probes(vectors.view(), {centroids.data(), kLists, kDim}, Metric::l2,
+  device.assign_probes(vectors.view(), {centroids.data(), count, kDim}, Metric::l2,
                        {nearest.data(), vectors.rows, 1});
-  Lists lists{Vectors(vectors.rows), std::vector<std::int64_t>(kLists + 1),
+  Lists lists{Vectors(vectors.rows), std::vector<std::int64_t>(std::size_t(count) + 1),
               std::vector<std::int64_t>(nearest.size())};
   for (const Neighbor& n : nearest) ++lists.starts[std::size_t(n.id) + 1];
   std::partial_sum(lists.starts.begin(), lists.starts.end(), lists.starts.begin());
@@ -153,11 +158,12 @@ Lists sorted_by_list(DeviceScan& device, Vectors& vectors, const std::vector<flo
 
 class Search {
  public:
-  Search(DeviceSession& session, std::int64_t count)
+  Search(DeviceSession& session, const Sizes& sizes)
       : session_(session),
+        sizes_(sizes),
         device_(session.make_scan()),
-        vectors_(generated(count, 0)),
-        queries_(generated(kQueries, count)) {}
+        vectors_(generated(sizes.vectors, 0)),
+        queries_(generated(sizes.queries, sizes.vectors)) {}
 
   void run() {
     if (!device_->hold(VectorRows(vectors_.view()), 0, Metric::l2)) {
@@ -177,31 +183,32 @@ class Search {
   }
 
   double measure_exact() {
-    truth_ = exact(kQueries);
+    truth_ = exact(sizes_.queries);
     std::vector<double> times, shares;
     for (int i = 0; i < kRounds; ++i) {
-      const double product = session_.product_seconds(kProductSize);
-      times.push_back(seconds([&] { exact(kQueries); }));
-      const double rate =
-                       2.0 * double(kQueries) * double(vectors_.rows) * double(kDim) / times.back(),
-                   peak = 2.0 * std::pow(double(kProductSize), 3) / product;
+      const double product = session_.product_seconds(sizes_.product);
+      times.push_back(seconds([&] { exact(sizes_.queries); }));
+      const double rate = 2.0 * double(sizes_.queries) * double(vectors_.rows) * double(kDim) /
+                          times.back(),
+                   peak = 2.0 * std::pow(double(sizes_.product), 3) / product;
       shares.push_back(rate / peak);
       best_peak_ = std::max(best_peak_, peak);
     }
     const double time = median(times);
-    print_claim(kClaims[0], median(shares), 0.4,
-                fmt::format("{:.0f} queries/s over {} vectors, {:.0f} TFLOP/s; product {:.0f} "
-                            "TFLOP/s; first queries equal the CPU's: {}",
-                            double(kQueries) / time, vectors_.rows,
-                            2e-12 * double(kQueries) * double(vectors_.rows) * double(kDim) / time,
-                            best_peak_ * 1e-12, equals_cpu() ? "yes" : "NO"));
+    print_claim(
+        kClaims[0], median(shares), 0.4,
+        fmt::format("{:.0f} queries/s over {} vectors, {:.0f} TFLOP/s; product {:.0f} "
+                    "TFLOP/s; first queries equal the CPU's: {}",
+                    double(sizes_.queries) / time, vectors_.rows,
+                    2e-12 * double(sizes_.queries) * double(vectors_.rows) * double(kDim) / time,
+                    best_peak_ * 1e-12, equals_cpu() ? "yes" : "NO"));
     return time;
   }
 
   bool equals_cpu() {
-    constexpr std::int64_t kCompared = 16;
-    auto expected = accumulators(kCompared);
-    scan(queries_.view().row_range(0, kCompared), VectorRows(vectors_.view()), 0, Metric::l2,
+    const std::int64_t compared = std::min<std::int64_t>(16, sizes_.queries);
+    auto expected = accumulators(compared);
+    scan(queries_.view().row_range(0, compared), VectorRows(vectors_.view()), 0, Metric::l2,
          expected);
     for (std::size_t q = 0; q < expected.size(); ++q)
       if (expected[q].sorted() != truth_[q].sorted()) return false;
@@ -211,7 +218,7 @@ class Search {
   std::vector<TopK> probe(std::int64_t queries, std::int64_t nprobe) {
     const ConstMatrixView<float> rows = queries_.view().row_range(0, queries);
     std::vector<Neighbor> nearest(std::size_t(queries * nprobe));
-    device_->assign_probes(rows, {centroids_.data(), kLists, kDim}, Metric::l2,
+    device_->assign_probes(rows, {centroids_.data(), sizes_.lists, kDim}, Metric::l2,
                            {nearest.data(), queries, nprobe});
     std::vector<std::int32_t> probes(nearest.size());
     std::ranges::transform(nearest, probes.begin(),
@@ -222,32 +229,35 @@ class Search {
   }
 
   void measure_lists(double exact_time) {
-    centroids_ = trained(*device_, vectors_);
+    centroids_ = trained(*device_, vectors_, sizes_.lists);
     const Lists lists = sorted_by_list(*device_, vectors_, centroids_);
     if (!device_->hold(VectorRows(lists.vectors.view()), lists.ids, Metric::l2)) {
       print_skipped(kClaims[1], "the vectors do not fit the device");
       return;
     }
     device_->hold_lists(lists.starts);
-    truth_.resize(std::size_t(kJudged), TopK(kK));
-    std::int64_t nprobe = 4;
-    double reached = 0;
-    for (; nprobe < DeviceScan::kMostNeighbors; nprobe += std::max<std::int64_t>(1, nprobe / 4)) {
-      reached = recall(probe(kJudged, nprobe), truth_);
-      if (reached >= 0.95) break;
+    const std::int64_t judged = std::min(kMostJudged, sizes_.queries);
+    truth_.resize(std::size_t(judged), TopK(kK));
+    const std::int64_t most = std::min(sizes_.lists, DeviceScan::kMostNeighbors);
+    std::int64_t nprobe = std::min<std::int64_t>(4, most);
+    double reached = recall(probe(judged, nprobe), truth_);
+    while (reached < 0.95 && nprobe < most) {
+      nprobe = std::min(most, nprobe + std::max<std::int64_t>(1, nprobe / 4));
+      reached = recall(probe(judged, nprobe), truth_);
     }
-    (void)probe(kQueries, nprobe);
+    (void)probe(sizes_.queries, nprobe);
     std::vector<double> times;
     for (int i = 0; i < kRounds; ++i)
-      times.push_back(seconds([&] { (void)probe(kQueries, nprobe); }));
+      times.push_back(seconds([&] { (void)probe(sizes_.queries, nprobe); }));
     const double time = median(times);
     print_claim(kClaims[1], exact_time / time, 20,
                 fmt::format("{:.0f} queries/s at recall {:.4f}, {} of {} lists; exact {:.0f}",
-                            double(kQueries) / time, reached, nprobe, kLists,
-                            double(kQueries) / exact_time));
+                            double(sizes_.queries) / time, reached, nprobe, sizes_.lists,
+                            double(sizes_.queries) / exact_time));
   }
 
   DeviceSession& session_;
+  const Sizes sizes_;
   std::unique_ptr<DeviceScan> device_;
   Vectors vectors_, queries_;
   std::vector<TopK> truth_;
@@ -256,9 +266,11 @@ class Search {
 };
 
 int run(int argc, char** argv) {
-  const std::int64_t count = argc > 1 ? std::atoll(argv[1]) : 10'000'000;
-  if (count < kLists) {
-    fmt::print(stderr, "bench_gpu_search: at least {} vectors\n", kLists);
+  Sizes sizes;
+  std::int64_t* const all[] = {&sizes.vectors, &sizes.queries, &sizes.lists, &sizes.product};
+  for (int i = 1; i < argc && i <= 4; ++i) *all[i - 1] = std::atoll(argv[i]);
+  if (sizes.lists < 1 || sizes.vectors < sizes.lists || sizes.queries < 1 || sizes.product < 1) {
+    fmt::print(stderr, "bench_gpu_search: there must be queries, and as many vectors as lists\n");
     return 64;
   }
   std::unique_ptr<DeviceSession> session;
@@ -270,7 +282,7 @@ int run(int argc, char** argv) {
     for (const char* claim : kClaims) print_skipped(claim, e.what());
     return 0;
   }
-  Search(*session, count).run();
+  Search(*session, sizes).run();
   return 0;
 }
 

@@ -21,7 +21,7 @@ root=$folder/root
 mkdir -p "$root"/{bin,lib64,lib,etc,tmp,proc,sys,dev,opt,job}
 
 # It must not matter where it was made.
-"$source/scripts/bundle" --build "$build" --output "$folder/made/tutti" --no-archive
+"$source/scripts/bundle" --build "$build" --output "$folder/made/tutti" --slim --no-archive
 mv "$folder/made/tutti" "$root/opt/moved"
 
 # A system of a shell, what the launcher calls, and the libraries of these.

@@ -67,8 +67,7 @@ TEST(DeviceScan, EqualsTheCpuAtAwkwardSizes) {
       const Matrix vectors(count, dim, 1);
       for (const std::int64_t rows : {1, 13}) {
         const Matrix queries(rows, dim, 2);
-        for (const std::int64_t k : {1, 10, 1000})
-          expect_defined(queries, vectors.view(), 0, k);
+        for (const std::int64_t k : {1, 10, 1000}) expect_defined(queries, vectors.view(), 0, k);
       }
     }
   }
