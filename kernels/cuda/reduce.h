@@ -7,18 +7,6 @@
 
 namespace tutti::cuda {
 
-template <class T>
-__device__ __forceinline__ T warp_sum(T value) {
-  for (int lanes = 16; lanes > 0; lanes /= 2) value += __shfl_xor_sync(kAllLanes, value, lanes);
-  return value;
-}
-
-__device__ __forceinline__ float warp_max(float value) {
-  for (int lanes = 16; lanes > 0; lanes /= 2)
-    value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, lanes));
-  return value;
-}
-
 // `shared` has room for one element a warp; a block has whole warps. May be called again with the
 // same memory.
 template <class T>

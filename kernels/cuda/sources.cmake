@@ -8,6 +8,13 @@ set(tutti_cuda_sources
   kernels/device/cuda_memory.cpp
   kernels/device/cuda_optimizer.cpp
   kernels/device/cuda_product_rate.cpp
+  kernels/model/decoder_cuda.cpp
+  kernels/ops/activation_cuda.cu
+  kernels/ops/causal_attention_cuda.cu
+  kernels/ops/cross_entropy_cuda.cu
+  kernels/ops/layer_norm_cuda.cu
+  kernels/ops/rope_cuda.cu
+  kernels/ops/rows_cuda.cu
   kernels/optim/adamw_cuda.cu
   kernels/optim/gradient_norm_cuda.cu
   kernels/vector/device_rows_cuda.cpp

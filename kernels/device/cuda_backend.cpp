@@ -4,6 +4,7 @@
 #include "kernels/core/device_error.h"
 #include "kernels/cuda/check.h"
 #include "kernels/device/cuda_session.h"
+#include "kernels/model/decoder_cuda.h"
 #include "kernels/vector/scan_cuda.h"
 
 namespace tutti::cuda {
@@ -21,6 +22,11 @@ class Session final : public DeviceSession {
  public:
   DeviceMemory& memory() override { return *memory_; }
   DeviceOptimizer& optimizer() override { return *optimizer_; }
+  std::unique_ptr<DeviceDecoder> make_decoder(const DecoderShape& shape, DType compute) override {
+    if (compute == DType::bf16)
+      return std::make_unique<DecoderPass<bf16>>(shape, state_.products, state_.stream);
+    return std::make_unique<DecoderPass<float>>(shape, state_.products, state_.stream);
+  }
   std::unique_ptr<DeviceScan> make_scan() override { return cuda::make_scan(state_.stream); }
   double product_seconds(std::int64_t size) override { return cuda::product_seconds(state_, size); }
 

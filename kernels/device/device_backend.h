@@ -13,6 +13,9 @@
 
 #include "kernels/core/arena.h"
 #include "kernels/core/device_memory.h"
+#include "kernels/core/dtype.h"
+#include "kernels/model/decoder.h"
+#include "kernels/model/device_decoder.h"
 #include "kernels/optim/adamw.h"
 #include "kernels/optim/parameter_rules.h"
 #include "kernels/vector/device_scan.h"
@@ -48,6 +51,8 @@ class DeviceSession {
   virtual ~DeviceSession() = default;
   virtual DeviceMemory& memory() = 0;
   virtual DeviceOptimizer& optimizer() = 0;
+  // Products in `compute` (f32 or bf16).
+  virtual std::unique_ptr<DeviceDecoder> make_decoder(const DecoderShape& shape, DType compute) = 0;
   virtual std::unique_ptr<DeviceScan> make_scan() = 0;
   // How long a product of two bf16 matrices of size x size takes, of several the median: what
   // others are measured against.

@@ -8,6 +8,7 @@
 #include "kernels/core/parallel.h"
 #include "kernels/model/decoder_cache.h"
 #include "kernels/model/decoder_head.h"
+#include "kernels/model/decoder_layout.h"
 #include "kernels/model/transformer_pass.h"
 
 namespace tutti {
@@ -21,19 +22,6 @@ void require(bool condition, const char* what) {
 
 constexpr const char *kHead = "head.weight", *kToken = "token.embedding";
 
-TransformerPlaces add_decoder(ArenaLayout& matrices, ArenaLayout& vectors,
-                              const DecoderShape& shape) {
-  require(shape.body.attention == TransformerShape::Attention::causal,
-          "decoder: attention must be causal");
-  return add_transformer(matrices, vectors, shape.body);
-}
-
-// Behind the body's.
-ParameterPlace add_head(ArenaLayout& layout, const DecoderShape& shape, ParameterPlace token) {
-  if (shape.tied_head) return token;
-  return add_parameter(layout, kHead, {shape.body.vocabulary, shape.body.width}, true);
-}
-
 double sum_of(std::span<const float> losses) {
   double sum = 0;
   for (const float loss : losses) sum += double(loss);
@@ -42,37 +30,17 @@ double sum_of(std::span<const float> losses) {
 
 }  // namespace
 
-DecoderShape gpt2_shape(std::int64_t vocabulary, std::int64_t width, std::int64_t layers,
-                        std::int64_t heads, std::int64_t max_tokens) {
-  require(heads >= 1 && width % heads == 0, "decoder: the width must be a multiple of the heads");
-  DecoderShape shape;
-  shape.body.vocabulary = vocabulary;
-  shape.body.width = width;
-  shape.body.layers = layers;
-  shape.body.heads = shape.body.kv_heads = heads;
-  shape.body.head_size = width / heads;
-  shape.body.feed_forward = 4 * width;
-  shape.body.max_tokens = max_tokens;
-  return shape;
-}
-
-ArenaLayout decoder_layout(const DecoderShape& shape) {
-  ArenaLayout layout;
-  add_head(layout, shape, add_decoder(layout, layout, shape).token);
-  return layout;
-}
-
 // Everything that does not depend on the compute type.
 class Decoder::Pass {
  public:
   Pass(const DecoderShape& shape, DType compute, const AdapterShape* adapters)
       : shape_(shape), compute_(compute) {
     if (adapters == nullptr) {
-      places_ = add_decoder(layout_, layout_, shape);
-      head_ = add_head(layout_, shape, places_.token);
+      places_ = add_decoder_body(layout_, layout_, shape);
+      head_ = add_decoder_head(layout_, shape, places_.token);
       return;
     }
-    places_ = add_decoder(matrices_layout_, vectors_layout_, shape);
+    places_ = add_decoder_body(matrices_layout_, vectors_layout_, shape);
     adapters_ = add_adapters(layout_, shape.body, *adapters);
     matrices_.grow(matrices_layout_.padded_size());
     vectors_.grow(vectors_layout_.padded_size());
@@ -279,6 +247,43 @@ class Decoder::TypedPass final : public Decoder::Pass {
   AlignedBuffer<float> last_;
 };
 
+class Decoder::DevicePass final : public Decoder::Pass {
+ public:
+  DevicePass(const DecoderShape& shape, DType compute, std::unique_ptr<DeviceDecoder> device)
+      : Pass(shape, compute, nullptr), device_(std::move(device)) {}
+
+  void recompute_activations(bool recompute) override { device_->recompute_activations(recompute); }
+  void load(std::span<const float> parameters) override { device_->load(parameters); }
+  bool load_head(std::span<const bf16>) override { return false; }
+  void losses(const TokenBatch& batch, std::span<const std::int32_t> targets,
+              const CrossEntropyOptions& options, std::span<float> losses) override {
+    device_->losses(batch, targets, options, losses);
+  }
+  void forward(const TokenBatch& batch, const Dropout& mask) override {
+    device_->forward(batch, mask);
+  }
+  void backward(const TokenBatch& batch, std::span<const std::int32_t> targets,
+                const CrossEntropyOptions& options, std::span<float> losses,
+                std::span<float> gradients, const FinalGradients& on_final) override {
+    device_->backward(batch, targets, options, losses, gradients, on_final);
+  }
+  void logits(const TokenBatch& batch, std::span<float> logits) override {
+    device_->logits(batch, logits);
+  }
+  void start_generation(std::span<const std::int64_t>) override { refuse(); }
+  void prefill(const TokenBatch&, std::int64_t, std::span<float>) override { refuse(); }
+  void append(std::span<const std::int32_t>, std::span<const std::int64_t>,
+              std::span<float>) override {
+    refuse();
+  }
+
+ private:
+  [[noreturn]] static void refuse() {
+    throw std::invalid_argument("decoder: generation is not for devices");
+  }
+  std::unique_ptr<DeviceDecoder> device_;
+};
+
 std::unique_ptr<Decoder::Pass> Decoder::make_pass(const DecoderShape& shape, DType compute,
                                                   ProductBackend backend,
                                                   const AdapterShape* adapters) {
@@ -294,6 +299,9 @@ Decoder::Decoder(const DecoderShape& shape, DType compute, ProductBackend backen
 Decoder::Decoder(const DecoderShape& shape, const AdapterShape& adapters, DType compute,
                  ProductBackend backend)
     : pass_(make_pass(shape, compute, backend, &adapters)) {}
+
+Decoder::Decoder(const DecoderShape& shape, DType compute, std::unique_ptr<DeviceDecoder> device)
+    : pass_(std::make_unique<DevicePass>(shape, compute, std::move(device))) {}
 
 Decoder::~Decoder() = default;
 Decoder::Decoder(Decoder&&) noexcept = default;

@@ -18,6 +18,7 @@
 #include "kernels/core/arena.h"
 #include "kernels/core/dtype.h"
 #include "kernels/model/adapters.h"
+#include "kernels/model/device_decoder.h"
 #include "kernels/model/transformer.h"
 #include "kernels/ops/cross_entropy.h"
 #include "kernels/ops/dropout.h"
@@ -51,6 +52,9 @@ class Decoder {
   Decoder(const DecoderShape& shape, const AdapterShape& adapters,
           DType compute = preferred_compute_dtype(),
           ProductBackend backend = ProductBackend::automatic);
+  // One whose passes run on a device, which must be made for the same shape and compute type. Spans
+  // of parameters and gradients are then of that device's memory; generation is not for it.
+  Decoder(const DecoderShape& shape, DType compute, std::unique_ptr<DeviceDecoder> device);
   ~Decoder();
   Decoder(Decoder&&) noexcept;
   Decoder& operator=(Decoder&&) noexcept;
@@ -127,6 +131,7 @@ class Decoder {
   class Pass;
   template <class T>
   class TypedPass;
+  class DevicePass;
   static std::unique_ptr<Pass> make_pass(const DecoderShape& shape, DType compute,
                                          ProductBackend backend, const AdapterShape* adapters);
   std::unique_ptr<Pass> pass_;

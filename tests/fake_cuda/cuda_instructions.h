@@ -1,6 +1,7 @@
 // The machine's own instructions, of kernels/cuda/ptx/cuda_instructions.h, on the CPU.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -27,6 +28,25 @@ inline float bf16_low(std::uint32_t pair) { return std::bit_cast<float>(pair << 
 inline float bf16_high(std::uint32_t pair) { return std::bit_cast<float>(pair & 0xffff0000u); }
 
 inline float fast_exp2(float x) { return std::exp2(x); }
+
+// In the same order, but all at once.
+template <class T, class Combine>
+T warp_reduce(const char* name, T value, Combine&& combine) {
+  return fake_cuda::collective(name, kAllLanes, value, [&](const T* all) {
+    T lanes[32];
+    std::copy_n(all, 32, lanes);
+    for (int apart = 16; apart > 0; apart /= 2)
+      for (int i = 0; i < apart; ++i) lanes[i] = combine(lanes[i], lanes[i + apart]);
+    return lanes[0];
+  });
+}
+template <class T>
+T warp_sum(T value) {
+  return warp_reduce("warp_sum", value, [](T a, T b) { return a + b; });
+}
+inline float warp_max(float value) {
+  return warp_reduce("warp_max", value, [](float a, float b) { return std::fmax(a, b); });
+}
 
 inline void copy_async_16(void* shared, const void* global, bool valid = true) {
   static constexpr std::byte kZeros[16] = {};

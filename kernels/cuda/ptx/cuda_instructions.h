@@ -44,6 +44,19 @@ __device__ __forceinline__ float fast_exp2(float x) {
   return y;
 }
 
+// The sum, and the largest, of a warp's values, on every lane: pairs 16 lanes apart first.
+template <class T>
+__device__ __forceinline__ T warp_sum(T value) {
+  for (int lanes = 16; lanes > 0; lanes /= 2) value += __shfl_xor_sync(kAllLanes, value, lanes);
+  return value;
+}
+
+__device__ __forceinline__ float warp_max(float value) {
+  for (int lanes = 16; lanes > 0; lanes /= 2)
+    value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, lanes));
+  return value;
+}
+
 // Starts a copy of 16 bytes, aligned to as many, to shared memory: zeros where not `valid`. It has
 // arrived once its thread waited for the group that it was committed with.
 __device__ __forceinline__ void copy_async_16(void* shared, const void* global, bool valid = true) {
