@@ -73,8 +73,7 @@ CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vector
       checkpoints_(context, options.checkpoint, "iteration") {
   const std::int64_t count = mine_.size() * options.block;
   const std::int64_t vector_bytes = count * vectors.dim() * std::int64_t(sizeof(float));
-  const std::int64_t code_bytes =
-      count * (vectors.dim() + 1 + std::int64_t(sizeof(QueryCodes::Query)));
+  const std::int64_t code_bytes = count * QueryCodes::most_bytes(vectors.dim());
   if (vector_bytes <= options.memory_bytes) kept_.resize(std::size_t(mine_.size()));
   if (vector_bytes + code_bytes <= options.memory_bytes) codes_.resize(kept_.size());
   lists_.resize(std::size_t(mine_.size()));

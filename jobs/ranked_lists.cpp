@@ -73,8 +73,7 @@ QueryCodes encode_together(Comm& comm, const CodeSpace& space, ConstMatrixView<f
   if (comm.size() == 1 || queries.rows < kMany) return space.encode_queries(VectorRows(queries));
   const Range part = part_of(queries.rows, comm.size(), comm.rank());
   QueryCodes codes = space.encode_queries(VectorRows(queries.row_range(part.begin, part.size())));
-  codes.values = gather_parts(comm, std::move(codes.values), queries.rows, codes.code_dim);
-  codes.rests = gather_parts(comm, std::move(codes.rests), queries.rows, codes.rest_bytes);
+  codes.values = gather_parts(comm, std::move(codes.values), queries.rows, codes.row_bytes());
   codes.queries = gather_parts(comm, std::move(codes.queries), queries.rows, 1);
   return codes;
 }

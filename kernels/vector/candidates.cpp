@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "kernels/core/parallel.h"
+#include "kernels/core/prefetch.h"
 #include "kernels/vector/code_tile.h"
 #include "kernels/vector/pair_distances.h"
 
@@ -30,7 +31,7 @@ class CandidateDistances {
     const auto element = static_cast<std::int64_t>(size_of(rows.type));
     for (const Candidate& c : candidates) {
       const char* row = static_cast<const char*>(rows.data) + c.place * rows.stride * element;
-      for (std::int64_t b = 0; b < rows.dim * element; b += 64) __builtin_prefetch(row + b);
+      tutti::prefetch(row, rows.dim * element);
       vectors_.ids.prefetch(c.place);
     }
   }
@@ -93,6 +94,13 @@ Candidates::Candidates(std::int64_t queries, std::int64_t depth, const PlacedVec
   places_.resize(nearness_.size());
 }
 
+void Candidates::prefetch(std::int64_t query) const {
+  constexpr std::int64_t kMost = 256;  // bytes; of deep ones the first do not need it
+  const std::int64_t bytes = std::min(kMost, room_ * std::int64_t(sizeof(std::int32_t)));
+  tutti::prefetch(nearness_.data() + query * room_, bytes);
+  tutti::prefetch(places_.data() + query * room_, bytes);
+}
+
 void Candidates::add(std::int64_t query, std::span<const Candidate> found) {
   if (found.empty()) return;
   limits_.exclusively(query, [&] { add_exclusively(query, found); });
@@ -124,6 +132,7 @@ void Candidates::shrink(std::int64_t query) {
   std::int32_t& count = counts_[static_cast<std::size_t>(query)];
   if (count < depth_) return;
   std::int32_t* near = nearness_.data() + query * room_;
+  if (count == depth_) return lower(query, key_of(*std::min_element(near, near + count)));
   const std::int32_t least = available_code_kernels().front()->largest(
       {near, static_cast<std::size_t>(count)}, static_cast<std::size_t>(depth_));
   count = static_cast<std::int32_t>(drop_below(least, near, places_.data() + query * room_, count));

@@ -62,6 +62,8 @@ class Candidates {
   // The caller knows of `depth` vectors whose keys are at most this, or finds out in the end by
   // is_full(). Threads may do so at any time.
   void lower(std::int64_t query, float limit) { limits_.lower(query, limit); }
+  // Has ready what add() will want.
+  void prefetch(std::int64_t query) const;
   // Takes candidates into account. Threads may do so at any time.
   void add(std::int64_t query, std::span<const Candidate> found);
   // Brings the limits down to what is known, and drops what exceeds them. Parallel.

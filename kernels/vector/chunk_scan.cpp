@@ -40,12 +40,6 @@ float filter_limit(float limit, double query_square, std::int64_t dim) {
   return std::nextafter(static_cast<float>(bound + underflow_slack(dim)), kInfinity);
 }
 
-double squared_length(const float* row, std::int64_t dim) {
-  double sums[4] = {};
-  for (std::int64_t j = 0; j < dim; ++j) sums[j % 4] += double(row[j]) * double(row[j]);
-  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
-
 }  // namespace
 
 const float* ChunkScan::query_block(std::int64_t block) const {

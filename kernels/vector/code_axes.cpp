@@ -37,14 +37,8 @@ class Sample {
   void copy(std::int64_t index, float* out) const {
     copy_row(rows_, index, out);
     if (axes_.code_dim == axes_.dim) return;
-    const double lacking = double(axes_.longest_square) - square(out);
+    const double lacking = double(axes_.longest_square) - squared_length(out, axes_.dim);
     out[axes_.dim] = static_cast<float>(std::sqrt(std::max(0.0, lacking)));
-  }
-
-  double square(const float* row) const {
-    double sum = 0;
-    for (std::int64_t j = 0; j < axes_.dim; ++j) sum += double(row[j]) * double(row[j]);
-    return sum;
   }
 
  private:
@@ -57,8 +51,7 @@ float longest_square(const VectorRows& rows) {
   double longest = 0;
   for (std::int64_t i = 0; i < rows.count; ++i) {
     copy_row(rows, i, row.data());
-    double sum = 0;
-    for (const float x : row) sum += double(x) * double(x);
+    const double sum = squared_length(row.data(), rows.dim);
     if (sum <= kLargestSquare) longest = std::max(longest, sum);
   }
   return static_cast<float>(longest * kRoom);
@@ -136,13 +129,14 @@ class PrefixTrial {
     const std::int64_t vectors = std::min(kTrialVectors, sample.count);
     const std::int64_t stride = sample.count / vectors;
     const VectorRows spread(sample.data, sample.type, vectors, sample.dim, sample.stride * stride);
-    codes_ = space.encode_queries(spread);
+    const QueryCodes codes = space.encode_queries(spread);
+    for (std::int64_t v = 0; v < vectors; ++v) codes_.push_back(codes.code(v));
   }
 
   // Steps of work a pair, where the first `prefix` dimensions are looked at first: tiles of 16
   // pairs a time, then pair by pair what is left.
   std::vector<double> costs() const {
-    const std::int64_t dims = codes_.code_dim, vectors = codes_.count();
+    const std::int64_t dims = std::ssize(codes_.front()), vectors = std::ssize(codes_);
     std::vector<std::int64_t> left(static_cast<std::size_t>(dims / kStride + 1));
     for (std::int64_t q = 0; q < queries_; ++q) count_left(q, left);
     std::vector<double> costs;
@@ -160,16 +154,17 @@ class PrefixTrial {
  private:
   // Adds to left[p / kStride] the vectors that the first p dimensions do not tell from the nearest.
   void count_left(std::int64_t query, std::vector<std::int64_t>& left) const {
-    const std::int64_t dims = codes_.code_dim, vectors = codes_.count();
+    const std::int64_t dims = std::ssize(codes_.front()), vectors = std::ssize(codes_);
+    const std::int8_t* code = codes_[static_cast<std::size_t>(query)].data();
     std::vector<std::int32_t> squares(static_cast<std::size_t>(vectors));
     std::vector<std::vector<std::int32_t>> at;
     for (std::int64_t begin = 0; begin < dims; begin += kStride) {
       const std::int64_t end = std::min(dims, begin + kStride);
-      for (std::int64_t v = 0; v < vectors; ++v)
-        for (std::int64_t j = begin; j < end; ++j) {
-          const int off = codes_.row(query)[j] - codes_.row(v)[j];
-          squares[std::size_t(v)] += off * off;
-        }
+      for (std::int64_t v = 0; v < vectors; ++v) {
+        const std::int8_t* other = codes_[static_cast<std::size_t>(v)].data();
+        for (std::int64_t j = begin; j < end; ++j)
+          squares[std::size_t(v)] += (code[j] - other[j]) * (code[j] - other[j]);
+      }
       at.push_back(squares);
     }
     std::int32_t nearest = std::numeric_limits<std::int32_t>::max();
@@ -180,7 +175,7 @@ class PrefixTrial {
   }
 
   std::int64_t queries_;
-  QueryCodes codes_;
+  std::vector<std::vector<std::int8_t>> codes_;
 };
 
 // The nearest vector of the sample to each query, which is row `stride` times its number, other
@@ -291,7 +286,7 @@ void CodeSpace::choose_rest_share(CodeAxes& axes, const VectorRows& sample) {
     space.encode_vectors(sample.range(nearest[std::size_t(q)], 1),
                          {other.data(), 1, axes.code_dim});
     if (other[0] == kLoose) continue;
-    shares.push_back(share_apart(std::span(codes.row(q), other.size()), other, axes.prefix));
+    shares.push_back(share_apart(codes.code(q), other, axes.prefix));
   }
   if (shares.empty()) return;
   const auto missed = shares.begin() + std::ptrdiff_t(kNearMissed * double(shares.size()));

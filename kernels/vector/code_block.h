@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/core/arena.h"
+#include "kernels/core/prefetch.h"
 #include "kernels/vector/code_tile.h"
 #include "kernels/vector/coded_vectors.h"
 #include "kernels/vector/select_largest.h"
@@ -29,24 +30,22 @@ class CodeBlock {
   // Vectors' codes, and the numbers of up to kCodeTileQueries queries. Both outlive their use.
   void begin(const CodedVectors& codes, const QueryCodes& queries,
              std::span<const std::int32_t> numbers) {
-    if (codes_ != &codes) packed_.assign(std::size_t(codes.steps() * kCodeTileQueries * 4), 0);
     codes_ = &codes;
     present_ = static_cast<int>(numbers.size());
+    prefixes_.fill(queries.prefix(numbers.front()));
     starts_.fill(-kPass);  // behind the last, nothing comes of a tile's values
-    for (int i = 0; i < present_; ++i) {
-      const std::int32_t number = numbers[static_cast<std::size_t>(i)];
-      pack_code(queries.row(number), codes.prefix(), i, packed_.data());
-      rests_[static_cast<std::size_t>(i)] = queries.rest(number);
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      prefixes_[i] = queries.prefix(numbers[i]);
+      rests_[i] = queries.rest(numbers[i]);
     }
   }
 
   // Has ready what begin() will want of these queries.
-  static void prefetch(const CodedVectors& codes, const QueryCodes& queries,
-                       std::span<const std::int32_t> numbers) {
+  static void prefetch(const QueryCodes& queries, std::span<const std::int32_t> numbers) {
     for (const std::int32_t number : numbers) {
-      prefetch_bytes(queries.row(number), codes.prefix());
-      prefetch_bytes(queries.rest(number), codes.rest_bytes());
-      prefetch_bytes(&queries.queries[static_cast<std::size_t>(number)], sizeof(QueryCodes::Query));
+      tutti::prefetch(queries.prefix(number), queries.row_bytes());
+      tutti::prefetch(&queries.queries[static_cast<std::size_t>(number)],
+                      sizeof(QueryCodes::Query));
     }
   }
 
@@ -66,46 +65,52 @@ class CodeBlock {
       const std::int64_t groups = std::min<std::int64_t>(kCodeTileGroups, end - group);
       const CodeTileTask tile{
           codes_->group(group),
-          packed_.data(),
+          prefixes_.data(),
           codes_->steps(),
           bias_ == Bias::estimate ? codes_->estimates(group) : codes_->half_squares(group),
           starts_.data(),
           values_.data(),
           kCodeTileVectors,
           marks_.data()};
-      if (const unsigned queries = kernels_.tile[groups - 1](tile); queries != 0)
-        take(group, groups, queries);
+      // A loose vector's value is not negative for a query that is not there, either.
+      const unsigned queries = kernels_.tile[groups - 1](tile) & ((1u << present_) - 1);
+      if (queries != 0) take(group, groups, queries);
     }
   }
   const std::int32_t* values(int i) const { return values_.data() + i * kCodeTileVectors; }
 
   // Finds the pairs of groups [group, end) whose values are not negative.
   void find_pairs(std::int64_t group, std::int64_t end) {
-    const auto most = static_cast<std::size_t>((end - group) * CodedVectors::kLanes);
-    for (Pairs& pairs : pairs_) pairs.clear(most);
+    make_room(static_cast<std::size_t>(present_ * (end - group) * CodedVectors::kLanes));
     const std::int64_t rest_bytes = codes_->rest_bytes();
+    std::size_t count = 0;
     sweep(group, end, [&](std::int64_t first, std::int64_t, unsigned queries) {
       const auto vector = static_cast<std::int32_t>(first * CodedVectors::kLanes);
       for (; queries != 0; queries &= queries - 1) {
         const int i = std::countr_zero(queries);
-        Pairs& pairs = pairs_[static_cast<std::size_t>(i)];
         const std::int32_t* values = this->values(i);
-        std::size_t count = pairs.count;
         for (std::uint64_t left = marks_[static_cast<std::size_t>(i)]; left != 0;
-             left &= left - 1) {
+             left &= left - 1, ++count) {
           const int lane = std::countr_zero(left);
-          pairs.places[count] = vector + lane;
-          pairs.values[count++] = values[lane];
-          prefetch_bytes(codes_->rest(vector + lane), rest_bytes);
+          places_[count] = vector + lane;
+          pair_values_[count] = values[lane];
+          pair_queries_[count] = static_cast<std::uint8_t>(i);
+          tutti::prefetch(codes_->rest(vector + lane), rest_bytes);
         }
-        pairs.count = count;
       }
     });
+    pairs_ = count;
   }
 
-  // The pairs of query i: vectors by their places in all groups, ascending, and values.
-  std::span<const std::int32_t> places(int i) const { return of(i).list(of(i).places); }
-  std::span<const std::int32_t> pair_values(int i) const { return of(i).list(of(i).values); }
+  // The pairs found last: vectors by their places in all groups, queries by theirs in the block,
+  // and values. A query's vectors ascend.
+  std::span<const std::int32_t> places() const { return std::span(places_).first(pairs_); }
+  std::span<const std::uint8_t> pair_queries() const {
+    return std::span(pair_queries_).first(pairs_);
+  }
+  std::span<const std::int32_t> pair_values() const {
+    return std::span(pair_values_).first(pairs_);
+  }
 
   // Computes the values of the `count` vectors from `group` on, whatever they are, for
   // pair_largest().
@@ -121,62 +126,52 @@ class CodeBlock {
               std::copy_n(values(i), size, all_values_.data() + i * count + at);
           });
   }
-  // Makes those of these vectors that have the `wanted` largest values, or all, query i's pairs.
+  // Makes pairs of query i and those of these vectors that have the `wanted` largest values, or
+  // all.
   void pair_largest(int i, std::size_t wanted) {
     const auto values =
         std::span(all_values_).subspan(static_cast<std::size_t>(i) * value_count_, value_count_);
-    Pairs& pairs = pairs_[static_cast<std::size_t>(i)];
-    pairs.clear(std::min(values.size(), wanted));
-    for (const std::int32_t place : largest_.select(values, std::min(values.size(), wanted))) {
-      pairs.places[pairs.count] = first_vector_ + place;
-      pairs.values[pairs.count++] = values[static_cast<std::size_t>(place)];
+    const std::span largest = largest_.select(values, std::min(values.size(), wanted));
+    make_room(largest.size());
+    pairs_ = largest.size();
+    for (std::size_t p = 0; p < pairs_; ++p) {
+      places_[p] = first_vector_ + largest[p];
+      pair_values_[p] = values[static_cast<std::size_t>(largest[p])];
+      pair_queries_[p] = static_cast<std::uint8_t>(i);
     }
   }
 
-  // Products of the rests of query i's pairs; until the next call.
-  std::span<const std::int32_t> rest_products(int i) {
-    const std::span<const std::int32_t> places = this->places(i);
-    products_.resize(std::max(products_.size(), places.size()));
+  // Products of the rests of the pairs found last; until the next call.
+  std::span<const std::int32_t> rest_products() {
+    products_.resize(std::max(products_.size(), pairs_));
     const std::int64_t bytes = codes_->rest_bytes();
     if (bytes > 0)
-      kernels_.products(codes_->rest(0), rests_[static_cast<std::size_t>(i)], bytes, places,
+      kernels_.products(codes_->rest(0), rests_.data(), bytes, {places(), pair_queries_.data()},
                         products_.data());
     else
-      std::fill_n(products_.begin(), places.size(), 0);
-    return std::span(products_).first(places.size());
+      std::fill_n(products_.begin(), pairs_, 0);
+    return std::span(products_).first(pairs_);
   }
 
  private:
-  struct Pairs {
-    std::vector<std::int32_t> places, values;
-    std::size_t count = 0;
-
-    void clear(std::size_t most) {
-      count = 0;
-      if (places.size() >= most) return;
-      places.resize(most);
-      values.resize(most);
-    }
-    std::span<const std::int32_t> list(const std::vector<std::int32_t>& all) const {
-      return std::span(all).first(count);
-    }
-  };
-  static void prefetch_bytes(const void* data, std::int64_t bytes) {
-    for (std::int64_t b = 0; b < bytes; b += 64)
-      __builtin_prefetch(static_cast<const char*>(data) + b);
+  void make_room(std::size_t pairs) {
+    if (places_.size() >= pairs) return;
+    places_.resize(pairs);
+    pair_values_.resize(pairs);
+    pair_queries_.resize(pairs);
   }
-  const Pairs& of(int i) const { return pairs_[static_cast<std::size_t>(i)]; }
 
   const CodeKernels& kernels_ = *available_code_kernels().front();
   Bias bias_;
   const CodedVectors* codes_ = nullptr;
   int present_ = 0;
-  std::vector<std::int8_t> packed_;  // prefixes, [steps][kCodeTileQueries][4]
-  std::array<const std::int8_t*, kCodeTileQueries> rests_{};
+  std::array<const std::int8_t*, kCodeTileQueries> prefixes_{}, rests_{};
   std::array<std::int32_t, kCodeTileQueries> starts_{};
   std::array<std::uint64_t, kCodeTileQueries> marks_{};
   AlignedBuffer<std::int32_t> values_{kCodeTileQueries * kCodeTileVectors};
-  std::array<Pairs, kCodeTileQueries> pairs_;
+  std::vector<std::int32_t> places_, pair_values_;
+  std::vector<std::uint8_t> pair_queries_;
+  std::size_t pairs_ = 0;
   std::vector<std::int32_t> products_;
   std::vector<std::int32_t> all_values_;  // [queries of the block][vectors], of compute_values()
   std::int32_t first_vector_ = 0;

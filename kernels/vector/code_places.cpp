@@ -33,10 +33,7 @@ void CodeSpace::Places::pack_rows() {
   const std::int64_t present = std::min<std::int64_t>(kTileQueries, rows_.count - next_);
   for (std::int64_t i = 0; i < present; ++i) {
     copy_row(rows_, next_ + i, row_.data());
-    double square = 0;
-    for (std::int64_t j = 0; j < axes.dim; ++j)
-      square += double(row_[std::size_t(j)]) * double(row_[std::size_t(j)]);
-    squares_[i] = square;
+    const double square = squares_[i] = squared_length(row_.data(), axes.dim);
     if (axes.code_dim > axes.dim) {
       const double lacking = queries_ ? 0 : double(axes.longest_square) - square;
       row_.back() = static_cast<float>(std::sqrt(std::max(0.0, lacking)));

@@ -60,15 +60,14 @@ std::int64_t CodeRows::bytes_per_row(const CodeSpace& space) {
   return whole_blocks(space.prefix()) + whole_blocks(space.code_dim() - space.prefix());
 }
 
-void CodeRows::lay_out(const std::int8_t* code, std::int8_t* row) const {
-  const std::int64_t prefix = space_.prefix();
-  std::copy_n(code, prefix, row);
-  std::copy_n(code + prefix, space_.code_dim() - prefix, row + prefix_bytes_);
+void CodeRows::lay_out(const std::int8_t* prefix, const std::int8_t* rest, std::int8_t* row) const {
+  std::copy_n(prefix, space_.prefix(), row);
+  std::copy_n(rest, space_.code_dim() - space_.prefix(), row + prefix_bytes_);
 }
 
 void CodeRows::lay_out(const QueryCodes& queries, std::int64_t index, std::int8_t* row) const {
   std::fill_n(row, row_bytes(), std::int8_t(0));
-  lay_out(queries.row(index), row);
+  lay_out(queries.prefix(index), queries.rest(index), row);
 }
 
 void CodeRows::put(std::int64_t first, const VectorRows& vectors) {
@@ -85,7 +84,7 @@ void CodeRows::put(std::int64_t first, const VectorRows& vectors) {
       if (code[0] == CodeSpace::kLoose)
         lay_out(space_.encode_queries(vectors.range(begin + i, 1)), 0, row);
       else
-        lay_out(code, row);
+        lay_out(code, code + space_.prefix(), row);
     }
   });
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/core/arena.h"
+#include "kernels/core/prefetch.h"
 #include "kernels/vector/code_space.h"
 
 namespace tutti {
@@ -33,13 +34,10 @@ class CodeRows {
   // out[i] is the key of `code`, a row, and row rows[i].
   void measure(const std::int8_t* code, const std::int32_t* rows, std::int64_t count,
                float* out) const;
-  void prefetch(std::int64_t index) const {
-    const std::int8_t* at = row(index);
-    for (std::int64_t byte = 0; byte < row_bytes(); byte += 64) __builtin_prefetch(at + byte);
-  }
+  void prefetch(std::int64_t index) const { tutti::prefetch(row(index), row_bytes()); }
 
  private:
-  void lay_out(const std::int8_t* code, std::int8_t* row) const;
+  void lay_out(const std::int8_t* prefix, const std::int8_t* rest, std::int8_t* row) const;
 
   const CodeSpace& space_;
   std::int64_t count_, prefix_bytes_, rest_bytes_;

@@ -40,12 +40,6 @@ float length_above(const float (&squares)[16]) {
   return static_cast<float>(std::sqrt(sum) * (1 + 1e-3));
 }
 
-double square_of(const float* row, std::int64_t dim) {
-  double sum = 0;
-  for (std::int64_t j = 0; j < dim; ++j) sum += double(row[j]) * double(row[j]);
-  return sum;
-}
-
 TUTTI_CLONES void add_up(const std::int8_t* __restrict code, std::int64_t count, std::int32_t& sum,
                          std::int32_t& square) {
   std::int32_t all = 0, squares = 0;
@@ -79,7 +73,7 @@ CodeSpace::CodeSpace(CodeAxes axes) : axes_(std::move(axes)) {
   packed_.pack(ConstMatrixView<float>(a.axes.data(), a.code_dim, a.code_dim));
   padded_.assign(std::size_t(packed_.groups() * kTileLanes), 0);
   std::ranges::copy(a.origin, padded_.begin());
-  origin_length_ = std::sqrt(square_of(a.origin.data(), a.code_dim));
+  origin_length_ = std::sqrt(squared_length(a.origin.data(), a.code_dim));
   stretch_ = 1 + skewness(a.axes, a.code_dim);
   const double steps = double(a.rest_step) / double(a.step);
   rest_weight_ = double(a.rest_share) * steps * steps;
@@ -133,18 +127,21 @@ QueryCodes CodeSpace::encode_queries(const VectorRows& queries) const {
   check_rows(queries, "CodeSpace: queries");
   require(queries.dim == axes_.dim, "CodeSpace: queries of another dimension");
   const auto count = static_cast<std::size_t>(queries.count);
-  const std::int64_t rest = axes_.code_dim - axes_.prefix,
-                     rest_bytes = CodedVectors::rest_bytes_of(rest);
-  QueryCodes codes{axes_.code_dim, rest_bytes,
-                   std::vector<std::int8_t>(count * std::size_t(axes_.code_dim)),
-                   std::vector<std::int8_t>(count * std::size_t(rest_bytes)),
+  const std::int64_t rest = axes_.code_dim - axes_.prefix;
+  QueryCodes codes{axes_.code_dim,
+                   axes_.prefix,
+                   CodedVectors::prefix_bytes_of(axes_.prefix),
+                   CodedVectors::rest_bytes_of(rest),
+                   {},
                    std::vector<QueryCodes::Query>(count)};
+  codes.values.resize(count * std::size_t(codes.row_bytes()));
   parallel_for((queries.count + kBlock - 1) / kBlock, [&](std::int64_t block) {
     const std::int64_t begin = block * kBlock, size = std::min(kBlock, queries.count - begin);
     Places places(*this, queries.range(begin, size), true);
+    std::vector<std::int8_t> scratch(static_cast<std::size_t>(axes_.code_dim));
     for (std::int64_t i = begin; i < begin + size; ++i) {
       const auto [square, place] = places.next();
-      std::int8_t* code = codes.values.data() + i * axes_.code_dim;
+      std::int8_t* code = scratch.data();
       const Rounded off = round(place, square, code);
       QueryCodes::Query& query = codes.queries[static_cast<std::size_t>(i)];
       query = {square, off.radius, off.prefix_radius};
@@ -152,17 +149,30 @@ QueryCodes CodeSpace::encode_queries(const VectorRows& queries) const {
       query.sum = query.prefix_sum;
       query.code_square = query.prefix_square;
       add_up(code + axes_.prefix, rest, query.sum, query.code_square);
-      std::copy_n(code + axes_.prefix, rest, codes.rests.data() + i * rest_bytes);
+      std::int8_t* row = codes.values.data() + i * codes.row_bytes();
+      std::copy_n(code, axes_.prefix, row);
+      std::copy_n(code + axes_.prefix, rest, row + codes.prefix_bytes);
     }
   });
   return codes;
 }
 
+std::int64_t QueryCodes::most_bytes(std::int64_t dim) {
+  // Both parts are filled up, however they share the dimensions.
+  return CodedVectors::prefix_bytes_of(dim + 1) + CodedVectors::rest_bytes_of(1) +
+         std::int64_t(sizeof(Query));
+}
+
+std::vector<std::int8_t> QueryCodes::code(std::int64_t index) const {
+  std::vector<std::int8_t> code(prefix(index), prefix(index) + prefix_dim);
+  code.insert(code.end(), rest(index), rest(index) + (code_dim - prefix_dim));
+  return code;
+}
+
 QueryCodes QueryCodes::of(std::span<const std::int32_t> numbers) const {
-  QueryCodes some{code_dim, rest_bytes, {}, {}, {}};
+  QueryCodes some{code_dim, prefix_dim, prefix_bytes, rest_bytes, {}, {}};
   for (const std::int32_t number : numbers) {
-    some.values.insert(some.values.end(), row(number), row(number) + code_dim);
-    some.rests.insert(some.rests.end(), rest(number), rest(number) + rest_bytes);
+    some.values.insert(some.values.end(), prefix(number), prefix(number) + row_bytes());
     some.queries.push_back(queries[static_cast<std::size_t>(number)]);
   }
   return some;

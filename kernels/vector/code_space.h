@@ -53,15 +53,23 @@ struct QueryCodes {
     std::int32_t code_square = 0, prefix_square = 0;  // of the code's length
   };
 
-  std::int64_t code_dim = 0;
-  std::int64_t rest_bytes = 0;      // as CodedVectors has them
-  std::vector<std::int8_t> values;  // [queries][code_dim]
-  std::vector<std::int8_t> rests;   // [queries][rest_bytes]: what follows the prefix, and zeros
+  std::int64_t code_dim = 0, prefix_dim = 0;
+  std::int64_t prefix_bytes = 0;    // of a row: the prefix, and zeros
+  std::int64_t rest_bytes = 0;      // and the rest as CodedVectors has it, with zeros behind
+  std::vector<std::int8_t> values;  // [queries][row_bytes()]
   std::vector<Query> queries;
 
   std::int64_t count() const { return static_cast<std::int64_t>(queries.size()); }
-  const std::int8_t* row(std::int64_t index) const { return values.data() + index * code_dim; }
-  const std::int8_t* rest(std::int64_t index) const { return rests.data() + index * rest_bytes; }
+  std::int64_t row_bytes() const { return prefix_bytes + rest_bytes; }
+  const std::int8_t* prefix(std::int64_t index) const {
+    return values.data() + index * row_bytes();
+  }
+  const std::int8_t* rest(std::int64_t index) const { return prefix(index) + prefix_bytes; }
+  // A code in one piece.
+  std::vector<std::int8_t> code(std::int64_t index) const;
+
+  // What a query of that dimension takes, at most.
+  static std::int64_t most_bytes(std::int64_t dim);
 
   // Those of some of the queries.
   QueryCodes of(std::span<const std::int32_t> numbers) const;

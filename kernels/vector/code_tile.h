@@ -16,10 +16,10 @@ inline constexpr int kCodeTileVectors = kCodeLanes * kCodeTileGroups;
 // four dimensions.
 struct CodeTileTask {
   const std::uint8_t* vectors;  // the groups, one behind the other, each [steps][kCodeLanes][4]
-  const std::int8_t* queries;   // [steps][kCodeTileQueries][4]
-  std::int64_t steps;           // at least one
-  const std::int32_t* bias;     // per vector
-  const std::int32_t* start;    // per query
+  const std::int8_t* const* queries;  // kCodeTileQueries of them, each [steps][4]
+  std::int64_t steps;                 // at least one
+  const std::int32_t* bias;           // per vector
+  const std::int32_t* start;          // per query
   // [kCodeTileQueries][value_stride], a multiple of kCodeLanes: start + sum of products - bias; and
   // per query one bit a vector: whether its value is not negative. Written as a whole where there
   // is such a value, and otherwise not to be read.
@@ -28,26 +28,19 @@ struct CodeTileTask {
   std::uint64_t* marks;
 };
 
-// Writes the first `count` bytes of a code to where CodeTileTask::queries has query `index`; what
-// fills up the last step stays as it is.
-inline void pack_code(const std::int8_t* code, std::int64_t count, int index,
-                      std::int8_t* queries) {
-  constexpr std::int64_t kStep = 4;
-  std::int8_t* to = queries + index * kStep;
-  std::int64_t j = 0;
-  for (; j + kStep <= count; j += kStep, to += kCodeTileQueries * kStep)
-    __builtin_memcpy(to, code + j, kStep);
-  for (; j < count; ++j) *to++ = code[j];
-}
-
 // Computes a tile and returns a bit a query: whether any of its values is not negative.
 using CodeTile = unsigned (*)(const CodeTileTask&);
 
-// products[i] is the dot product of the query and of vector places[i] of those that stand one
-// behind the other: `bytes` codes each, a multiple of 64.
-using CodeProducts = void (*)(const std::uint8_t* vectors, const std::int8_t* query,
-                              std::int64_t bytes, std::span<const std::int32_t> places,
-                              std::int32_t* products);
+// Pairs of a vector and a query, each by its number.
+struct CodePairs {
+  std::span<const std::int32_t> vectors;
+  const std::uint8_t* queries;
+};
+
+// products[i] is the dot product of the codes of pair i, of vectors that stand one behind the other
+// and queries that stand anywhere: `bytes` each, a multiple of 64.
+using CodeProducts = void (*)(const std::uint8_t* vectors, const std::int8_t* const* queries,
+                              std::int64_t bytes, const CodePairs& pairs, std::int32_t* products);
 
 // Writes the places of the values that are not below `least`, ascending, and returns how many there
 // are. `places` has room for 16 more than there are values.

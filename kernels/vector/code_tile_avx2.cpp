@@ -47,9 +47,11 @@ struct Avx2Lanes {
   }
 
   static constexpr int kDots = 1;
-  TUTTI_INLINE static void dots(const std::uint8_t* const* vectors, const std::int8_t* query,
-                                std::int64_t count, std::int32_t* products) {
+  TUTTI_INLINE static void dots(const std::uint8_t* const* vectors,
+                                const std::int8_t* const* queries, std::int64_t count,
+                                std::int32_t* products) {
     const std::uint8_t* vector = vectors[0];
+    const std::int8_t* query = queries[0];
     __m256i sum = _mm256_setzero_si256();
     for (std::int64_t j = 0; j < count; j += 32)
       sum = _mm256_add_epi32(

@@ -38,17 +38,16 @@ struct VnniLanes {
   TUTTI_INLINE std::uint64_t negative() const { return _mm512_movepi32_mask(r); }
 
   static constexpr int kDots = 4;
-  TUTTI_INLINE static void dots(const std::uint8_t* const* vectors, const std::int8_t* query,
-                                std::int64_t count, std::int32_t* products) {
+  TUTTI_INLINE static void dots(const std::uint8_t* const* vectors,
+                                const std::int8_t* const* queries, std::int64_t count,
+                                std::int32_t* products) {
     __m512i sums[kDots] = {};
-    for (std::int64_t j = 0; j < count; j += 64) {
-      const __m512i q = _mm512_loadu_si512(query + j);
+    for (std::int64_t j = 0; j < count; j += 64)
 #pragma GCC unroll 4
       for (int i = 0; i < kDots; ++i)
         asm("vpdpbusd %2, %1, %0"
             : "+v"(sums[i])
-            : "v"(_mm512_loadu_si512(vectors[i] + j)), "v"(q));
-    }
+            : "v"(_mm512_loadu_si512(vectors[i] + j)), "v"(_mm512_loadu_si512(queries[i] + j)));
     const auto both = [](__m512i a, __m512i b) __attribute__((always_inline)) {
       return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
     };

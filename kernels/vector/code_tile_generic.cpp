@@ -49,10 +49,11 @@ struct GenericLanes {
   }
 
   static constexpr int kDots = 1;
-  TUTTI_INLINE static void dots(const std::uint8_t* const* vectors, const std::int8_t* query,
-                                std::int64_t count, std::int32_t* products) {
+  TUTTI_INLINE static void dots(const std::uint8_t* const* vectors,
+                                const std::int8_t* const* queries, std::int64_t count,
+                                std::int32_t* products) {
     std::int32_t sum = 0;
-    for (std::int64_t j = 0; j < count; ++j) sum += vectors[0][j] * query[j];
+    for (std::int64_t j = 0; j < count; ++j) sum += vectors[0][j] * queries[0][j];
     *products = sum;
   }
 

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
+#include <span>
 
 #include "kernels/core/clones.h"
 #include "kernels/vector/code_tile.h"
@@ -30,7 +32,9 @@ TUTTI_INLINE void code_sums(const CodeTileTask& task, int group, int row,
           Lanes::subtract(start, Lanes::load(task.bias + group * kCodeLanes + p * Lanes::kWidth));
   }
   const std::uint8_t* vectors = task.vectors + group * group_bytes;
-  const std::int8_t* queries = task.queries + row * 4;
+  const std::int8_t* queries[kQueries];
+#pragma GCC unroll 8
+  for (int i = 0; i < kQueries; ++i) queries[i] = task.queries[row + i];
   // Not a loop that may be left at once, with which GCC 12 keeps the sums in memory as well.
   std::int64_t s = 0;
   do {
@@ -41,7 +45,7 @@ TUTTI_INLINE void code_sums(const CodeTileTask& task, int group, int row,
                          (p % kPerGroup) * Lanes::kWidth * 4);
 #pragma GCC unroll 8
     for (int i = 0; i < kQueries; ++i) {
-      const Lanes q = Lanes::broadcast(queries + (s * kCodeTileQueries + i) * 4);
+      const Lanes q = Lanes::broadcast(queries[i] + s * 4);
 #pragma GCC unroll 8
       for (int p = 0; p < kParts; ++p) sums[i][p] = Lanes::multiply_add(sums[i][p], v[p], q);
     }
@@ -92,23 +96,35 @@ unsigned code_tile(const CodeTileTask& task) {
   return found;
 }
 
-// Lanes::dots(vectors, query, bytes, products) are the dot products of a query with kDots vectors.
+// Lanes::dots(vectors, queries, bytes, products) are the dot products of kDots pairs.
 template <class Lanes>
-void code_products(const std::uint8_t* vectors, const std::int8_t* query, std::int64_t bytes,
-                   std::span<const std::int32_t> places, std::int32_t* products) {
+void code_products(const std::uint8_t* vectors, const std::int8_t* const* queries,
+                   std::int64_t bytes, const CodePairs& pairs, std::int32_t* products) {
   constexpr std::size_t kDots = Lanes::kDots;
-  const std::uint8_t* rows[kDots];
+  const std::size_t count = pairs.vectors.size();
+  const std::uint8_t* of_vectors[kDots];
+  const std::int8_t* of_queries[kDots];
+  const auto multiply = [&](std::size_t first, std::int32_t * out) __attribute__((always_inline)) {
+    for (std::size_t j = 0; j < kDots; ++j) {
+      const std::size_t i = std::min(first + j, count - 1);
+      of_vectors[j] = vectors + pairs.vectors[i] * bytes;
+      of_queries[j] = queries[pairs.queries[i]];
+    }
+    Lanes::dots(of_vectors, of_queries, bytes, out);
+  };
   std::size_t i = 0;
-  for (; i + kDots <= places.size(); i += kDots) {
-    for (std::size_t j = 0; j < kDots; ++j) rows[j] = vectors + places[i + j] * bytes;
-    Lanes::dots(rows, query, bytes, products + i);
-  }
-  if (i == places.size()) return;
+  for (; i + kDots <= count; i += kDots) multiply(i, products + i);
+  if (i == count) return;
   std::int32_t last[kDots];
-  for (std::size_t j = 0; j < kDots; ++j)
-    rows[j] = vectors + places[std::min(i + j, places.size() - 1)] * bytes;
-  Lanes::dots(rows, query, bytes, last);
-  std::copy_n(last, places.size() - i, products + i);
+  multiply(i, last);
+  std::copy_n(last, count - i, products + i);
+}
+
+// The least of those that are not below `bound`, of which there are some.
+TUTTI_INLINE std::int32_t least_from(std::int32_t bound, std::span<const std::int32_t> values) {
+  std::int32_t least = std::numeric_limits<std::int32_t>::max();
+  for (const std::int32_t value : values) least = value >= bound ? std::min(least, value) : least;
+  return least;
 }
 
 // Lanes::collect, 16 values at a time, and what is left over.
@@ -125,8 +141,8 @@ std::size_t code_collect(std::span<const std::int32_t> values, std::int32_t leas
   return found;
 }
 
-// Bisects what lies between the least and the most value; Lanes::count counts values that are not
-// below one.
+// Bisects what lies between the least and the most value, until just so many are left; Lanes::count
+// counts values that are not below one.
 template <class Lanes>
 std::int32_t code_largest(std::span<const std::int32_t> values, std::size_t rank) {
   std::int32_t least = values[0], most = values[0];
@@ -138,9 +154,10 @@ std::int32_t code_largest(std::span<const std::int32_t> values, std::size_t rank
   while (not_reached - reached > 1) {
     const std::int64_t middle = reached + (not_reached - reached) / 2;
     const auto bound = static_cast<std::int32_t>(middle);
-    const bool enough = Lanes::count(values.data(), values.size(), bound) >= rank;
-    reached = enough ? middle : reached;
-    not_reached = enough ? not_reached : middle;
+    const std::size_t count = Lanes::count(values.data(), values.size(), bound);
+    if (count == rank) return least_from(bound, values);
+    reached = count >= rank ? middle : reached;
+    not_reached = count >= rank ? not_reached : middle;
   }
   return static_cast<std::int32_t>(reached);
 }

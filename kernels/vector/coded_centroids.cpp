@@ -88,13 +88,10 @@ namespace {
 // The nearest by the prefix of the codes, of a few queries at a time. One thread's.
 class ProbeFinder {
  public:
-  ProbeFinder(const CodeSpace& space, const CodedVectors& centroids, std::int64_t count,
-              std::int64_t ordered)
-      : prefix_(space.prefix()),
-        centroids_(centroids),
+  ProbeFinder(const CodedVectors& centroids, std::int64_t count, std::int64_t ordered)
+      : centroids_(centroids),
         count_(count),
         ordered_(ordered),
-        packed_(static_cast<std::size_t>(centroids.steps() * kCodeTileQueries * 4)),
         stride_(centroids.groups() * CodedVectors::kLanes),
         products_(kCodeTileQueries * stride_) {}
 
@@ -122,11 +119,11 @@ class ProbeFinder {
                               std::span<const std::int32_t> probes) const {
     const double none = double(kPass) + 128.0 * query.prefix_sum;  // codes of vectors are unsigned
     const auto mean = [&](std::size_t count) {
-      double sum = 0;
+      std::int64_t sum = 0;  // exact, and not in one long chain of additions
       for (const std::int32_t probe : probes.first(std::min(count, probes.size())))
-        sum += products[static_cast<std::size_t>(probe)] - none;
-      sum /= double(std::min(count, probes.size()));
-      return static_cast<float>(std::max(0.0, query.prefix_square - 2 * sum));
+        sum += products[static_cast<std::size_t>(probe)];
+      const double product = double(sum) / double(std::min(count, probes.size())) - none;
+      return static_cast<float>(std::max(0.0, query.prefix_square - 2 * product));
     };
     return {mean(1), mean(static_cast<std::size_t>(ordered_)), mean(probes.size())};
   }
@@ -143,15 +140,16 @@ class ProbeFinder {
 
   // products_[i][c] is query i's product with centroid c less half the centroid's square.
   void multiply(const QueryCodes& queries, std::int64_t first, std::int64_t present) {
-    for (std::int64_t i = 0; i < present; ++i)
-      pack_code(queries.row(first + i), prefix_, static_cast<int>(i), packed_.data());
+    const std::int8_t* prefixes[kCodeTileQueries];
+    for (std::int64_t i = 0; i < kCodeTileQueries; ++i)
+      prefixes[i] = queries.prefix(first + std::min(i, present - 1));
     std::int32_t starts[kCodeTileQueries];
     std::fill_n(starts, kCodeTileQueries, kPass);
     std::uint64_t marks[kCodeTileQueries];
     for (std::int64_t group = 0; group < centroids_.groups(); group += kCodeTileGroups) {
       const std::int64_t groups =
           std::min<std::int64_t>(kCodeTileGroups, centroids_.groups() - group);
-      kernels_.tile[groups - 1]({centroids_.group(group), packed_.data(), centroids_.steps(),
+      kernels_.tile[groups - 1]({centroids_.group(group), prefixes, centroids_.steps(),
                                  centroids_.half_squares(group), starts,
                                  products_.data() + group * CodedVectors::kLanes, stride_, marks});
     }
@@ -160,11 +158,9 @@ class ProbeFinder {
   // The same for all centroids, so that it changes no order: large enough to have values written.
   static constexpr std::int32_t kPass = CodedVectors::kNever / 2;
 
-  std::int64_t prefix_;
   const CodedVectors& centroids_;
   std::int64_t count_, ordered_;
   const CodeKernels& kernels_ = *available_code_kernels().front();
-  std::vector<std::int8_t> packed_;  // [steps][kCodeTileQueries][4]
   std::int64_t stride_;
   AlignedBuffer<std::int32_t> products_;  // [kCodeTileQueries][stride]
   LargestValues largest_;
@@ -224,7 +220,7 @@ ProbeDistances CodedCentroids::distances_of(const QueryCodes::Query& query,
 void CodedCentroids::find_by_codes(const QueryCodes& queries, MatrixView<std::int32_t> probes,
                                    std::int64_t ordered, std::span<ProbeDistances> near) const {
   parallel_for((probes.rows + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
-    ProbeFinder finder(space_, codes_, centroids_.rows, ordered);
+    ProbeFinder finder(codes_, centroids_.rows, ordered);
     const std::int64_t end = std::min(probes.rows, (chunk + 1) * kChunk);
     for (std::int64_t first = chunk * kChunk; first < end; first += kCodeTileQueries)
       finder.find(queries, first, std::min<std::int64_t>(kCodeTileQueries, end - first), probes,

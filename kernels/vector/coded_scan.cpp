@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/core/parallel.h"
+#include "kernels/core/prefetch.h"
 #include "kernels/vector/code_block.h"
 #include "kernels/vector/coded_task.h"
 #include "kernels/vector/pair_distances.h"
@@ -53,8 +54,8 @@ class CodedScan {
   float farthest_seed(const CodedTask& task, int query);
   float farthest(std::int32_t query, const CodedList& list,
                  std::span<const std::pair<double, std::int32_t>> near);
-  void compute_squares(const CodedVectors& codes, int query);
-  void check_pairs(const CodedTask& task, int query);
+  void compute_squares(const CodedVectors& codes);
+  void check_pairs(const CodedTask& task);
   void add_pair(const CodedTask& task, std::int32_t query, std::int64_t vector);
   void measure_pairs(const CodedTask& task);
 
@@ -66,7 +67,7 @@ class CodedScan {
 
   CodeBlock block_{CodeBlock::Bias::half_square};
   std::array<Query, kCodeTileQueries> asked_;
-  std::vector<double> squares_;  // of the codes' distances of a query's pairs, in prefix steps
+  std::vector<double> squares_;  // of the codes' distances of the block's pairs, in prefix steps
   std::array<std::int32_t, 2 * kPairs> pair_query_{};
   std::array<std::int64_t, 2 * kPairs> pair_row_{};
   int pairs_ = 0;
@@ -110,7 +111,7 @@ void CodedScan::run(const CodedTask& task) {
                           at, std::min<std::size_t>(kCodeTileQueries, task.queries.size() - at)));
     seed(task);
     block_.find_pairs(task.first_group(), task.end_group());
-    for (int i = 0; i < block_.present(); ++i) check_pairs(task, i);
+    check_pairs(task);
   }
   while (pairs_ > 0) measure_pairs(task);
 }
@@ -138,8 +139,8 @@ float CodedScan::farthest_seed(const CodedTask& task, int query) {
   const auto k = static_cast<std::size_t>(results_.k());
   // Some more by the prefix; of these the nearest by the whole code.
   block_.pair_largest(query, 3 * k);
-  compute_squares(*task.list->codes, query);
-  const std::span<const std::int32_t> places = block_.places(query);
+  compute_squares(*task.list->codes);
+  const std::span<const std::int32_t> places = block_.places();
   const std::int64_t list_place = task.list->first_group * CodedVectors::kLanes;
   std::vector<std::pair<double, std::int32_t>> near;
   for (std::size_t i = 0; i < places.size(); ++i)
@@ -168,13 +169,14 @@ float CodedScan::farthest(std::int32_t query, const CodedList& list,
   return all;
 }
 
-// The squared distances of the codes of a query's pairs.
-void CodedScan::compute_squares(const CodedVectors& codes, int i) {
-  const std::span<const std::int32_t> places = block_.places(i), values = block_.pair_values(i),
-                                      products = block_.rest_products(i);
-  const Query& query = asked_[static_cast<std::size_t>(i)];
+// The squared distances of the codes of the block's pairs.
+void CodedScan::compute_squares(const CodedVectors& codes) {
+  const std::span<const std::int32_t> places = block_.places(), values = block_.pair_values(),
+                                      products = block_.rest_products();
+  const std::span<const std::uint8_t> queries = block_.pair_queries();
   squares_.resize(std::max(squares_.size(), places.size()));
   for (std::size_t p = 0; p < places.size(); ++p) {
+    const Query& query = asked_[queries[p]];
     // value = start + product of the prefixes - half the prefix's square.
     const std::int64_t prefix = query.prefix_offset - 2 * std::int64_t{values[p]};
     const std::int64_t square =
@@ -184,13 +186,15 @@ void CodedScan::compute_squares(const CodedVectors& codes, int i) {
 }
 
 // The second step: whole codes.
-void CodedScan::check_pairs(const CodedTask& task, int i) {
-  compute_squares(*task.list->codes, i);
-  const Query& query = asked_[static_cast<std::size_t>(i)];
-  const std::span<const std::int32_t> places = block_.places(i);
+void CodedScan::check_pairs(const CodedTask& task) {
+  compute_squares(*task.list->codes);
+  const std::span<const std::int32_t> places = block_.places();
+  const std::span<const std::uint8_t> queries = block_.pair_queries();
   const std::int64_t list_place = task.list->first_group * CodedVectors::kLanes;
-  for (std::size_t p = 0; p < places.size(); ++p)
+  for (std::size_t p = 0; p < places.size(); ++p) {
+    const Query& query = asked_[queries[p]];
     if (squares_[p] <= query.most) add_pair(task, query.number, places[p] - list_place);
+  }
 }
 
 // The third step's pairs wait, so that their vectors are there when they are measured.
@@ -198,7 +202,7 @@ void CodedScan::add_pair(const CodedTask& task, std::int32_t query, std::int64_t
   const VectorRows& rows = task.list->vectors;
   const auto element = static_cast<std::int64_t>(size_of(rows.type));
   const auto* bytes = static_cast<const char*>(rows.data) + vector * rows.stride * element;
-  for (std::int64_t b = 0; b < rows.dim * element; b += 64) __builtin_prefetch(bytes + b);
+  prefetch(bytes, rows.dim * element);
   pair_query_[static_cast<std::size_t>(pairs_)] = query;
   pair_row_[static_cast<std::size_t>(pairs_)] = vector;
   if (++pairs_ == 2 * kPairs) measure_pairs(task);

@@ -52,6 +52,10 @@ CodedVectors::CodedVectors(ConstMatrixView<std::int8_t> codes, const CodeSpace& 
   put(0, codes);
 }
 
+std::int64_t CodedVectors::prefix_bytes_of(std::int64_t prefix) {
+  return up_to(prefix, kRestBytes);
+}
+
 std::int64_t CodedVectors::rest_bytes_of(std::int64_t rest_dim) {
   return rest_dim > 0 ? up_to(rest_dim + kSquareBytes, kRestBytes) : 0;
 }

@@ -28,6 +28,8 @@ class CodedVectors {
   CodedVectors(ConstMatrixView<std::int8_t> codes, const CodeSpace& space);
 
   static std::int64_t groups_of(std::int64_t vectors) { return (vectors + kLanes - 1) / kLanes; }
+  // What the prefix of a query's code is filled up to.
+  static std::int64_t prefix_bytes_of(std::int64_t prefix);
   // What the rest of a code takes with its square behind it.
   static std::int64_t rest_bytes_of(std::int64_t rest_dim);
   // Memory that a vector takes.

@@ -18,8 +18,13 @@ constexpr std::array<std::pair<Metric, std::string_view>, 3> kNames{{
     {Metric::cosine, "cosine"},
 }};
 
-// Eight interleaved sums, then one after the other: the order is fixed, whatever the vector unit.
-// The square of a float is exact in double, so contraction cannot change it.
+TUTTI_CLONES void scale(float* __restrict row, std::int64_t dim, double factor) {
+  for (std::int64_t j = 0; j < dim; ++j) row[j] = static_cast<float>(row[j] * factor);
+}
+
+}  // namespace
+
+// The square of a float is exact in double, so contraction cannot change the sums.
 TUTTI_CLONES double squared_length(const float* __restrict row, std::int64_t dim) {
   double sums[8] = {};
   std::int64_t j = 0;
@@ -34,12 +39,6 @@ TUTTI_CLONES double squared_length(const float* __restrict row, std::int64_t dim
   for (const double sum : sums) total += sum;
   return total;
 }
-
-TUTTI_CLONES void scale(float* __restrict row, std::int64_t dim, double factor) {
-  for (std::int64_t j = 0; j < dim; ++j) row[j] = static_cast<float>(row[j] * factor);
-}
-
-}  // namespace
 
 std::string_view name_of(Metric metric) {
   for (const auto& [value, name] : kNames) {

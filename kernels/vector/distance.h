@@ -20,6 +20,10 @@ std::string_view name_of(Metric metric);
 // The metric called `name`. Throws std::invalid_argument for an unknown name.
 Metric metric_from_name(std::string_view name);
 
+// The square of a row's length, in eight interleaved sums and then one after the other: the order
+// is fixed, whatever the vector unit.
+double squared_length(const float* row, std::int64_t dim);
+
 // Divides each row by its length, taken in double in a fixed order. A row of zeros stays as it is;
 // one that holds a NaN or an infinity becomes NaN somewhere, and so never ranks.
 void normalise(MatrixView<float> rows);

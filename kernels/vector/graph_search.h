@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/core/prefetch.h"
 #include "kernels/vector/code_rows.h"
 
 namespace tutti {
@@ -124,7 +125,7 @@ std::span<const FoundVertex> GraphSearch::search(std::span<const std::int32_t> s
     const std::size_t nearest =
         visit({graph_.of(vertex_of(pool_[next])), static_cast<std::size_t>(graph_.degree)});
     next = std::min(nearest, next + 1);
-    if (next < pool_.size()) __builtin_prefetch(graph_.of(vertex_of(pool_[next])));
+    if (next < pool_.size()) tutti::prefetch(graph_.of(vertex_of(pool_[next])), 1);
   }
   return result();
 }

@@ -49,11 +49,11 @@ class RankedScan {
   void set_limit(int i, float limit);
   void seed(const CodedTask& task);
   float seed_limit(const CodedTask& task, int i);
-  void compute_keys(const CodedTask& task, int i);
-  void compute_whole_keys(const CodedVectors& codes, int i);
-  void compute_estimates(int i);
-  float measured_key(const CodedTask& task, int i, std::int64_t vector);
-  void keep_pairs(const CodedTask& task, int i);
+  void compute_keys(const CodedTask& task);
+  void compute_whole_keys(const CodedVectors& codes);
+  void compute_estimates();
+  float measured_key(const CodedTask& task, std::int32_t query, std::int64_t vector);
+  void keep_pairs(const CodedTask& task);
 
   const CodeSpace& space_;
   const CodedQueries& queries_;
@@ -64,9 +64,8 @@ class RankedScan {
 
   CodeBlock block_{CodeBlock::Bias::estimate};
   std::array<Query, kCodeTileQueries> asked_;
-  std::vector<std::int32_t> rest_squares_;
-  std::vector<float> keys_;  // of a query's pairs
-  std::vector<Candidate> found_;
+  std::vector<float> keys_;  // of the block's pairs
+  std::array<std::vector<Candidate>, kCodeTileQueries> found_;
 };
 
 void RankedScan::begin_block(const CodedTask& task, std::span<const std::int32_t> numbers) {
@@ -79,6 +78,7 @@ void RankedScan::begin_block(const CodedTask& task, std::span<const std::int32_t
     query.estimate = code.prefix_square + 2 * rest_part(space_.rest_weight(), rest);
     query.rest_offset = rest + 2 * kHigher * (code.sum - code.prefix_sum);
     set_limit(i, candidates_.limit(query.number));
+    candidates_.prefetch(query.number);
   }
 }
 
@@ -105,10 +105,10 @@ void RankedScan::run(const CodedTask& task) {
   };
   for (std::size_t at = 0; at < all.size(); at += kCodeTileQueries) {
     begin_block(task, block_at(at));
-    CodeBlock::prefetch(*task.list->codes, *queries_.codes, block_at(at + kCodeTileQueries));
+    CodeBlock::prefetch(*queries_.codes, block_at(at + kCodeTileQueries));
     seed(task);
     block_.find_pairs(task.first_group(), task.end_group());
-    for (int i = 0; i < block_.present(); ++i) keep_pairs(task, i);
+    keep_pairs(task);
   }
 }
 
@@ -133,56 +133,56 @@ void RankedScan::seed(const CodedTask& task) {
 float RankedScan::seed_limit(const CodedTask& task, int i) {
   const std::int64_t depth = candidates_.depth();
   block_.pair_largest(i, static_cast<std::size_t>(2 * depth));
-  compute_keys(task, i);
+  compute_keys(task);
   const auto nth = keys_.begin() + (depth - 1);
-  std::nth_element(keys_.begin(), nth, keys_.begin() + std::ssize(block_.places(i)));
+  std::nth_element(keys_.begin(), nth, keys_.begin() + std::ssize(block_.places()));
   return *nth;
 }
 
-void RankedScan::compute_keys(const CodedTask& task, int i) {
-  const std::span<const std::int32_t> places = block_.places(i);
-  if (keys_.size() < places.size()) {
-    keys_.resize(places.size());
-    rest_squares_.resize(places.size());
-  }
+void RankedScan::compute_keys(const CodedTask& task) {
+  const std::span<const std::int32_t> places = block_.places();
+  keys_.resize(std::max(keys_.size(), places.size()));
   if (parts_ == CodeParts::whole)
-    compute_whole_keys(*task.list->codes, i);
+    compute_whole_keys(*task.list->codes);
   else
-    compute_estimates(i);
+    compute_estimates();
   const std::int32_t* estimates = task.list->codes->estimates(0);
   for (std::size_t p = 0; p < places.size(); ++p)
-    if (estimates[places[p]] == CodedVectors::kAlways) keys_[p] = measured_key(task, i, places[p]);
+    if (estimates[places[p]] == CodedVectors::kAlways)
+      keys_[p] = measured_key(task, asked_[block_.pair_queries()[p]].number, places[p]);
 }
 
-void RankedScan::compute_whole_keys(const CodedVectors& codes, int i) {
-  const std::span<const std::int32_t> places = block_.places(i), values = block_.pair_values(i),
-                                      products = block_.rest_products(i);
-  const Query& query = asked_[static_cast<std::size_t>(i)];
-  for (std::size_t p = 0; p < places.size(); ++p) rest_squares_[p] = codes.rest_square(places[p]);
+void RankedScan::compute_whole_keys(const CodedVectors& codes) {
+  const std::span<const std::int32_t> places = block_.places(), values = block_.pair_values(),
+                                      products = block_.rest_products();
+  const std::span<const std::uint8_t> queries = block_.pair_queries();
   const double weight = space_.rest_weight();
   for (std::size_t p = 0; p < places.size(); ++p) {
+    const Query& query = asked_[queries[p]];
+    const std::int32_t rest_square = codes.rest_square(places[p]);
     // value = start + product of the prefixes - the vector's part of the estimate.
     const double twice = 2 * double(values[p]);
-    const double prefix = query.prefix_offset - twice - 2 * rest_part(weight, rest_squares_[p]);
-    const double rest = query.rest_offset + double(rest_squares_[p]) - 2 * double(products[p]);
+    const double prefix = query.prefix_offset - twice - 2 * rest_part(weight, rest_square);
+    const double rest = query.rest_offset + double(rest_square) - 2 * double(products[p]);
     const double estimate = query.estimate_offset - twice, square = prefix + rest_square_ * rest;
     keys_[p] = static_cast<float>(std::max({estimate, square, 0.0}));
   }
 }
 
-void RankedScan::compute_estimates(int i) {
-  const std::span<const std::int32_t> values = block_.pair_values(i);
-  const double offset = asked_[static_cast<std::size_t>(i)].estimate_offset;
-  for (std::size_t p = 0; p < values.size(); ++p)
-    keys_[p] = static_cast<float>(std::max(offset - 2 * double(values[p]), 0.0));
+void RankedScan::compute_estimates() {
+  const std::span<const std::int32_t> values = block_.pair_values();
+  const std::span<const std::uint8_t> queries = block_.pair_queries();
+  for (std::size_t p = 0; p < values.size(); ++p) {
+    const double estimate = asked_[queries[p]].estimate_offset - 2 * double(values[p]);
+    keys_[p] = static_cast<float>(std::max(estimate, 0.0));
+  }
 }
 
 // Of a loose vector.
-float RankedScan::measured_key(const CodedTask& task, int i, std::int64_t place) {
+float RankedScan::measured_key(const CodedTask& task, std::int32_t number, std::int64_t place) {
   const LooseVectors* loose = task.list->loose;
   std::int64_t row = place - task.list->first_group * CodedVectors::kLanes;
   if (loose) row = loose->row_of(task.list->first_place + row);
-  const std::int32_t number = asked_[static_cast<std::size_t>(i)].number;
   const float* query = queries_.vectors.row(number);
   const VectorRows* rows = loose ? &loose->rows : &task.list->vectors;
   float distance = 0;
@@ -193,16 +193,20 @@ float RankedScan::measured_key(const CodedTask& task, int i, std::int64_t place)
   return static_cast<float>(steps * steps);
 }
 
-void RankedScan::keep_pairs(const CodedTask& task, int i) {
-  compute_keys(task, i);
-  const Query& query = asked_[static_cast<std::size_t>(i)];
-  const std::span<const std::int32_t> places = block_.places(i);
+void RankedScan::keep_pairs(const CodedTask& task) {
+  compute_keys(task);
+  const std::span<const std::int32_t> places = block_.places();
+  const std::span<const std::uint8_t> queries = block_.pair_queries();
   const auto first = static_cast<std::int32_t>(task.list->first_group * CodedVectors::kLanes);
   const auto first_place = static_cast<std::int32_t>(task.list->first_place);
-  found_.clear();
   for (std::size_t p = 0; p < places.size(); ++p)
-    if (keys_[p] <= query.limit) found_.push_back({keys_[p], first_place + (places[p] - first)});
-  candidates_.add(query.number, found_);
+    if (keys_[p] <= asked_[queries[p]].limit)
+      found_[queries[p]].push_back({keys_[p], first_place + (places[p] - first)});
+  for (int i = 0; i < block_.present(); ++i) {
+    std::vector<Candidate>& found = found_[static_cast<std::size_t>(i)];
+    candidates_.add(asked_[static_cast<std::size_t>(i)].number, found);
+    found.clear();
+  }
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/core/prefetch.h"
 #include "kernels/core/tensor.h"
 #include "kernels/vector/distance.h"
 #include "kernels/vector/packed_vectors.h"
@@ -34,7 +35,7 @@ class VectorIds {
   }
 
   void prefetch(std::int64_t index) const {
-    if (!consecutive_) __builtin_prefetch(table_.data() + index);
+    if (!consecutive_) tutti::prefetch(table_.data() + index, sizeof(std::int64_t));
   }
 
   // The ids of vectors [begin, begin + count).

@@ -25,16 +25,14 @@ class LargestValues {
     for (std::size_t i = 0; i < found; ++i) kept_[i] = values[static_cast<std::size_t>(places_[i])];
     if (wanted == 0) return {};
     const std::int32_t least = kernels_.largest(kept_, wanted);
-    // Of those that are equal to the least, as many as there is room for.
-    const auto more = static_cast<std::size_t>(
-        std::ranges::count_if(kept_, [&](std::int32_t value) { return value > least; }));
-    std::size_t equal = wanted - more, taken = 0;
-    for (std::size_t i = 0; i < found; ++i) {
-      const bool is_equal = kept_[i] == least && equal > 0;
-      places_[taken] = places_[i];
-      taken += kept_[i] > least || is_equal;
-      equal -= is_equal;
-    }
+    picks_.resize(found + 16);
+    std::size_t picked = kernels_.collect(kept_, least, picks_.data());
+    // Of those that are equal to the least, the last have no room.
+    for (std::size_t i = picked; picked > wanted;)
+      if (kept_[static_cast<std::size_t>(picks_[--i])] == least)
+        std::copy(picks_.data() + i + 1, picks_.data() + picked--, picks_.data() + i);
+    for (std::size_t i = 0; i < wanted; ++i)
+      places_[i] = places_[static_cast<std::size_t>(picks_[i])];
     return std::span(places_).first(wanted);
   }
 
@@ -42,15 +40,15 @@ class LargestValues {
   // What probably some more than `wanted` values reach, by every sixteenth of them.
   std::int32_t estimate(std::span<const std::int32_t> values, std::size_t wanted) {
     constexpr std::size_t kStride = 16;
-    sample_.clear();
-    for (std::size_t i = 0; i < values.size(); i += kStride) sample_.push_back(values[i]);
+    sample_.resize((values.size() + kStride - 1) / kStride);
+    for (std::size_t i = 0; i < sample_.size(); ++i) sample_[i] = values[i * kStride];
     const std::size_t rank = wanted / kStride + wanted / kStride / 2 + 4;
     return rank <= sample_.size() ? kernels_.largest(sample_, rank)
                                   : std::numeric_limits<std::int32_t>::min();
   }
 
   const CodeKernels& kernels_ = *available_code_kernels().front();
-  std::vector<std::int32_t> sample_, places_, kept_;
+  std::vector<std::int32_t> sample_, places_, kept_, picks_;
 };
 
 }  // namespace tutti

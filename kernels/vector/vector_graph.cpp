@@ -5,6 +5,7 @@
 
 #include "kernels/core/one_thread.h"
 #include "kernels/core/parallel.h"
+#include "kernels/core/prefetch.h"
 
 namespace tutti {
 namespace {
@@ -97,7 +98,7 @@ void VectorGraph::prefetch(std::int32_t vertex) const {
   const std::int64_t bytes = vectors_.rows.dim * std::int64_t(size_of(vectors_.rows.type));
   const char* at = static_cast<const char*>(vectors_.rows.data) +
                    vertex * vectors_.rows.stride * std::int64_t(size_of(vectors_.rows.type));
-  for (std::int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(at + byte);
+  tutti::prefetch(at, bytes);
   vectors_.ids.prefetch(vertex);
 }
 

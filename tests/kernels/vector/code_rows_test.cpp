@@ -40,8 +40,8 @@ TEST(CodeRows, MeasureAsPlainLoopsDo) {
         rows.lay_out(asked, q, row.data());
         rows.measure(row.data(), some.data(), std::ssize(some), keys.data());
         for (std::size_t i = 0; i < some.size(); ++i)
-          EXPECT_EQ(keys[i],
-                    key_of(space, asked.row(q), codes.data() + (some[i] - 3) * space.code_dim()));
+          EXPECT_EQ(keys[i], key_of(space, asked.code(q).data(),
+                                    codes.data() + (some[i] - 3) * space.code_dim()));
       }
       EXPECT_EQ(CodeRows::bytes_per_row(space), rows.row_bytes());
     }
@@ -57,7 +57,8 @@ TEST(CodeRows, ALooseVectorHasTheCodeThatComesNearest) {
     rows.put(0, far.view());
     const QueryCodes codes = space.encode_queries(far.view());
     for (std::int64_t i = 0; i < 2; ++i)
-      for (std::int64_t j = 0; j < space.prefix(); ++j) EXPECT_EQ(rows.row(i)[j], codes.row(i)[j]);
+      for (std::int64_t j = 0; j < space.prefix(); ++j)
+        EXPECT_EQ(rows.row(i)[j], codes.prefix(i)[j]);
   }
   const CodeSpace space(CodeSpace::train(sample.view(), Metric::l2));
   EXPECT_THROW(CodeRows(space, 1).put(0, far.view()), std::invalid_argument);

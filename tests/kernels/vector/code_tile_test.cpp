@@ -16,6 +16,7 @@ struct CodeTileData {
   std::int64_t steps;
   AlignedBuffer<std::uint8_t> vectors;
   std::vector<std::int8_t> queries;
+  const std::int8_t* rows[kCodeTileQueries];
   AlignedBuffer<std::int32_t> bias{kCodeTileVectors};
   AlignedBuffer<std::int32_t> values{kCodeTileQueries * kCodeTileVectors};
   std::int32_t start[kCodeTileQueries];
@@ -28,12 +29,13 @@ struct CodeTileData {
       vectors[i] = largest ? 255 : static_cast<std::uint8_t>(random_u64(1, 0, std::uint64_t(i)));
     for (std::size_t i = 0; i < queries.size(); ++i)
       queries[i] = largest ? -127 : static_cast<std::int8_t>(int(random_u64(2, 0, i) % 255) - 127);
+    for (int q = 0; q < kCodeTileQueries; ++q) rows[q] = queries.data() + q * steps * 4;
     for (int i = 0; i < kCodeTileVectors; ++i) bias[i] = 1000 * i;
   }
 
   CodeTileTask task() {
-    return {vectors.data(), queries.data(),   steps, bias.data(), start,
-            values.data(),  kCodeTileVectors, marks};
+    return {vectors.data(),   rows, steps, bias.data(), start, values.data(),
+            kCodeTileVectors, marks};
   }
 
   std::int32_t expected(int query, int vector) const {
@@ -41,7 +43,7 @@ struct CodeTileData {
     for (std::int64_t j = 0; j < steps * 4; ++j) {
       const std::int64_t group = vector / kCodeLanes * steps * kCodeLanes * 4;
       const int v = vectors[group + (j / 4 * kCodeLanes + vector % kCodeLanes) * 4 + j % 4];
-      sum += v * queries[std::size_t((j / 4 * kCodeTileQueries + query) * 4 + j % 4)];
+      sum += v * rows[query][j];
     }
     return sum;
   }
@@ -80,10 +82,12 @@ TEST(CodeTile, NothingIsFoundWhereAllAreNegative) {
   }
 }
 
-TEST(CodeTile, ProductsOfAQuery) {
+TEST(CodeTile, ProductsOfPairs) {
   for (const std::int64_t bytes : {64, 128, 320}) {
     std::vector<std::uint8_t> vectors(static_cast<std::size_t>(bytes * 9));
-    std::vector<std::int8_t> query(static_cast<std::size_t>(bytes));
+    std::vector<std::int8_t> query(static_cast<std::size_t>(3 * bytes));
+    const std::int8_t* const queries[] = {query.data(), query.data() + bytes,
+                                          query.data() + 2 * bytes};
     for (std::size_t i = 0; i < vectors.size(); ++i)
       vectors[i] = i < 100 ? 255 : static_cast<std::uint8_t>(random_u64(3, 0, i));
     for (std::size_t i = 0; i < query.size(); ++i)
@@ -92,11 +96,13 @@ TEST(CodeTile, ProductsOfAQuery) {
          {std::vector<std::int32_t>{}, {0, 4, 1, 8}, {7}, {2, 2, 3, 5, 6, 0, 8}})
       for (const CodeKernels* kernels : available_code_kernels()) {
         std::vector<std::int32_t> products(places.size());
-        kernels->products(vectors.data(), query.data(), bytes, places, products.data());
+        const std::vector<std::uint8_t> numbers{2, 0, 0, 1, 2, 1, 1};
+        kernels->products(vectors.data(), queries, bytes, {places, numbers.data()},
+                          products.data());
         for (std::size_t i = 0; i < places.size(); ++i) {
           std::int32_t expected = 0;
           for (std::int64_t j = 0; j < bytes; ++j)
-            expected += vectors[std::size_t(places[i] * bytes + j)] * query[std::size_t(j)];
+            expected += vectors[std::size_t(places[i] * bytes + j)] * queries[numbers[i]][j];
           EXPECT_EQ(products[i], expected) << kernels->name << " " << bytes;
         }
       }

@@ -233,7 +233,7 @@ TEST(CodedCentroids, TheProbesAreTheNearestByTheirCodes) {
         int product = 0, square = 0;
         for (std::int64_t j = 0; j < 10; ++j) {
           const int v = codes[std::size_t(c * 10 + j)];
-          product += v * query_codes.row(q)[j];
+          product += v * query_codes.code(q)[std::size_t(j)];
           square += v * v;
         }
         order.emplace_back(square / 2 - product, c);
@@ -272,7 +272,7 @@ TEST(CodeSpace, KeepsItsPromise) {
         ASSERT_NE(code[0], CodeSpace::kLoose);
         double square = 0;
         for (std::int64_t j = 0; j < space.code_dim(); ++j) {
-          const double off = (query_codes.row(q)[j] - code[j]) *
+          const double off = (query_codes.code(q)[std::size_t(j)] - code[j]) *
                              double(j < axes.prefix ? axes.step : axes.rest_step);
           square += off * off;
         }

@@ -90,7 +90,7 @@ std::vector<RankedNeighbor> defined(const CodeSpace& space, const Lists& lists,
     const std::int8_t* code = lists.codes.data() + i * space.code_dim();
     const float distance =
         reference::distance(queries.row(query), row.data(), queries.cols, space.axes().metric);
-    float key = key_of(space, parts, code, codes.row(query));
+    float key = key_of(space, parts, code, codes.code(query).data());
     if (code[0] == CodeSpace::kLoose) {
       const double reach = space.reach(codes.queries[std::size_t(query)].square, distance) /
                            double(space.axes().step);
