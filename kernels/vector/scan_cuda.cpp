@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/core/device_error.h"
+#include "kernels/core/parallel.h"
 #include "kernels/cuda/check.h"
 #include "kernels/vector/device_rows_cuda.h"
 #include "kernels/vector/scan_state_cuda.h"
@@ -85,10 +86,13 @@ class CudaScan final : public DeviceScan {
     tutti::detail::check_scan(queries, {}, results);
     require(probes.rows == queries.rows && queries.cols == held_rows_.dim,
             "scan_probed: probes and queries differ, or queries and vectors");
-    const auto lists = std::ssize(starts_) - 1;
-    for (std::int64_t q = 0; q < probes.rows; ++q)
-      for (std::int64_t p = 0; p < probes.cols; ++p)
-        require(probes(q, p) >= -1 && probes(q, p) < lists, "scan_probed: there is no such list");
+    std::vector<char> known(static_cast<std::size_t>(probes.rows));
+    parallel_for(probes.rows, [&](std::int64_t q) {
+      known[std::size_t(q)] = std::all_of(
+          probes.row(q), probes.row(q) + probes.cols,
+          [&](std::int32_t list) { return list >= -1 && list < std::ssize(starts_) - 1; });
+    });
+    require(std::ranges::find(known, 0) == known.end(), "scan_probed: there is no such list");
     if (probes.cols == 0) return;
     for_queries(queries, results,
                 std::clamp<std::int64_t>(kPairsAtATime / probes.cols, 1, kQueriesAtATime),

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/core/parallel.h"
 #include "kernels/core/tensor.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/memory.h"
@@ -70,16 +71,17 @@ class ScanState {
   std::vector<char> scan(const DeviceVectors& vectors, ProbeArguments probes,
                          std::int64_t most_rows, cudaStream_t stream);
 
-  // Calls take(query, rank, neighbour), nearest first, for all that was found.
+  // Calls take(query, rank, neighbour), nearest first, for all that was found; queries in parallel.
   template <class Take>
   void finish(cudaStream_t stream, Take&& take) const {
     const std::vector<std::int32_t> kept = get<std::int32_t>(kept_, count_, stream);
     const std::vector<float> distances = get<float>(kept_distances_, count_ * k_, stream);
     const std::vector<std::int64_t> ids = get<std::int64_t>(kept_ids_, count_ * k_, stream);
     check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
-    for (std::int64_t q = 0; q < count_; ++q)
+    parallel_for(count_, [&](std::int64_t q) {
       for (std::int64_t i = 0; i < kept[std::size_t(q)]; ++i)
         take(q, i, Neighbor{distances[std::size_t(q * k_ + i)], ids[std::size_t(q * k_ + i)]});
+    });
   }
 
  private:
