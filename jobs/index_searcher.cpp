@@ -158,13 +158,15 @@ std::int64_t IndexSearcher::held_bytes() const {
          (coded_ ? coded_->bytes() : 0) + (graph_ ? graph_->held_bytes() : 0);
 }
 
-// The nearest lists first, so that little of the others comes into question.
+// The nearest lists first, so that little of the others comes into question. A device does so
+// itself, but knows nothing of other ranks.
 void IndexSearcher::scan_probes(ConstMatrixView<float> queries,
                                 ConstMatrixView<std::int32_t> probes, std::span<TopK> found) {
   const bool resident = comm_.all_reduce_min(std::int64_t(lists_->is_resident())) > 0;
   std::int64_t begin = 0;
   for (const std::int64_t wanted : {std::int64_t(1), kFirstProbes, probes.cols}) {
-    const std::int64_t end = resident ? std::min(wanted, probes.cols) : probes.cols;
+    const bool in_steps = resident && (!device_ || comm_.size() > 1);
+    const std::int64_t end = in_steps ? std::min(wanted, probes.cols) : probes.cols;
     if (end <= begin) continue;
     if (begin > 0) share_thresholds(found);
     const auto timed = context_.phases.measure("scan");

@@ -267,7 +267,7 @@ class CudaScan final : public DeviceScan {
     round.starts = device_starts_.data();
     round.lists = int(starts_.size()) - 1;
     // The nearest list goes first, for it tells how near a query's neighbours are.
-    for (const int end : {1, columns}) {
+    for (const int end : {state_.is_limited(stream_) ? columns : 1, columns}) {
       round.end = end;
       if (round.end > round.begin) probe_round(round, table);
       round.begin = round.end;
@@ -275,9 +275,11 @@ class CudaScan final : public DeviceScan {
   }
 
   void probe_round(ProbeArguments round, const std::vector<std::int32_t>& table) {
-    const bool limited = round.begin > 0 || state_.is_limited(stream_);
+    const bool limited = state_.is_limited(stream_);
+    const std::int64_t lists = round.end - round.begin;
     for (round.skip = 0; round.skip < most_rows_; round.skip = round.until) {
-      round.until = limited ? most_rows_ : std::min(most_rows_, state_.rows_after(round.skip));
+      const std::int64_t next = state_.rows_after(round.skip * lists) / lists;
+      round.until = limited ? most_rows_ : std::clamp(next, round.skip + 1, most_rows_);
       const std::vector<char> again = state_.scan(held_, round, most_rows_, stream_);
       if (!again.empty()) scan_stage(held_, stage_of(round, table, again));
     }
