@@ -2,12 +2,12 @@
 // of 10,000 queries, the 10 nearest, from queries in the host's memory to neighbours there.
 //
 //   gpu.search.exact.peak  the operations of all distances of an exact search a second, against
-//                          those of cuBLASLt's bf16 product of 8192 x 8192 x 8192
+//                          those of cuBLASLt's large bf16 products
 //   gpu.search.ivf_95      a search in lists at recall 0.95, the nearest centroids included,
 //   against
 //                          the exact one
 //
-//   bench_gpu_search [VECTORS [QUERIES [LISTS [PRODUCT]]]]
+//   bench_gpu_search [VECTORS [QUERIES [LISTS]]]
 //
 // Other sizes than these are for trials.
 // The vectors are the CPU benchmark's: cosines of 16 normals mixed, and a little noise.
@@ -40,7 +40,7 @@ constexpr std::int64_t kMostJudged = 2000;  // queries whose recall is measured
 constexpr int kRounds = 5;
 
 struct Sizes {
-  std::int64_t vectors = 10'000'000, queries = 10'000, lists = 4096, product = 8192;
+  std::int64_t vectors = 10'000'000, queries = 10'000, lists = 4096;
 };
 
 const char* const kClaims[] = {"gpu.search.exact.peak", "gpu.search.ivf_95"};
@@ -186,11 +186,10 @@ class Search {
     truth_ = exact(sizes_.queries);
     std::vector<double> times, shares;
     for (int i = 0; i < kRounds; ++i) {
-      const double product = session_.product_seconds(sizes_.product);
+      const double peak = session_.product_rate(DType::bf16);
       times.push_back(seconds([&] { exact(sizes_.queries); }));
-      const double rate = 2.0 * double(sizes_.queries) * double(vectors_.rows) * double(kDim) /
-                          times.back(),
-                   peak = 2.0 * std::pow(double(sizes_.product), 3) / product;
+      const double rate =
+          2.0 * double(sizes_.queries) * double(vectors_.rows) * double(kDim) / times.back();
       shares.push_back(rate / peak);
       best_peak_ = std::max(best_peak_, peak);
     }
@@ -267,9 +266,9 @@ class Search {
 
 int run(int argc, char** argv) {
   Sizes sizes;
-  std::int64_t* const all[] = {&sizes.vectors, &sizes.queries, &sizes.lists, &sizes.product};
-  for (int i = 1; i < argc && i <= 4; ++i) *all[i - 1] = std::atoll(argv[i]);
-  if (sizes.lists < 1 || sizes.vectors < sizes.lists || sizes.queries < 1 || sizes.product < 1) {
+  std::int64_t* const all[] = {&sizes.vectors, &sizes.queries, &sizes.lists};
+  for (int i = 1; i < argc && i <= 3; ++i) *all[i - 1] = std::atoll(argv[i]);
+  if (sizes.lists < 1 || sizes.vectors < sizes.lists || sizes.queries < 1) {
     fmt::print(stderr, "bench_gpu_search: there must be queries, and as many vectors as lists\n");
     return 64;
   }

@@ -56,9 +56,10 @@ class ContrastiveTask : public TrainTask {
                           {config.model.max_tokens, start_ ? start_->form.frame : TokenFrame()},
                           config.span_share}),
         encoder_(start_ ? start_->shape : config.model.encoder(vocabulary_of(dataset)), compute),
-        optimizer_(comm, encoder_.layout(), config.global_batch / config.micro_batch,
-                   config.optimizer_options(encoder_.layout()), phases),
-        trainer_(comm, encoder_, optimizer_,
+        optimizer_(make_sharded_optimizer(comm, encoder_.layout(),
+                                          config.global_batch / config.micro_batch,
+                                          config.optimizer_options(encoder_.layout()), phases)),
+        trainer_(comm, encoder_, *optimizer_,
                  {config.global_batch, config.micro_batch, float(config.temperature)}, phases) {
     encoder_.recompute_activations(config.recomputes());
     if (config.steps > 0 && loader_.documents() < config.global_batch)
@@ -73,22 +74,22 @@ class ContrastiveTask : public TrainTask {
   }
 
   const ArenaLayout& layout() const override { return encoder_.layout(); }
-  ShardedOptimizer& optimizer() override { return optimizer_; }
+  ShardedOptimizer& optimizer() override { return *optimizer_; }
   DType compute() const override { return encoder_.compute(); }
   void initialize() override {
-    if (!start_) return encoder_.initialize(optimizer_.parameters(), std::uint64_t(config_.seed));
+    if (!start_) return encoder_.initialize(optimizer_->parameters(), std::uint64_t(config_.seed));
     comm_.attempt([&] {
       tutti::load_parameters(config_.model.from, start_->manifest, layout(),
-                             optimizer_.parameters());
+                             optimizer_->parameters());
     });
   }
-  void parameters_changed() override { encoder_.load_parameters(optimizer_.parameters()); }
+  void parameters_changed() override { encoder_.load_parameters(optimizer_->parameters()); }
 
   StepResult step(std::int64_t step, double learning_rate) override {
     std::vector<Sequences> micro_batches;
     {
       const auto timed = phases_.measure("load");
-      const Range leaves = optimizer_.my_leaves();
+      const Range leaves = optimizer_->my_leaves();
       const std::int64_t m = config_.micro_batch;
       comm_.attempt([&] {
         for (std::int64_t leaf = leaves.begin; leaf < leaves.end; ++leaf)
@@ -168,7 +169,7 @@ class ContrastiveTask : public TrainTask {
   std::optional<StartEncoder> start_;
   PairLoader loader_;
   Encoder encoder_;
-  ShardedOptimizer optimizer_;
+  std::unique_ptr<ShardedOptimizer> optimizer_;
   ContrastiveTrainer trainer_;
   std::optional<RetrievalPool> heldout_;
   std::optional<SentenceSimilarity> similarity_;

@@ -98,17 +98,19 @@ std::int32_t separator_of(const Dataset& dataset, const std::string& piece) {
 class LanguageTask : public TrainTask {
  public:
   LanguageTask(Comm& comm, const TrainConfig& config, const Dataset& dataset, DType compute,
-               PhaseTimer& phases)
+               PhaseTimer& phases, DeviceSession* device)
       : comm_(comm),
         config_(config),
         phases_(phases),
         start_(open_start(comm, config.model, dataset)),
         adapters_(choose_adapters(comm, config.lora, start_)),
+        device_(device),
         decoder_(make_decoder(start_ ? shape_for(start_->shape, config.model.max_tokens)
                                      : config.model.decoder(vocabulary_of(dataset)),
                               compute)),
-        optimizer_(comm, decoder_.layout(), config.global_batch / config.leaf(),
-                   config.optimizer_options(decoder_.layout()), phases) {
+        optimizer_(
+            make_sharded_optimizer(comm, decoder_.layout(), config.global_batch / config.leaf(),
+                                   config.optimizer_options(decoder_.layout()), phases, device)) {
     decoder_.recompute_activations(config.recomputes());
     comm.attempt([&] {
       if (adapters_) load_frozen_parameters(*start_, decoder_);
@@ -127,14 +129,19 @@ class LanguageTask : public TrainTask {
   }
 
   const ArenaLayout& layout() const override { return decoder_.layout(); }
-  ShardedOptimizer& optimizer() override { return optimizer_; }
+  ShardedOptimizer& optimizer() override { return *optimizer_; }
   DType compute() const override { return decoder_.compute(); }
   void initialize() override {
     if (!start_ || adapters_)
-      return decoder_.initialize(optimizer_.parameters(), std::uint64_t(config_.seed));
-    comm_.attempt([&] { load_decoder_parameters(*start_, optimizer_.parameters()); });
+      return optimizer_->fill_parameters([&](std::span<float> parameters) {
+        decoder_.initialize(parameters, std::uint64_t(config_.seed));
+      });
+    comm_.attempt([&] {
+      optimizer_->fill_parameters(
+          [&](std::span<float> parameters) { load_decoder_parameters(*start_, parameters); });
+    });
   }
-  void parameters_changed() override { decoder_.load_parameters(optimizer_.parameters()); }
+  void parameters_changed() override { decoder_.load_parameters(optimizer_->parameters()); }
 
   StepResult step(std::int64_t step, double learning_rate) override {
     StepResult result;
@@ -142,14 +149,14 @@ class LanguageTask : public TrainTask {
     result.tokens = count.tokens;
     const std::vector<double> losses = add_gradients(step, load_leaves(step));
     const double per_token = 1.0 / double(count.asked);
-    result.gradient_norm = optimizer_.reduce(per_token);
+    result.gradient_norm = optimizer_->reduce(per_token);
     {
       const auto timed = phases_.measure("reduce");
-      result.loss = tree_sum(comm_, losses, optimizer_.leaves()) * per_token;
+      result.loss = tree_sum(comm_, losses, optimizer_->leaves()) * per_token;
     }
     result.applied = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
     if (!result.applied) return result;
-    optimizer_.update(step, learning_rate);
+    optimizer_->update(step, learning_rate);
     const auto timed = phases_.measure("optimizer");
     parameters_changed();
     return result;
@@ -159,7 +166,7 @@ class LanguageTask : public TrainTask {
   // byte are those of the loss over all bytes that as many tokens stand for.
   nlohmann::json evaluate() override {
     if (!heldout_) return {};
-    optimizer_.make_whole();
+    optimizer_->make_whole();
     const auto timed = phases_.measure("evaluate");
     const std::int64_t count = std::min(heldout_->sequences(), config_.evaluate_sequences);
     const std::int64_t m = config_.micro_batch, pieces = (count + m - 1) / m;
@@ -210,7 +217,24 @@ class LanguageTask : public TrainTask {
 
  private:
   Decoder make_decoder(const DecoderShape& shape, DType compute) const {
+    if (device_ != nullptr) return make_device_decoder(shape, compute);
     return adapters_ ? Decoder(shape, *adapters_, compute) : Decoder(shape, compute);
+  }
+
+  Decoder make_device_decoder(const DecoderShape& shape, DType compute) const {
+    const auto refuse = [](const std::string& what, const char* key) {
+      throw Error(ExitCode::unavailable, "device = \"cuda\", but " + what, key,
+                  "use device = \"cpu\"")
+          .as_agreed();
+    };
+    if (adapters_) refuse("adapters are trained on CPUs alone", "lora.rank");
+    if (config_.dropout > 0) refuse("dropout is for CPUs alone", "train.dropout");
+    try {
+      return {shape, compute, device_->make_decoder(shape, compute)};
+    } catch (const std::invalid_argument& e) {
+      refuse(e.what(), "model");
+      throw;
+    }
   }
 
   std::unique_ptr<LanguageData> open_split(const Dataset& dataset, std::uint8_t split) const {
@@ -260,16 +284,16 @@ class LanguageTask : public TrainTask {
   // ranks' parameters than these need.
   std::vector<LanguageBatch> load_leaves(std::int64_t step) {
     const std::int64_t m = config_.micro_batch, each = config_.leaf() / m;
-    const Range leaves = optimizer_.my_leaves();
+    const Range leaves = optimizer_->my_leaves();
     std::vector<LanguageBatch> batches;
     for (std::int64_t i = leaves.begin * each; i < leaves.end * each; ++i)
       batches.push_back(load(step, {i * m, (i + 1) * m}));
-    if (comm_.size() == 1) return batches;
+    if (comm_.size() == 1 || device_ != nullptr) return batches;
     std::vector<std::int32_t> tokens;
     for (const LanguageBatch& batch : batches)
       tokens.insert(tokens.end(), batch.sequences.tokens.begin(), batch.sequences.tokens.end());
-    optimizer_.make_whole();  // a step that was skipped has gathered none
-    optimizer_.discard_parameters(decoder_.unread_places(tokens));
+    optimizer_->make_whole();  // a step that was skipped has gathered none
+    optimizer_->discard_parameters(decoder_.unread_places(tokens));
     return batches;
   }
 
@@ -279,10 +303,10 @@ class LanguageTask : public TrainTask {
     const std::int64_t leaf_size = config_.leaf(), m = config_.micro_batch;
     const CrossEntropyOptions options{float(config_.label_smoothing), float(config_.z_loss)};
     std::vector<double> losses;
-    const Range leaves = optimizer_.my_leaves();
+    const Range leaves = optimizer_->my_leaves();
     auto next = batches.begin();
     for (std::int64_t leaf = leaves.begin; leaf < leaves.end; ++leaf) {
-      const std::span<float> gradients = optimizer_.next_leaf();
+      const std::span<float> gradients = optimizer_->next_leaf();
       double sum = 0;
       for (std::int64_t first = leaf * leaf_size; first < (leaf + 1) * leaf_size; first += m) {
         const LanguageBatch batch = std::move(*next++);
@@ -295,9 +319,9 @@ class LanguageTask : public TrainTask {
         const auto timed = phases_.measure("backward");
         const bool ends_leaf = first + m == (leaf + 1) * leaf_size;
         sum += decoder_.backward(tokens, batch.targets, gradients, options,
-                                 ends_leaf ? optimizer_.on_final() : FinalGradients());
+                                 ends_leaf ? optimizer_->on_final() : FinalGradients());
       }
-      optimizer_.push_leaf();
+      optimizer_->push_leaf();
       losses.push_back(sum);
     }
     return losses;
@@ -329,8 +353,9 @@ class LanguageTask : public TrainTask {
   PhaseTimer& phases_;
   std::optional<DecoderSource> start_;
   std::optional<AdapterShape> adapters_;
+  DeviceSession* const device_;
   Decoder decoder_;
-  ShardedOptimizer optimizer_;
+  std::unique_ptr<ShardedOptimizer> optimizer_;
   std::int32_t separator_ = 0;
   nlohmann::json examples_;  // what the dataset says of its examples; null: it is of documents
   std::unique_ptr<LanguageData> data_, heldout_;
@@ -340,8 +365,8 @@ class LanguageTask : public TrainTask {
 
 std::unique_ptr<TrainTask> make_language_task(Comm& comm, const TrainConfig& config,
                                               const Dataset& dataset, DType compute,
-                                              PhaseTimer& phases) {
-  return std::make_unique<LanguageTask>(comm, config, dataset, compute, phases);
+                                              PhaseTimer& phases, DeviceSession* device) {
+  return std::make_unique<LanguageTask>(comm, config, dataset, compute, phases, device);
 }
 
 }  // namespace tutti

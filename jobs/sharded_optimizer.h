@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -17,6 +19,8 @@
 
 namespace tutti {
 
+class DeviceSession;
+
 struct OptimizerOptions {
   AdamWOptions adamw;
   std::vector<ParameterRule> rules;  // one a parameter
@@ -30,20 +34,26 @@ struct OptimizerOptions {
 // of which each rank has a contiguous range, so that neither it nor its norm depends on the number
 // of ranks. Collective but for what returns a view. A moving average of the parameters, where one
 // is kept, is sliced as the moments are.
+//
+// All of it stands in the host's memory or in a device's: parameters() and next_leaf() are there.
 class ShardedOptimizer {
  public:
-  // `layout` outlives the optimizer. `leaves` are the pieces of the global batch.
-  ShardedOptimizer(Comm& comm, const ArenaLayout& layout, std::int64_t leaves,
-                   const OptimizerOptions& options, PhaseTimer& phases);
+  virtual ~ShardedOptimizer() = default;
 
-  std::int64_t leaves() const { return reduction_.leaves(); }
-  Range my_leaves() const { return reduction_.my_leaves(); }
-  std::span<float> parameters() { return parameters_.span(); }
+  virtual std::int64_t leaves() const = 0;
+  virtual Range my_leaves() const = 0;
+  virtual std::span<float> parameters() = 0;
 
-  // This rank's slices of the arrays of a checkpoint. Where they were filled from one, the
-  // parameters are whole on all ranks after gather_parameters().
-  std::vector<ArraySlice> my_slices();
-  void gather_parameters();
+  // Hands all parameters to `fill`, as host memory, which fills them on every rank alike. Local.
+  virtual void fill_parameters(const std::function<void(std::span<float>)>& fill) = 0;
+  // All of them in the host's memory, as they are now. Local.
+  virtual std::span<const float> host_parameters() = 0;
+
+  // This rank's slices of the arrays of a checkpoint, as they are now, in the host's memory. Where
+  // they were filled from one, slices_restored() makes them count and the parameters whole on all
+  // ranks.
+  virtual std::vector<ArraySlice> my_slices() = 0;
+  virtual void slices_restored() = 0;
   // The array of them that a model is made of.
   static const char* saved_array(double average_decay) {
     return average_decay > 0 ? "average" : "parameters";
@@ -52,54 +62,42 @@ class ShardedOptimizer {
   // Of the parameters at these places, each rank keeps those of its slice; the memory of the others
   // goes back to the system, and they are undefined until update() or make_whole(). The places may
   // differ between ranks.
-  void discard_parameters(std::span<const ParameterPlace> places);
+  virtual void discard_parameters(std::span<const ParameterPlace> places) = 0;
   // Gathers the parameters where some were discarded.
-  void make_whole();
+  virtual void make_whole() = 0;
 
   // This rank's leaves, one after another: add each one's gradient to next_leaf(), then
   // push_leaf(). The backward pass that ends a leaf takes on_final(), so that the last leaf's
   // gradient travels behind it: from there until reduce(), this rank must not communicate.
-  std::span<float> next_leaf() { return reduction_.next_leaf(); }
-  FinalGradients on_final();
-  void push_leaf() { reduction_.push_leaf(); }
+  virtual std::span<float> next_leaf() = 0;
+  virtual FinalGradients on_final() = 0;
+  virtual void push_leaf() = 0;
 
   // Sums the leaves up and scatters the sum. Returns its norm without frozen parameters, times
   // `scale`, which is what the sum is to be multiplied by (one over the number of samples, where
   // leaves hold sums over samples).
-  double reduce(double scale = 1);
+  virtual double reduce(double scale = 1) = 0;
 
   // AdamW on this rank's slice, with clipping by the norm that reduce() returned; parameters are
   // then whole again on all ranks. `step` counts from 0.
-  void update(std::int64_t step, double learning_rate);
+  virtual void update(std::int64_t step, double learning_rate) = 0;
 
   // The moving average starts at what the parameters are now.
-  void start_average();
+  virtual void start_average() = 0;
   // Parameters and their average change places, on all ranks; a second call undoes the first.
   // Nothing happens where no average is kept.
-  void swap_average();
-
- private:
-  bool averages() const { return options_.average_decay > 0; }
-  std::span<float> my_parameters() {
-    return parameters_.span().subspan(std::size_t(my_slice().begin),
-                                      std::size_t(my_slice().size()));
-  }
-  Range my_slice() const { return slices_[std::size_t(comm_.rank())]; }
-  std::span<float> my_part(AlignedBuffer<float>& array) {
-    return array.span().first(std::size_t(my_slice().size()));
-  }
-
-  Comm& comm_;
-  const ArenaLayout& layout_;
-  OptimizerOptions options_;
-  PhaseTimer& phases_;
-  std::vector<Range> slices_;  // of the arena, one a rank
-  AlignedBuffer<float> parameters_, first_moment_, second_moment_;
-  AlignedBuffer<float> average_;  // where one is kept
-  GradientReduction reduction_;
-  std::span<float> gradient_;  // this rank's slice of the sum
-  double scale_ = 1, norm_ = 0;
-  bool whole_ = true;  // the parameters, on all ranks
+  virtual void swap_average() = 0;
 };
+
+// `layout` outlives the optimizer, as does `device`, in whose memory it stands; null: the host's.
+// `leaves` are the pieces of the global batch. Collective.
+std::unique_ptr<ShardedOptimizer> make_sharded_optimizer(Comm& comm, const ArenaLayout& layout,
+                                                         std::int64_t leaves,
+                                                         const OptimizerOptions& options,
+                                                         PhaseTimer& phases,
+                                                         DeviceSession* device = nullptr);
+
+// Whole arena blocks for every rank, so that sums over blocks do not depend on the number of ranks.
+std::vector<Range> slices_of(const ArenaLayout& layout, int ranks);
 
 }  // namespace tutti

@@ -16,6 +16,7 @@
 #include "jobs/run_checkpoints.h"
 #include "jobs/train_config.h"
 #include "jobs/trained_model.h"
+#include "kernels/device/device_backend.h"
 #include "runtime/base/log.h"
 #include "runtime/data/model_file.h"
 #include "runtime/data/paths.h"
@@ -42,7 +43,8 @@ class TrainRun {
         config_(config),
         dataset_(dataset),
         task_(config.model.is_decoder()
-                  ? make_language_task(comm_, config, dataset, compute, context.phases)
+                  ? make_language_task(comm_, config, dataset, compute, context.phases,
+                                       context.device)
                   : make_contrastive_task(comm_, config, dataset, compute, context.phases)),
         checkpoints_(context, config.checkpoint, "step"),
         total_steps_(config.steps),
@@ -94,7 +96,7 @@ class TrainRun {
 
   void restore() {
     if (const auto state = checkpoints_.restore(identity(), task_->optimizer().my_slices())) {
-      task_->optimizer().gather_parameters();
+      task_->optimizer().slices_restored();
       step_ = state->at("step");
       total_steps_ = state->at("total_steps");
       steps_fixed_ = state->at("steps_fixed");
@@ -106,7 +108,12 @@ class TrainRun {
     }
     const auto timed = context_.phases.measure("load");
     task_->parameters_changed();
-    if (step_ < total_steps_) roofline_ = product_rate_of_all_ranks(comm_, task_->compute());
+    if (step_ < total_steps_) roofline_ = roofline();
+  }
+
+  double roofline() {
+    if (context_.device == nullptr) return product_rate_of_all_ranks(comm_, task_->compute());
+    return context_.device->product_rate(task_->compute()) * comm_.size();
   }
 
   Snapshot snapshot() {
@@ -250,8 +257,8 @@ class TrainRun {
     task_->optimizer().make_whole();
     const auto timed = context_.phases.measure("save");
     const Manifest model =
-        save_model(comm_, context_.run_folder, task_->layout(), task_->optimizer().parameters(),
-                   dataset_.folder() / kTokenizerFile,
+        save_model(comm_, context_.run_folder, task_->layout(),
+                   task_->optimizer().host_parameters(), dataset_.folder() / kTokenizerFile,
                    model_metadata_of(task_->model_metadata(), trained_model().about, total_steps_));
     context_.events.write("saved", {{"model_digest", model.digest}});
     context_.result.update({{"model_digest", model.digest},
@@ -295,12 +302,14 @@ class TrainJob : public Job {
         throw Error(ExitCode::data, "the dataset has no tokenizer", config_.dataset,
                     "shard it from text");
     });
-    if (context.device != nullptr)
-      throw Error(ExitCode::unavailable, "device = \"cuda\", but models are trained on CPUs alone",
-                  "device", "use device = \"cpu\"")
+    if (context.device != nullptr && !config_.model.is_decoder())
+      throw Error(ExitCode::unavailable,
+                  "device = \"cuda\", but encoders are trained on CPUs alone", "device",
+                  "use device = \"cpu\"")
           .as_agreed();
     check_tokens(context.comm, *dataset);
-    const DType compute = compute_type(context.comm, config_.dtype);
+    const bool on_tensor_cores = context.device != nullptr && config_.dtype == "auto";
+    const DType compute = on_tensor_cores ? DType::bf16 : compute_type(context.comm, config_.dtype);
     if (context.dry_run) {
       log_info("{} documents; {} steps of {} samples in {}", dataset->rows("documents"),
                config_.steps, config_.global_batch, name_of(compute));

@@ -29,5 +29,7 @@ set(tutti_cuda_architectures 80 90a-real)
 # nvcc warns of a conversion that MatrixView has for mutable elements alone (554).
 set(tutti_cuda_options --expt-relaxed-constexpr -diag-suppress=554
   -Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers
+  -Xptxas=-warn-spills,-warn-lmem-usage
   $<$<BOOL:${TUTTI_WERROR}>:-Werror=all-warnings>)
+
 list(TRANSFORM tutti_cuda_sources PREPEND ${PROJECT_SOURCE_DIR}/)

@@ -27,8 +27,12 @@ class Session final : public DeviceSession {
       return std::make_unique<DecoderPass<bf16>>(shape, state_.products, state_.stream);
     return std::make_unique<DecoderPass<float>>(shape, state_.products, state_.stream);
   }
+  double product_rate(DType compute) override { return measure_products(state_, compute); }
+  std::string make_transport_id() override { return make_device_transport_id(); }
+  std::unique_ptr<DeviceTransport> connect(const std::string& id, int ranks, int rank) override {
+    return make_device_transport(id, ranks, rank, state_.stream);
+  }
   std::unique_ptr<DeviceScan> make_scan() override { return cuda::make_scan(state_.stream); }
-  double product_seconds(std::int64_t size) override { return cuda::product_seconds(state_, size); }
 
  private:
   SessionState state_;

@@ -17,7 +17,7 @@ struct SessionState {
 
 std::unique_ptr<DeviceMemory> make_device_memory(SessionState& state);
 std::unique_ptr<DeviceOptimizer> make_device_optimizer(SessionState& state);
-double product_seconds(SessionState& state, std::int64_t size);
+double measure_products(SessionState& state, DType compute);
 // Of the device that is current on this thread.
 std::unique_ptr<DeviceSession> make_session();
 

@@ -13,6 +13,7 @@
 
 #include "kernels/core/arena.h"
 #include "kernels/core/device_memory.h"
+#include "kernels/core/device_transport.h"
 #include "kernels/core/dtype.h"
 #include "kernels/model/decoder.h"
 #include "kernels/model/device_decoder.h"
@@ -53,10 +54,13 @@ class DeviceSession {
   virtual DeviceOptimizer& optimizer() = 0;
   // Products in `compute` (f32 or bf16).
   virtual std::unique_ptr<DeviceDecoder> make_decoder(const DecoderShape& shape, DType compute) = 0;
+  // Floating-point operations a second of large products in `compute`, measured now.
+  virtual double product_rate(DType compute) = 0;
+
+  // The way to other ranks' devices: one rank makes an identifier that all connect with, together.
+  virtual std::string make_transport_id() = 0;
+  virtual std::unique_ptr<DeviceTransport> connect(const std::string& id, int ranks, int rank) = 0;
   virtual std::unique_ptr<DeviceScan> make_scan() = 0;
-  // How long a product of two bf16 matrices of size x size takes, of several the median: what
-  // others are measured against.
-  virtual double product_seconds(std::int64_t size) = 0;
 };
 
 class DeviceBackend {

@@ -81,15 +81,15 @@ __global__ void __launch_bounds__(kMostWarps * 32) backward(NormBackward<T> n) {
   const std::int64_t slab = blockIdx.x, cols = n.x.cols, at = std::int64_t(threadIdx.x) * kChunk,
                      valid = cols - at, end = min(n.x.rows, (slab + 1) * kSlabRows);
   const bool centred = n.kind == NormKind::layer;
-  float gain[kChunk], d_gain[kChunk] = {}, d_bias[kChunk] = {}, sums[kChunk] = {};
-  load_chunk(n.gain + at, valid, gain);
+  float d_gain[kChunk] = {}, d_bias[kChunk] = {}, sums[kChunk] = {};
   for (std::int64_t row = slab * kSlabRows; row < end; ++row) {
     const float mean = centred ? n.statistics.mean[row] : 0.0f, rstd = n.statistics.rstd[row];
-    float d_out[kChunk], x[kChunk], d_x[kChunk] = {};
+    float d_out[kChunk], x[kChunk];
     load_chunk(n.d_out.data + row * n.d_out.stride + at, valid, d_out);
     load_chunk(n.x.data + row * n.x.stride + at, valid, x);
-    if (n.d_skip.data != nullptr)
-      load_chunk(n.d_skip.data + row * n.d_skip.stride + at, valid, d_x);
+    // Read anew for each row, from the cache: registers are few.
+    float gain[kChunk];
+    load_chunk(n.gain + at, valid, gain);
     float sum = 0, sum_normal = 0;
 #pragma unroll
     for (int i = 0; i < kChunk; ++i) {
@@ -102,6 +102,9 @@ __global__ void __launch_bounds__(kMostWarps * 32) backward(NormBackward<T> n) {
     }
     const float2 all = block_sums(sum, sum_normal, partial[row % 2]);
     const float mean_d = centred ? all.x / float(cols) : 0.0f, mean_dx = all.y / float(cols);
+    float d_x[kChunk] = {};
+    if (n.d_skip.data != nullptr)
+      load_chunk(n.d_skip.data + row * n.d_skip.stride + at, valid, d_x);
 #pragma unroll
     for (int i = 0; i < kChunk; ++i) {
       d_x[i] += rstd * (d_out[i] - mean_d - x[i] * mean_dx);

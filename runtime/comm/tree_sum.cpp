@@ -4,33 +4,12 @@
 
 #include "kernels/core/parallel.h"
 #include "runtime/base/check.h"
+#include "runtime/comm/tree_stack.h"
 
 namespace tutti {
 namespace {
 
 constexpr std::int64_t kAddBlock = 16384;
-
-std::int64_t node_end(TreeNode node, std::int64_t leaves) {
-  return std::min((node.index + 1) << node.level, leaves);
-}
-
-// Whether there are no leaves to the right of this left child under its parent: the parent is the
-// child.
-bool lacks_sibling(TreeNode node, std::int64_t leaves) {
-  return node.index % 2 == 0 && node.index > 0 && node_end(node, leaves) == leaves;
-}
-
-bool are_siblings(TreeNode left, TreeNode right) {
-  return left.level == right.level && left.index % 2 == 0 && right.index == left.index + 1;
-}
-
-// Climbs from a lone left child to its parent, which has the same value.
-void promote(TreeNode& node, std::int64_t leaves) {
-  while (lacks_sibling(node, leaves)) {
-    ++node.level;
-    node.index /= 2;
-  }
-}
 
 template <class T>
 void add_into(T* __restrict left, const T* __restrict right, std::int64_t size) {
@@ -50,37 +29,19 @@ Range intersection(Range a, Range b) {
 template <class T>
 void fold(std::span<const TreeNode> nodes, std::span<T* const> arrays, std::int64_t size,
           std::int64_t leaves) {
-  std::vector<TreeNode> pending;
-  std::vector<T*> sums;
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    pending.push_back(nodes[i]);
-    sums.push_back(arrays[i]);
-    promote(pending.back(), leaves);
-    while (pending.size() > 1 && are_siblings(pending[pending.size() - 2], pending.back())) {
-      add_into(sums[sums.size() - 2], sums.back(), size);
-      pending.pop_back();
-      sums.pop_back();
-      pending.back() = {pending.back().level + 1, pending.back().index / 2};
-      promote(pending.back(), leaves);
-    }
-  }
-  CHECK(pending.size() == 1);
+  TreeStack<T*> pending(leaves);
+  for (std::size_t i = 0; i < nodes.size(); ++i)
+    pending.push(nodes[i], arrays[i], [&](T* left, T* right) { add_into(left, right, size); });
+  CHECK(pending.nodes().size() == 1);
 }
 
 }  // namespace
 
 std::vector<TreeNode> covering_nodes(Range range, std::int64_t leaves) {
-  std::vector<TreeNode> nodes;
-  for (std::int64_t leaf = range.begin; leaf < range.end; ++leaf) {
-    nodes.push_back({0, leaf});
-    promote(nodes.back(), leaves);
-    while (nodes.size() > 1 && are_siblings(nodes[nodes.size() - 2], nodes.back())) {
-      nodes.pop_back();
-      nodes.back() = {nodes.back().level + 1, nodes.back().index / 2};
-      promote(nodes.back(), leaves);
-    }
-  }
-  return nodes;
+  TreeStack<bool> nodes(leaves);
+  for (std::int64_t leaf = range.begin; leaf < range.end; ++leaf)
+    nodes.push({0, leaf}, true, [](bool, bool) {});
+  return nodes.nodes();
 }
 
 template <class T>
