@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "kernels/device/device_backend.h"
 #include "kernels/vector/assign.h"
 #include "kernels/vector/kmeans.h"
 #include "kernels/vector/kmeans_cluster.h"
@@ -78,6 +79,7 @@ CentroidTrainer::CentroidTrainer(JobContext& context, const VectorReader& vector
   if (vector_bytes <= options.memory_bytes) kept_.resize(std::size_t(mine_.size()));
   if (vector_bytes + code_bytes <= options.memory_bytes) codes_.resize(kept_.size());
   lists_.resize(std::size_t(mine_.size()));
+  if (context.device != nullptr) device_ = context.device->make_scan();
   count_usable();
   choose_nlist();
   identity_.update({{"index.nlist", nlist_}, {"kmeans.sample", sample_.size()}});
@@ -216,10 +218,11 @@ void CentroidTrainer::iterate() {
     const auto timed = context_.phases.measure("k-means");
     comm_.attempt([&] {
       if (mine_.size() == 0) return;
-      if (!space_) train_space();
-      const CodedCentroids coded(*space_, centroids());
+      if (!space_ && !device_) train_space();
+      std::optional<CodedCentroids> coded;
+      if (!device_) coded.emplace(*space_, centroids());
       for (std::int64_t leaf = mine_.begin; leaf < mine_.end; ++leaf)
-        distances.push_back(add_leaf(leaf, coded));
+        distances.push_back(add_leaf(leaf, coded ? &*coded : nullptr));
     });
   }
   const auto timed = context_.phases.measure("reduce");
@@ -241,18 +244,29 @@ void CentroidTrainer::iterate() {
                                    {"split_lists", repaired.small}});
 }
 
-// Adds a leaf's vectors to the tree and the counts; returns the sum of their distances.
-double CentroidTrainer::add_leaf(std::int64_t leaf, const CodedCentroids& centroids) {
-  const VectorBatch& batch = load(leaf);
+// The nearest centroid of each vector of a leaf.
+void CentroidTrainer::assign_leaf(std::int64_t leaf, const VectorBatch& batch,
+                                  const CodedCentroids* centroids) {
   std::vector<std::int32_t>& lists = lists_[std::size_t(leaf - mine_.begin)];
   lists.resize(std::size_t(batch.count()), -1);
   nearest_.assign(lists.size(), Neighbor{});
-  for (std::size_t i = 0; i < lists.size(); ++i) nearest_[i].id = lists[i];
-  centroids.assign_nearest({batch.view(), &codes_of(leaf, batch)}, nearest_);
+  if (centroids == nullptr) {
+    device_->assign_probes(batch.view(), this->centroids(), vectors_.metric(),
+                           {nearest_.data(), batch.count(), 1});
+  } else {
+    for (std::size_t i = 0; i < lists.size(); ++i) nearest_[i].id = lists[i];
+    centroids->assign_nearest({batch.view(), &codes_of(leaf, batch)}, nearest_);
+  }
   if (const auto lost = std::ranges::find(nearest_, -1, &Neighbor::id); lost != nearest_.end())
     throw vectors_.too_large(batch.rows[std::size_t(lost - nearest_.begin())]);
   std::ranges::transform(nearest_, lists.begin(),
                          [](const Neighbor& n) { return std::int32_t(n.id); });
+}
+
+// Adds a leaf's vectors to the tree and the counts; returns the sum of their distances.
+double CentroidTrainer::add_leaf(std::int64_t leaf, const CodedCentroids* centroids) {
+  const VectorBatch& batch = load(leaf);
+  assign_leaf(leaf, batch, centroids);
   const std::span<double> sums = tree_.next();
   kmeans_accumulate(VectorRows(batch.view()), nearest_,
                     MatrixView<double>(sums.data(), nlist_, vectors_.dim()), counts_);

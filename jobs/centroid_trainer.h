@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "jobs/vector_reader.h"
 #include "kernels/core/arena.h"
 #include "kernels/vector/assign.h"
+#include "kernels/vector/device_scan.h"
 #include "kernels/vector/top_k.h"
 #include "runtime/comm/tree_sum.h"
 
@@ -72,7 +74,8 @@ class CentroidTrainer {
   std::vector<ArraySlice> slices(Range elements);
   Snapshot snapshot();
   void iterate();
-  double add_leaf(std::int64_t leaf, const CodedCentroids& centroids);
+  double add_leaf(std::int64_t leaf, const CodedCentroids* centroids);
+  void assign_leaf(std::int64_t leaf, const VectorBatch& batch, const CodedCentroids* centroids);
   void train_space();
   const QueryCodes& codes_of(std::int64_t leaf, const VectorBatch& batch);
 
@@ -90,6 +93,7 @@ class CentroidTrainer {
   // Of this rank's vectors, and therefore different from rank to rank: it only makes finding the
   // nearest centroid faster. Made when there are vectors to be assigned.
   std::optional<CodeSpace> space_;
+  std::unique_ptr<DeviceScan> device_;  // which finds it instead, where the job runs on one
   std::vector<QueryCodes> codes_;  // by leaf of mine_; empty where they are made anew each time
   QueryCodes streamed_codes_;
   std::vector<std::vector<std::int32_t>> lists_;  // by leaf: where its vectors were, to begin with

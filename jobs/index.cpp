@@ -285,6 +285,7 @@ class IndexRun {
 class IndexJob : public Job {
  public:
   void describe(Schema& schema) override { config_.describe(schema); }
+  bool runs_on_device() const override { return true; }
 
   ExitCode run(JobContext& context) override {
     std::optional<Dataset> dataset;

@@ -7,6 +7,7 @@
 
 #include "jobs/list_shares.h"
 #include "jobs/ranked_lists.h"
+#include "kernels/device/device_backend.h"
 #include "kernels/vector/assign.h"
 #include "runtime/base/error.h"
 
@@ -33,6 +34,19 @@ std::int64_t measured_of(std::int64_t k, const SearchScope& scope, std::int64_t 
   const std::int64_t most = std::max<std::int64_t>(1, vectors), least = std::min(k, most);
   return std::clamp(scope.candidates > 0 ? scope.candidates : candidates_for(least, scope.codes),
                     least, most);
+}
+
+// What CPUs alone do.
+void check_device_scope(const SearchScope& scope) {
+  const auto refuse = [](const char* what, const char* key, const char* fix) {
+    throw Error(ExitCode::usage, what, key, fix);
+  };
+  if (scope.by == SearchScope::By::graph)
+    refuse("device = \"cuda\", but graphs are walked on CPUs alone", "search.by",
+           "give \"lists\", or device = \"cpu\"");
+  if (scope.rank_by == SearchScope::RankBy::codes)
+    refuse("device = \"cuda\", but codes decide on CPUs alone", "search.rank_by",
+           "give \"distances\", or device = \"cpu\"");
 }
 
 template <class T>
@@ -64,6 +78,10 @@ ProbePlan plan_probes(SearchScope::Plan wanted, std::int64_t passing, std::int64
 IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std::int64_t k,
                              std::int64_t memory_bytes, const SearchScope& scope)
     : context_(context), comm_(context.comm), index_(index), k_(k), scope_(scope) {
+  if (context.device != nullptr) {
+    comm_.attempt([&] { check_device_scope(scope); });
+    device_ = context.device->make_scan();
+  }
   if (scope.by == SearchScope::By::graph) {
     const bool all = scope.rank_by == SearchScope::RankBy::distances;
     graph_.emplace(context, index, k, all ? 0 : measured_of(k, scope, index.vectors), memory_bytes);
@@ -82,9 +100,9 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
     lists_.emplace(index, pieces, memory_bytes,
                    ScannedCodes{codes_are_worth_it(index, scope.probes),
                                 entry_space_ ? &*entry_space_ : nullptr, scope.codes},
-                   std::move(wanted));
+                   std::move(wanted), device_.get());
   });
-  if (entry_space_ && scope.rank_by != SearchScope::RankBy::distances) {
+  if (entry_space_ && !device_ && scope.rank_by != SearchScope::RankBy::distances) {
     depth_ = measured_of(k, scope, passing_);
     ranker_.emplace(context_, *lists_, depth_);
   }
@@ -181,13 +199,15 @@ std::int64_t IndexSearcher::held_bytes() const {
          (coded_ ? coded_->bytes() : 0) + (graph_ ? graph_->held_bytes() : 0);
 }
 
-// The nearest lists first, so that little of the others comes into question.
+// The nearest lists first, so that little of the others comes into question. A device does so
+// itself, but knows nothing of other ranks.
 void IndexSearcher::scan_probes(ConstMatrixView<float> queries,
                                 ConstMatrixView<std::int32_t> probes, std::span<TopK> found) {
   const bool resident = comm_.all_reduce_min(std::int64_t(lists_->is_resident())) > 0;
   std::int64_t begin = 0;
   for (const std::int64_t wanted : {std::int64_t(1), kFirstProbes, probes.cols}) {
-    const std::int64_t end = resident ? std::min(wanted, probes.cols) : probes.cols;
+    const bool in_steps = resident && (!device_ || comm_.size() > 1);
+    const std::int64_t end = in_steps ? std::min(wanted, probes.cols) : probes.cols;
     if (end <= begin) continue;
     if (begin > 0) share_thresholds(found);
     const auto timed = context_.phases.measure("scan");

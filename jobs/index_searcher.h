@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -56,7 +57,8 @@ ProbePlan plan_probes(SearchScope::Plan wanted, std::int64_t passing, std::int64
 // throw Error on all ranks.
 class IndexSearcher {
  public:
-  // `memory_bytes`: of the index, held by a rank at a time. The index and the scope's filter must
+  // `memory_bytes`: of the index, held by a rank at a time. On a device distances decide, whatever
+  // the scope says but codes, which are refused. The index and the scope's filter must
   // outlive the searcher.
   IndexSearcher(JobContext& context, const IndexFolder& index, std::int64_t k,
                 std::int64_t memory_bytes, const SearchScope& scope = {});
@@ -129,6 +131,7 @@ class IndexSearcher {
   const IndexFolder& index_;
   std::int64_t k_;
   SearchScope scope_;
+  std::unique_ptr<DeviceScan> device_;    // where the job runs on one
   std::optional<CodeSpace> entry_space_;  // of the index
   std::int64_t depth_ = 0;
   std::optional<GraphSearcher> graph_;

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "jobs/index_folder.h"
+#include "kernels/device/device_backend.h"
 #include "kernels/vector/assign.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
@@ -153,18 +154,30 @@ bool ListBuilder::assign_chunk(Range rows, const TrainedCentroids& centroids) {
   const VectorBatch batch = vectors_.read(unknown);
   for (const std::int64_t row : unknown) assigned_->set(row, AssignedRows::kNone);
   if (batch.count() == 0) return assigned_->add(rows);
-  if (!space_) prepare(batch, centroids);
-  const QueryCodes codes = space_->encode_queries(VectorRows(batch.view()));
-  std::vector<Neighbor> nearest(std::size_t(batch.count()));
-  if (grouped_)
-    grouped_->assign_nearest({batch.view(), &codes}, nearest);
-  else
-    coded_->assign_nearest({batch.view(), &codes}, nearest);
+  const std::vector<Neighbor> nearest = nearest_of(batch, centroids);
   for (std::size_t i = 0; i < nearest.size(); ++i) {
     if (nearest[i].id < 0) throw vectors_.too_large(batch.rows[i]);
     assigned_->set(batch.rows[i], std::int32_t(nearest[i].id));
   }
   return assigned_->add(rows);
+}
+
+std::vector<Neighbor> ListBuilder::nearest_of(const VectorBatch& batch,
+                                              const TrainedCentroids& centroids) {
+  std::vector<Neighbor> nearest(std::size_t(batch.count()));
+  if (context_.device != nullptr && centroids.groups() == 0) {
+    if (!device_) device_ = context_.device->make_scan();
+    device_->assign_probes(batch.view(), centroids.view(), vectors_.metric(),
+                           {nearest.data(), batch.count(), 1});
+    return nearest;
+  }
+  if (!space_) prepare(batch, centroids);
+  const QueryCodes codes = space_->encode_queries(VectorRows(batch.view()));
+  if (grouped_)
+    grouped_->assign_nearest({batch.view(), &codes}, nearest);
+  else
+    coded_->assign_nearest({batch.view(), &codes}, nearest);
+  return nearest;
 }
 
 void ListBuilder::prepare(const VectorBatch& first, const TrainedCentroids& centroids) {

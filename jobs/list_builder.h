@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "kernels/core/dtype.h"
 #include "kernels/core/tensor.h"
 #include "kernels/vector/assign.h"
+#include "kernels/vector/device_scan.h"
 #include "kernels/vector/grouped_centroids.h"
 #include "runtime/data/commit.h"
 #include "runtime/data/shard_writer.h"
@@ -75,6 +77,7 @@ class ListBuilder {
   void find_assigned(const TrainedCentroids& centroids);
   bool assign_chunk(Range rows, const TrainedCentroids& centroids);
   void prepare(const VectorBatch& first, const TrainedCentroids& centroids);
+  std::vector<Neighbor> nearest_of(const VectorBatch& batch, const TrainedCentroids& centroids);
   void count_lists(std::int64_t nlist);
   void find_finished();
   const std::filesystem::path& folder() const;
@@ -97,6 +100,7 @@ class ListBuilder {
   std::optional<CodeSpace> space_;  // of this rank's first vectors: finds the nearest list faster
   std::optional<CodedCentroids> coded_;
   std::optional<GroupedCentroids> grouped_;  // or else
+  std::unique_ptr<DeviceScan> device_;       // or else
   Range my_rows_;
   std::int64_t chunk_rows_ = 0, chunks_ = 0;  // rows of a chunk; chunks of the rank that has most
   std::vector<std::int64_t> list_sizes_,

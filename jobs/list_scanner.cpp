@@ -29,18 +29,19 @@ float limit_of(std::span<const RankedNeighbor> found, std::int64_t depth) {
 
 ListScanner::ListScanner(const IndexFolder& index, std::span<const ListPiece> pieces,
                          std::int64_t memory_bytes, const ScannedCodes& codes,
-                         std::optional<EntrySet> wanted)
+                         std::optional<EntrySet> wanted, DeviceScan* device)
     : index_(index),
       reader_(index, std::move(wanted)),
       memory_bytes_(memory_bytes),
       has_list_(std::size_t(index.nlist)),
-      by_codes_(codes.worth_it),
+      by_codes_(codes.worth_it && device == nullptr),
+      device_(device),
       ranking_(codes.ranking),
       space_(codes.space) {
-  const std::int64_t code_dim = index.dim + 1;  // at most
+  const std::int64_t code_dim = device ? 0 : index.dim + 1;  // at most
   entry_bytes_ = index.dim * std::int64_t(size_of(index.storage)) +
                  std::int64_t(sizeof(std::int64_t)) + code_dim;
-  group_bytes_ = CodedVectors::kLanes * CodedVectors::bytes_per_vector(code_dim, 4);
+  group_bytes_ = device ? 0 : CodedVectors::kLanes * CodedVectors::bytes_per_vector(code_dim, 4);
   // Whole groups, where there is room for any.
   const std::int64_t all = memory_bytes_ / (CodedVectors::kLanes * entry_bytes_ + group_bytes_);
   const std::int64_t most =
@@ -48,7 +49,21 @@ ListScanner::ListScanner(const IndexFolder& index, std::span<const ListPiece> pi
                     CodedVectors::kLanes
               : 1;
   for (const ListPiece& piece : pieces) add_pieces(piece, most);
-  if (by_codes_ && !pieces_.empty() && fits(entries_, groups_)) resident_ = load(pieces_, true);
+  if (!codes.worth_it || pieces_.empty() || !fits(entries_, groups_)) return;
+  resident_ = load(pieces_, by_codes_);
+  if (device_ != nullptr) hold_on_device(*resident_);
+}
+
+// With the lists' places, where none is in several segments of the index.
+void ListScanner::hold_on_device(const ListChunk& chunk) {
+  if (!device_->hold(chunk.placed().rows, chunk.ids, index_.metric)) return;
+  if (!std::ranges::is_sorted(chunk.pieces, {}, &ListPiece::list)) return;
+  std::size_t piece = 0;
+  for (std::int64_t list = 0; list <= index_.nlist; ++list) {
+    while (piece < chunk.pieces.size() && chunk.pieces[piece].list < list) ++piece;
+    held_lists_.push_back(chunk.first_entries[piece]);
+  }
+  device_->hold_lists(held_lists_);
 }
 
 void ListScanner::add_pieces(const ListPiece& piece, std::int64_t most) {
@@ -134,7 +149,17 @@ std::span<const std::int32_t> ListScanner::probers_of(const Probers& probers,
 }
 
 void ListScanner::scan_probed(const ProbingQueries& queries, std::span<TopK> results) {
+  if (!held_lists_.empty() && runs_on_device(results)) return probe_on_device(queries, results);
   scan_probers(queries.queries, group_by_list(queries.probes), results);
+}
+
+void ListScanner::probe_on_device(const ProbingQueries& queries, std::span<TopK> results) {
+  const ConstMatrixView<std::int32_t>& probes = queries.probes;
+  for (std::int64_t q = 0; q < probes.rows; ++q)
+    for (std::int64_t p = 0; p < probes.cols; ++p)
+      if (const auto list = std::size_t(probes(q, p)); probes(q, p) >= 0)
+        compared_ += held_lists_[list + 1] - held_lists_[list];
+  device_->scan_probed(queries.queries, probes, results);
 }
 
 void ListScanner::scan_all(ConstMatrixView<float> queries, std::span<TopK> results) {
@@ -235,6 +260,10 @@ std::vector<CodedList> ListScanner::coded_lists(const ListChunk& chunk, const Pr
 
 void ListScanner::scan_plain_chunk(ConstMatrixView<float> queries, const ListChunk& chunk,
                                    const Probers& probers, std::span<TopK> results) {
+  if (runs_on_device(results) && probers.starts.empty()) {
+    compared_ += chunk.entries() * queries.rows;
+    return scan(*device_, queries, chunk.placed().rows, chunk.ids, index_.metric, results);
+  }
   std::vector<std::vector<std::int64_t>> members;
   members.reserve(chunk.pieces.size());
   std::vector<ListScan> lists;
@@ -244,7 +273,10 @@ void ListScanner::scan_plain_chunk(ConstMatrixView<float> queries, const ListChu
       lists.push_back({chunk.rows_of(i), chunk.ids_of(i), members.back()});
       compared_ += chunk.pieces[i].wanted * std::ssize(mine);
     }
-  scan_lists(queries, lists, index_.metric, results);
+  if (runs_on_device(results))
+    device_->scan_lists(queries, lists, index_.metric, results);
+  else
+    scan_lists(queries, lists, index_.metric, results);
 }
 
 }  // namespace tutti

@@ -12,6 +12,7 @@
 #include "jobs/list_reader.h"
 #include "kernels/core/tensor.h"
 #include "kernels/vector/coded_scan.h"
+#include "kernels/vector/device_scan.h"
 #include "kernels/vector/ranked_scan.h"
 #include "kernels/vector/top_k.h"
 #include "runtime/comm/partition.h"
@@ -36,16 +37,18 @@ struct ScannedCodes {
 // fits stays in memory: vectors and codes; else, for ranked scans, the codes, and of the vectors
 // those that candidates ask for are read. Otherwise, as for few queries, each scan reads the lists
 // that it looks at, piece by piece. What is found for row q of the queries is added to results[q];
-// it depends neither on who scans which lists nor on memory_bytes. Local. Throws Error(data) naming
-// file and block where the index is damaged.
+// it depends neither on who scans which lists nor on memory_bytes. On a device there are no codes:
+// it measures all vectors that are looked at, and holds those that stay in memory, where they fit
+// there. Local. Throws Error(data) naming file and block where the index is damaged.
 class ListScanner {
  public:
   // Reads the pieces, or scans read them; they are in order of entry. Vectors in memory at a time
   // take up to `memory_bytes`, or one vector. `wanted`: which entries; all where it is not given.
-  // The index and the codes' space must outlive the scanner.
+  // `device`: where to scan, or none. The index, the codes' space and the device must outlive the
+  // scanner.
   ListScanner(const IndexFolder& index, std::span<const ListPiece> pieces,
               std::int64_t memory_bytes, const ScannedCodes& codes,
-              std::optional<EntrySet> wanted = std::nullopt);
+              std::optional<EntrySet> wanted = std::nullopt, DeviceScan* device = nullptr);
   ListScanner(const ListScanner&) = delete;
   ListScanner& operator=(const ListScanner&) = delete;
 
@@ -96,6 +99,11 @@ class ListScanner {
   const ListChunk* ranked() const { return resident_ ? &*resident_ : codes_ ? &*codes_ : nullptr; }
   ListChunk load(std::span<const ListPiece> pieces, bool with_codes);
   void choose_space(const ListChunk& chunk);
+  void hold_on_device(const ListChunk& chunk);
+  bool runs_on_device(std::span<const TopK> results) const {
+    return device_ != nullptr && !results.empty() && results[0].k() <= DeviceScan::kMostNeighbors;
+  }
+  void probe_on_device(const ProbingQueries& queries, std::span<TopK> results);
   Probers group_by_list(ConstMatrixView<std::int32_t> probes) const;
   std::span<const std::int32_t> probers_of(const Probers& probers, std::int64_t list) const;
   std::vector<CodedList> coded_lists(const ListChunk& chunk, const Probers& probers);
@@ -112,6 +120,8 @@ class ListScanner {
   std::int64_t entry_bytes_, group_bytes_;  // of vectors with their ids, and of codes, at most
   std::vector<bool> has_list_;              // any of whose entries are scanned
   bool by_codes_;
+  DeviceScan* device_;
+  std::vector<std::int64_t> held_lists_;  // where each list begins among what the device holds
   CodeParts ranking_;
   std::vector<ListPiece> pieces_;  // in order of entry
   std::int64_t entries_ = 0;       // of all pieces, wanted ones

@@ -274,6 +274,7 @@ class SearchRun {
 class SearchJob : public Job {
  public:
   void describe(Schema& schema) override { config_.describe(schema); }
+  bool runs_on_device() const override { return true; }
 
   ExitCode run(JobContext& context) override {
     std::optional<IndexSet> indexes;

@@ -38,7 +38,7 @@ void SearchConfig::describe(Schema& s) {
   s.choice("search.rank_by", &rank_by, {"auto", "codes", "distances"},
            "what decides in these lists: the vectors' codes, a byte a dimension, by which "
            "candidates are found whose distances are then measured, or the distances of all; auto: "
-           "codes, where the index has a space for them");
+           "codes, where the index has a space for them, and distances with device = \"cuda\"");
   s.choice(
       "search.codes", &codes, {"whole", "prefix"},
       "what candidates are found by: all of the codes, or their first dimensions alone, of which "

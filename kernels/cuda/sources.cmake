@@ -16,8 +16,14 @@ set(tutti_cuda_sources
   kernels/ops/rope_cuda.cu
   kernels/ops/rows_cuda.cu
   kernels/optim/adamw_cuda.cu
-  kernels/optim/gradient_norm_cuda.cu)
-
+  kernels/optim/gradient_norm_cuda.cu
+  kernels/vector/device_rows_cuda.cpp
+  kernels/vector/scan_cuda.cpp
+  kernels/vector/scan_probes_cuda.cu
+  kernels/vector/scan_rows_cuda.cu
+  kernels/vector/scan_state_cuda.cpp
+  kernels/vector/scan_survivors_cuda.cu
+  kernels/vector/scan_tiles_cuda.cu)
 # sm_80 and its PTX, from which the driver makes what later GPUs need, and Hopper's own.
 set(tutti_cuda_architectures 80 90a-real)
 # nvcc warns of a conversion that MatrixView has for mutable elements alone (554).

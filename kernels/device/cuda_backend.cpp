@@ -5,6 +5,7 @@
 #include "kernels/cuda/check.h"
 #include "kernels/device/cuda_session.h"
 #include "kernels/model/decoder_cuda.h"
+#include "kernels/vector/scan_cuda.h"
 
 namespace tutti::cuda {
 namespace {
@@ -31,6 +32,7 @@ class Session final : public DeviceSession {
   std::unique_ptr<DeviceTransport> connect(const std::string& id, int ranks, int rank) override {
     return make_device_transport(id, ranks, rank, state_.stream);
   }
+  std::unique_ptr<DeviceScan> make_scan() override { return cuda::make_scan(state_.stream); }
 
  private:
   SessionState state_;

@@ -19,6 +19,7 @@
 #include "kernels/model/device_decoder.h"
 #include "kernels/optim/adamw.h"
 #include "kernels/optim/parameter_rules.h"
+#include "kernels/vector/device_scan.h"
 
 namespace tutti {
 
@@ -59,6 +60,7 @@ class DeviceSession {
   // The way to other ranks' devices: one rank makes an identifier that all connect with, together.
   virtual std::string make_transport_id() = 0;
   virtual std::unique_ptr<DeviceTransport> connect(const std::string& id, int ranks, int rank) = 0;
+  virtual std::unique_ptr<DeviceScan> make_scan() = 0;
 };
 
 class DeviceBackend {

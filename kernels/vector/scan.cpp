@@ -62,20 +62,26 @@ void scan(ConstMatrixView<float> queries, const PackedVectors& vectors, const Ve
   detail::scan_cpu(queries, {&target, 1}, metric, results);
 }
 
-void scan_lists(ConstMatrixView<float> queries, std::span<const ListScan> lists, Metric metric,
-                std::span<TopK> results) {
+void detail::check_scan(const VectorRows& queries, std::span<const ListScan> lists,
+                        std::span<const TopK> results) {
   check_queries(queries, results);
-  std::vector<detail::ScanTarget> targets;
-  targets.reserve(lists.size());
   for (const ListScan& list : lists) {
     check_rows(list.vectors, "scan: vectors");
     list.ids.check(list.vectors.count);
-    require(list.vectors.dim == queries.cols, "scan: vectors and queries differ in dimension");
+    require(list.vectors.dim == queries.dim, "scan: vectors and queries differ in dimension");
     const bool inside = std::all_of(list.queries.begin(), list.queries.end(),
-                                    [&](std::int64_t q) { return q >= 0 && q < queries.rows; });
+                                    [&](std::int64_t q) { return q >= 0 && q < queries.count; });
     require(inside, "scan: a list names a query that does not exist");
-    targets.push_back({list.vectors, nullptr, list.ids, list.queries});
   }
+}
+
+void scan_lists(ConstMatrixView<float> queries, std::span<const ListScan> lists, Metric metric,
+                std::span<TopK> results) {
+  detail::check_scan(queries, lists, results);
+  std::vector<detail::ScanTarget> targets;
+  targets.reserve(lists.size());
+  for (const ListScan& list : lists)
+    targets.push_back({list.vectors, nullptr, list.ids, list.queries});
   detail::scan_cpu(queries, targets, metric, results);
 }
 

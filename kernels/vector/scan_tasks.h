@@ -7,6 +7,10 @@
 
 namespace tutti::detail {
 
+// What scan_lists promises to throw.
+void check_scan(const VectorRows& queries, std::span<const ListScan> lists,
+                std::span<const TopK> results);
+
 // A set of vectors, either rows or packed, and the queries to scan it with.
 struct ScanTarget {
   VectorRows rows;

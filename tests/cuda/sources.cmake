@@ -10,6 +10,8 @@ set(tutti_cuda_tests
   tests/cuda/main.cpp
   tests/cuda/product_test.cpp
   tests/cuda/rows_test.cpp
+  tests/cuda/scan_test.cpp
+  tests/cuda/scan_tiles_test.cpp
   tests/cuda/session_test.cpp
   tests/cuda/support.cpp)
 list(TRANSFORM tutti_cuda_tests PREPEND ${PROJECT_SOURCE_DIR}/)
