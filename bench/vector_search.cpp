@@ -20,10 +20,16 @@
 //   index.graph.vs_hnswlib    from vectors to an index with a graph on disk, against hnswlib's in
 //                             memory
 //
-//   bench_vector_search FOLDER [exact] [ivf] [hnswlib] [graph] [kmeans] [filter]
+//   bench_vector_search FOLDER [exact] [ivf] [hnswlib] [graph] [kmeans] [filter] [curve]
+//                       [data=VECTORS.npy] [kept=FOLDER]
 //
-// All, where none is named. Queries a second of ours are result.json's: from queries in memory to
-// neighbours in memory.
+// All but the curve, where none is named. Queries a second of ours are result.json's: from queries
+// in memory to neighbours in memory. `data`: other vectors, a tenth of which, at most 10,000, are
+// the queries; an index of theirs has as many lists as `tutti index` gives them, and there are the
+// claims exact, ivf and hnswlib. `curve`, where hnswlib is installed, is a
+// picture of recall against speed, FOLDER/recall_qps.svg, with its points beside it as
+// recall_qps.json: each setting of ours, faiss's and hnswlib's in turn, medians of three rounds.
+// `kept`: where it leaves the peers' indexes, and finds them.
 
 #include <algorithm>
 #include <filesystem>
@@ -40,6 +46,8 @@
 #include "bench/job.h"
 #include "bench/peer.h"
 #include "bench/products.h"
+#include "runtime/data/plot.h"
+#include "runtime/topology/hardware.h"
 
 namespace tutti::bench {
 namespace {
@@ -49,6 +57,19 @@ using nlohmann::json;
 
 constexpr int kRounds = 5;
 constexpr const char* kLists = "2048";
+
+// What is searched in: the generator's vectors, or those of a file.
+struct Data {
+  std::string name, lists = kLists;
+  double vectors = 0, dimension = 0, queries = 0;
+
+  bool is_generated() const { return name.empty(); }
+  // A claim about other vectors has a name of its own.
+  std::string claim(const std::string& about) const {
+    return is_generated() ? about : about + "." + name;
+  }
+};
+Data data;
 
 const std::vector<const char*> kHnswlibClaims = {
     "search.ivf_95.vs_hnswlib", "index.build_95.vs_hnswlib", "index.bytes_95.vs_hnswlib"};
@@ -88,7 +109,7 @@ double build() {
     run_job(1, 2,
             fmt::format("index --run index --set vectors=vectors --set index.nlist={} --set "
                         "memory_limit=4GiB",
-                        kLists));
+                        data.lists));
   });
 }
 
@@ -103,7 +124,8 @@ int tune(PeerProcess& peer, double target, double& recall, const std::string& mo
 }
 
 void claim_exact(PeerProcess& peer) {
-  constexpr double kOperations = 2.0 * 1'000'000 * 128, kProduct = 2.0 * 2048 * 2048 * 2048;
+  constexpr double kProduct = 2.0 * 2048 * 2048 * 2048;
+  const double operations = 2.0 * data.vectors * data.dimension;
   Products products(DType::bf16);
   products.add({{ProductSize::Kind::forward, 2048, 2048, 2048, 1}}, 1);
   products.run();
@@ -114,13 +136,13 @@ void claim_exact(PeerProcess& peer) {
     limit.push_back(kProduct / seconds([&] { products.run(); }));
   }
   const double recall = asked(peer, "recall found/neighbors.h5").at("recall");
-  print_claim("search.exact.vs_faiss", median(ours) / median(theirs), 10,
+  print_claim(data.claim("search.exact.vs_faiss"), median(ours) / median(theirs), 10,
               fmt::format("{:.0f} against {:.0f} queries/s, recall {:.5f} by faiss's own",
                           median(ours), median(theirs), recall));
-  print_claim("search.exact.roofline", median(ours) * kOperations / median(limit), 0.5,
+  print_claim(data.claim("search.exact.roofline"), median(ours) * operations / median(limit), 0.5,
               fmt::format("{:.2f} against {:.2f} TFLOP/s; codes rule most pairs out by some of "
                           "their dimensions",
-                          median(ours) * kOperations / 1e12, median(limit) / 1e12));
+                          median(ours) * operations / 1e12, median(limit) / 1e12));
 }
 
 void claim_lists(PeerProcess& peer) {
@@ -134,15 +156,16 @@ void claim_lists(PeerProcess& peer) {
       theirs.push_back(asked(peer, fmt::format("ivf {}", target)).at("qps"));
       if (target == 0.95) two.push_back(search(probing(nprobe), 2, 1));
     }
-    print_claim(fmt::format("search.ivf_{:.0f}.vs_faiss", target * 100),
+    print_claim(data.claim(fmt::format("search.ivf_{:.0f}.vs_faiss", target * 100)),
                 median(ours) / median(theirs), 5,
                 fmt::format("{:.0f} (recall {:.4f}, {} lists, nprobe {}) against {:.0f} queries/s "
                             "(recall {:.4f}, {}, nprobe {}, factor {})",
-                            median(ours), recall, kLists, nprobe, median(theirs),
-                            chosen.at("recall").get<double>(), chosen.at("key").get<std::string>(),
-                            chosen.at("probes").get<double>(), chosen.at("factor").get<double>()));
+                            median(ours), recall, result_of("index").at("nlist").get<int>(), nprobe,
+                            median(theirs), chosen.at("recall").get<double>(),
+                            chosen.at("key").get<std::string>(), chosen.at("probes").get<double>(),
+                            chosen.at("factor").get<double>()));
     if (!two.empty())
-      print_claim("search.two_ranks", median(two) / median(ours), 0.95,
+      print_claim(data.claim("search.two_ranks"), median(two) / median(ours), 0.95,
                   fmt::format("{:.0f} against {:.0f} queries/s", median(two), median(ours)));
   }
 }
@@ -179,7 +202,7 @@ void claim_graph(PeerProcess& peer) {
   const double theirs_seconds = built.at("seconds");
   std::vector<double> builds;
   for (int round = 0; round < 3; ++round) builds.push_back(build());
-  print_claim("index.build_95.vs_hnswlib", theirs_seconds / median(builds), 20,
+  print_claim(data.claim("index.build_95.vs_hnswlib"), theirs_seconds / median(builds), 20,
               fmt::format("{:.1f} s with the index on disk against {:.0f} s in memory",
                           median(builds), theirs_seconds));
   const json chosen = asked(peer, "graph_tune 0.95");
@@ -190,11 +213,11 @@ void claim_graph(PeerProcess& peer) {
     ours.push_back(search(probing(nprobe)));
     theirs.push_back(asked(peer, "graph_search").at("qps"));
   }
-  print_claim("search.ivf_95.vs_hnswlib", median(ours) / median(theirs), 4,
+  print_claim(data.claim("search.ivf_95.vs_hnswlib"), median(ours) / median(theirs), 4,
               fmt::format("{:.0f} (recall {:.4f}) against {:.0f} queries/s (recall {:.4f}, ef {})",
                           median(ours), recall, median(theirs), chosen.at("recall").get<double>(),
                           chosen.at("ef").get<int>()));
-  claim_bytes(peer, built.at("bytes_per_vector"), nprobe, recall, chosen);
+  if (data.is_generated()) claim_bytes(peer, built.at("bytes_per_vector"), nprobe, recall, chosen);
 }
 
 // The least breadth that reaches a recall.
@@ -313,12 +336,86 @@ void claim_filter(PeerProcess& peer) {
                           chosen.at("key").get<std::string>(), chosen.at("probes").get<int>()));
 }
 
-int run(const fs::path& folder, std::set<std::string> parts) {
+// One setting of somebody's, over all rounds.
+struct Measured {
+  std::string name, setting;
+  double recall = 0;
+  std::vector<double> rates;
+};
+
+void add_point(std::vector<Measured>& points, const Measured& point) {
+  const auto known = std::ranges::find_if(points, [&](const Measured& p) {
+    return p.name == point.name && p.setting == point.setting;
+  });
+  if (known == points.end())
+    points.push_back(point);
+  else
+    known->rates.push_back(point.rates.front());
+}
+
+// Ours, in one start.
+void add_ours(std::vector<Measured>& points) {
+  search(
+      "--evaluate --set query.file=queries.npy --set search.nprobe=8 --set "
+      "evaluate.nprobe=[12,16,24,32,48,64,96,160]");
+  const json result = result_of("found");
+  for (const json& point : result.at("curve"))
+    add_point(points, {"tutti",
+                       fmt::format("nprobe {}", point.at("nprobe").get<int>()),
+                       point.at("recall_at_10"),
+                       {point.at("queries_per_second")}});
+}
+
+void draw_curve(PeerProcess& peer, const fs::path& folder, const std::string& kept) {
+  constexpr int kCurveRounds = 3;
+  asked(peer, "open_kept " + kept);
+  std::vector<Measured> points;
+  for (int round = 0; round < kCurveRounds; ++round) {
+    add_ours(points);
+    for (const json& point : asked(peer, "curve"))
+      add_point(points,
+                {point.at("name"), point.at("setting"), point.at("recall"), {point.at("qps")}});
+  }
+  RecallPlot plot{
+      fmt::format("{:.0f} vectors \u00d7 {:.0f} dimensions, k = 10", data.vectors, data.dimension),
+      fmt::format("l2, {:.0f} queries at once; {}, 2 threads", data.queries, processor_name()),
+      "recall@10",
+      {}};
+  json told = json::array();
+  for (const Measured& point : points) {
+    if (plot.series.empty() || plot.series.back().name != point.name)
+      plot.series.push_back({point.name, {}});
+    plot.series.back().points.push_back({point.recall, median(point.rates), point.setting});
+    told.push_back({{"name", point.name},
+                    {"setting", point.setting},
+                    {"recall_at_10", point.recall},
+                    {"queries_per_second", median(point.rates)}});
+  }
+  const std::string file = data.claim("recall_qps");
+  std::ofstream(folder / (file + ".svg")) << recall_plot_svg(plot);
+  std::ofstream(folder / (file + ".json")) << told.dump(1) << "\n";
+}
+
+// The arguments that are no names of parts.
+std::string take_setting(std::set<std::string>& parts, const std::string& name) {
+  const auto found = std::ranges::find_if(
+      parts, [&](const std::string& part) { return part.starts_with(name + "="); });
+  if (found == parts.end()) return "";
+  const std::string value = fs::absolute(found->substr(name.size() + 1)).string();
+  parts.erase(found);
+  return value;
+}
+
+int run(fs::path folder, std::set<std::string> parts) {
+  folder = fs::absolute(folder);
+  const std::string file = take_setting(parts, "data"), kept = take_setting(parts, "kept");
   const std::vector<std::pair<std::string, void (*)(PeerProcess&)>> claims = {
       {"exact", claim_exact}, {"ivf", claim_lists},     {"hnswlib", claim_graph},
       {"graph", claim_walks}, {"kmeans", claim_kmeans}, {"filter", claim_filter}};
   if (parts.empty())
     for (const auto& [name, claim] : claims) parts.insert(name);
+  if (!file.empty())
+    for (const char* of_generated : {"graph", "kmeans", "filter"}) parts.erase(of_generated);
   const bool graph = has_package("hnswlib");
   if (!has_package("faiss")) {
     for (const char* name :
@@ -331,8 +428,13 @@ int run(const fs::path& folder, std::set<std::string> parts) {
     return 0;
   }
   const JobFolder current(folder / "vector_search");
-  PeerProcess peer(std::string(TUTTI_BENCH_PEER) + " .");
-  std::printf("%s\n", peer.answer().c_str());
+  PeerProcess peer(std::string(TUTTI_BENCH_PEER) + " . " + file);
+  const json described = json::parse(peer.answer());
+  std::printf("%s\n", described.dump().c_str());
+  if (!file.empty()) data = {fs::path(file).stem(), "0"};
+  data.vectors = described.at("vectors");
+  data.dimension = described.at("dimension");
+  data.queries = described.at("queries");
   run_job(1, 2, "shard --run vectors --set input.paths=[\\\"base.npy\\\"]");
   build();
   for (const auto& [name, claim] : claims) {
@@ -345,6 +447,7 @@ int run(const fs::path& folder, std::set<std::string> parts) {
     claim(peer);
     std::fflush(stdout);
   }
+  if (parts.contains("curve") && graph) draw_curve(peer, folder, kept.empty() ? "." : kept);
   return 0;
 }
 

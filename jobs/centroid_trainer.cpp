@@ -8,6 +8,7 @@
 
 #include "kernels/vector/assign.h"
 #include "kernels/vector/kmeans.h"
+#include "kernels/vector/kmeans_cluster.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
 #include "runtime/data/paths.h"
@@ -27,6 +28,7 @@ nlohmann::json KmeansOptions::identity(nlohmann::json vectors) const {
                   {"kmeans.iterations", iterations},
                   {"kmeans.sample", sample},
                   {"kmeans.levels", levels},
+                  {"kmeans.balance", balance},
                   {"kmeans.seed", seed},
                   {"kmeans.block", block}});
   return vectors;
@@ -225,17 +227,18 @@ void CentroidTrainer::iterate() {
   all_reduce(comm_, tree_, sums);
   comm_.all_reduce_sum(std::span(counts_));
   const double mean = tree_sum(comm_, distances, leaves_) / double(usable_.back());
-  const std::int64_t repaired =
-      kmeans_update(MatrixView<const double>(sums_.data(), nlist_, vectors_.dim()), counts_,
-                    vectors_.metric() != Metric::l2,
-                    MatrixView<float>(centroids_.data(), nlist_, vectors_.dim()));
+  const ListRepairs repaired = kmeans_update(
+      MatrixView<const double>(sums_.data(), nlist_, vectors_.dim()), counts_,
+      vectors_.metric() != Metric::l2, MatrixView<float>(centroids_.data(), nlist_, vectors_.dim()),
+      kmeans_balance(options_.balance, iteration_, options_.iterations));
   ++iteration_;
-  log_info("k-means {}/{}  mean distance {:.6g}  {} empty lists filled", iteration_,
-           options_.iterations, mean, repaired);
+  log_info("k-means {}/{}  mean distance {:.6g}  {} empty lists filled, {} large ones split",
+           iteration_, options_.iterations, mean, repaired.empty, repaired.small);
   context_.events.write("kmeans", {{"iteration", iteration_},
                                    {"iterations", options_.iterations},
                                    {"mean_distance", mean},
-                                   {"empty_lists", repaired}});
+                                   {"empty_lists", repaired.empty},
+                                   {"split_lists", repaired.small}});
 }
 
 // Adds a leaf's vectors to the tree and the counts; returns the sum of their distances.

@@ -23,6 +23,7 @@ struct KmeansOptions {
   std::int64_t iterations = 10;
   std::int64_t sample = 0;  // vectors to train on, at most; 0: 256 a list
   std::int64_t seed = 1;
+  double balance = 2;                                // as kmeans_update has it
   std::int64_t block = 4096;                         // vectors of one leaf of the fixed-order sum
   std::int64_t memory_bytes = 0;                     // what a rank may keep of the sample
   std::int64_t levels = 0;                           // 1, 2, or 0: 2 from kTwoLevels lists on

@@ -18,8 +18,16 @@ EntrySet EntrySet::all_of(Range entries) {
 }
 
 std::int64_t EntrySet::count(Range part) const {
+  if (part.size() <= 0) return 0;
+  const auto first = std::uint64_t(part.begin - entries_.begin),
+             last = std::uint64_t(part.end - entries_.begin) - 1;
   std::int64_t count = 0;
-  for (std::int64_t entry = part.begin; entry < part.end; ++entry) count += contains(entry);
+  for (std::uint64_t word = first / 64; word <= last / 64; ++word) {
+    std::uint64_t bits = bits_[word];
+    if (word == first / 64) bits = bits >> (first % 64) << (first % 64);
+    if (word == last / 64) bits = bits << (63 - last % 64) >> (63 - last % 64);
+    count += std::popcount(bits);
+  }
   return count;
 }
 

@@ -9,8 +9,8 @@
 #include <fmt/format.h>
 
 #include "jobs/export_graph.h"
+#include "jobs/export_lists.h"
 #include "jobs/index_folder.h"
-#include "jobs/index_lists.h"
 #include "jobs/vector_column.h"
 #include "kernels/vector/distance.h"
 #include "runtime/base/error.h"
@@ -44,6 +44,11 @@ std::span<const std::byte> bytes_of(const T& values) {
                                  const char* formats) {
   throw Error(ExitCode::usage, fmt::format("{} are not written as {}", kind, format),
               "export.format", fmt::format("give {}", formats));
+}
+
+[[noreturn]] void no_codes() {
+  throw Error(ExitCode::usage, "only an index as faiss has codes of parts", "export.code_parts",
+              "leave it at 0");
 }
 
 // The vectors of a column as floats, of unit length where the metric is cosine.
@@ -292,38 +297,15 @@ json export_neighbors(const VectorExport& wanted, const fs::path& folder, bool d
 
 // ---- an index ----
 
-// The vectors of a cosine index are of unit length already.
-void write_lists(const IndexFolder& index, const fs::path& path) {
-  constexpr std::int64_t kNprobe = 16;  // as search.nprobe
-  constexpr std::int64_t kPieceBytes = 4 << 20;
-  const IndexLists lists(index);
-  const std::vector<std::int64_t> sizes = lists.sizes();
-  const std::string header =
-      faiss_lists_header({index.dim, index.vectors, index.metric != Metric::l2},
-                         index.read_centroids(), std::min(kNprobe, index.nlist), sizes);
-  OutputFile file(path, std::int64_t(header.size()) +
-                            index.vectors * (index.dim * 4 + std::int64_t(sizeof(std::int64_t))));
-  file.append(bytes_of(header));
-  VectorColumn entries(index.dataset, "entries");
-  const std::int64_t rows = std::max<std::int64_t>(1, kPieceBytes / entries.row_bytes());
-  for (std::int64_t list = 0; list < index.nlist; ++list) {
-    lists.for_each_piece(list, rows, [&](Range piece) {
-      append_floats(entries, piece.begin, piece.size(), Metric::l2, file);
-    });
-    lists.for_each_piece(list, rows, [&](Range piece) {
-      file.append(bytes_of(entries.read_ids(piece.begin, piece.size())));
-    });
-  }
-  file.finish();
-}
-
 json export_index(const VectorExport& wanted, const fs::path& folder, bool dry_run) {
   const std::string format = wanted.format == "auto" ? "faiss" : wanted.format;
   if (format != "faiss" && format != "hnswlib")
     no_such_format(format, "indexes", "faiss or hnswlib, or export the vectors");
+  if (format != "faiss" && wanted.code_parts != 0) no_codes();
   const IndexFolder index = open_index(wanted.from);
+  check_code_parts(index, wanted.code_parts);
   const char* file = format == "faiss" ? kFaissFile : kHnswlibFile;
-  if (!dry_run && format == "faiss") write_lists(index, folder / file);
+  if (!dry_run && format == "faiss") export_lists(index, wanted.code_parts, folder / file);
   if (!dry_run && format == "hnswlib") export_graph(index, folder / file);
   return {
       {"format", format}, {"vectors", index.vectors}, {"nlist", index.nlist}, {"files", {file}}};
@@ -342,6 +324,10 @@ void VectorExport::describe(Schema& s) {
       "a ground "
       "truth file; an index to faiss, and one with a graph to hnswlib. Numbers are rounded only to "
       "f16");
+  s.key("export.code_parts", &code_parts, "bytes",
+        "of an index as faiss: instead of whole vectors, codes of product quantisation (IVF-PQ) of "
+        "so "
+        "many bytes, each for one of as many equal parts of a vector; 0: whole vectors");
   s.key("export.queries", &queries, "file of queries, for the dataset test of hdf5");
   s.key("export.neighbors", &neighbors,
         "folder of neighbours of these queries, for the datasets neighbors and distances of hdf5");
@@ -351,6 +337,7 @@ json export_vectors(const VectorExport& wanted, const fs::path& folder, bool dry
   const std::string kind = load_manifest(wanted.from).kind;
   if (kind != kVectorsKind && !(wanted.queries.empty() && wanted.neighbors.empty()))
     throw Error(ExitCode::usage, "queries and neighbours go with vectors", "export.queries", "");
+  if (kind != kIndexKind && wanted.code_parts != 0) no_codes();
   if (kind == kNeighborsKind) return export_neighbors(wanted, folder, dry_run);
   if (kind == kIndexKind) return export_index(wanted, folder, dry_run);
   if (kind != kVectorsKind)

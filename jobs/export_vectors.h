@@ -1,6 +1,7 @@
 // Vectors, neighbours and indexes in the formats of other tools.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
@@ -13,6 +14,7 @@ namespace tutti {
 struct VectorExport {
   std::string from;  // folder of vectors, neighbours or an index
   std::string format = "auto", queries, neighbors;
+  std::int64_t code_parts = 0;
 
   void describe(Schema& schema);
 };

@@ -53,6 +53,10 @@ struct IndexConfig {
         "1: each vector is compared with all centroids; 2: centroids are trained in groups, and a "
         "vector is compared with those of the nearest groups alone, in a fraction of the time; "
         "0: 2 from 16384 lists on");
+    s.key("kmeans.balance", &kmeans.balance, "times the mean",
+          "while the largest list holds more than this, and the smallest is as much smaller than "
+          "the mean, an iteration gives the smallest up and splits the largest; not in the last "
+          "three, in which lists settle. 0: lists are as large as they come");
     s.key("kmeans.seed", &kmeans.seed, "", "draws the sample and the first centroids");
     s.key("kmeans.block", &kmeans.block, "vectors",
           "the piece of the sample in which sums are ordered");
@@ -80,6 +84,9 @@ struct IndexConfig {
       wrong("a count is negative", "kmeans.*", "give 0 or more");
     if (kmeans.levels < 0 || kmeans.levels > 2)
       wrong("there are one or two levels", "kmeans.levels", "give 0 to have it chosen");
+    if (!(kmeans.balance == 0 || (kmeans.balance >= 1 && kmeans.balance <= 1e6)))
+      wrong("lists cannot be that balanced", "kmeans.balance",
+            "2 is usual; 0: as the data have it");
     if (kmeans.block < 1) wrong("a block is at least one vector", "kmeans.block", "4096 is usual");
     if (memory < std::int64_t(1) << 20)
       wrong("too little memory to work in", "memory_limit", "give at least 1MiB");

@@ -5,6 +5,7 @@
 #include <span>
 #include <utility>
 
+#include "jobs/list_shares.h"
 #include "jobs/ranked_lists.h"
 #include "kernels/vector/assign.h"
 #include "runtime/base/error.h"
@@ -68,12 +69,9 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
     graph_.emplace(context, index, k, all ? 0 : measured_of(k, scope, index.vectors), memory_bytes);
     memory_bytes -= graph_->held_bytes();
   }
-  const Range shards = index.shards_of(comm_.size(), comm_.rank());
-  std::optional<EntrySet> wanted;
-  if (scope.filter || index.deleted() > 0) {
-    const auto timed = context_.phases.measure("filter");
-    comm_.attempt([&] { wanted = wanted_entries(index, index.entries_of(shards), scope.filter); });
-  }
+  std::optional<EntrySet> wanted = find_wanted();
+  passing_ = wanted ? wanted->count() : index.dataset.rows("entries");
+  const std::vector<ListPiece> pieces = share_lists_out(wanted ? &*wanted : nullptr);
   const auto timed = context_.phases.measure("load");
   comm_.attempt([&] {
     entry_space_ = index.read_code_space();
@@ -81,16 +79,59 @@ IndexSearcher::IndexSearcher(JobContext& context, const IndexFolder& index, std:
       throw Error(ExitCode::data, "the index has no space for codes, by which to rank",
                   index.dataset.folder().string(),
                   "build the index again, or give search.rank_by = \"distances\"");
-    lists_.emplace(index, shards, memory_bytes,
+    lists_.emplace(index, pieces, memory_bytes,
                    ScannedCodes{codes_are_worth_it(index, scope.probes),
                                 entry_space_ ? &*entry_space_ : nullptr, scope.codes},
                    std::move(wanted));
   });
-  passing_ = comm_.all_reduce_sum(lists_->entries());
   if (entry_space_ && scope.rank_by != SearchScope::RankBy::distances) {
     depth_ = measured_of(k, scope, passing_);
     ranker_.emplace(context_, *lists_, depth_);
   }
+}
+
+// Of all entries. Ranks look through a part of them each, in whole words of bits.
+std::optional<EntrySet> IndexSearcher::find_wanted() {
+  if (!scope_.filter && index_.deleted() == 0) return std::nullopt;
+  constexpr std::int64_t kWord = 64;
+  const auto timed = context_.phases.measure("filter");
+  const Range entries{0, index_.dataset.rows("entries")};
+  const Range words = part_of((entries.size() + kWord - 1) / kWord, comm_.size(), comm_.rank());
+  std::optional<EntrySet> mine, all;
+  comm_.attempt([&] {
+    const Range part{std::min(entries.end, words.begin * kWord),
+                     std::min(entries.end, words.end * kWord)};
+    mine = wanted_entries(index_, part, scope_.filter);
+    all.emplace(entries);
+  });
+  const std::vector<std::uint64_t> bits =
+      comm_.all_gather(std::span<const std::uint64_t>(mine->bits()));
+  std::ranges::copy(bits, all->bits().begin());
+  return all;
+}
+
+// This rank's pieces of lists.
+std::vector<ListPiece> IndexSearcher::share_lists_out(const EntrySet* wanted) {
+  std::vector<ListPiece> mine;
+  comm_.attempt(
+      [&] { mine = lists_in(index_, index_.shards_of(comm_.size(), comm_.rank()), wanted); });
+  const ProbePlan plan = this->plan(scope_.nprobe);
+  if (comm_.size() == 1 || scope_.sample.rows == 0 || plan.exact) return mine;
+  std::vector<std::int64_t> times(std::size_t(index_.nlist));
+  for (const std::int32_t list : find_probes(scope_.sample, plan.lists, kFirstProbes).lists)
+    ++times[std::size_t(list)];
+  std::vector<std::vector<ListPiece>> shares(std::size_t(comm_.size()));
+  const std::vector<ListPiece> all = comm_.all_gather(std::span<const ListPiece>(mine));
+  const auto timed = context_.phases.measure("load");
+  auto from = all.begin();
+  for (int r = 0; r < comm_.size(); ++r) {
+    const std::int64_t end = index_.entries_of(index_.shards_of(comm_.size(), r)).end;
+    const auto to = std::ranges::lower_bound(
+        from, all.end(), end, {}, [](const ListPiece& piece) { return piece.entries.begin; });
+    shares[std::size_t(r)].assign(from, to);
+    from = to;
+  }
+  return balance_scans(std::move(shares), times, wanted)[std::size_t(comm_.rank())];
 }
 
 ProbePlan IndexSearcher::plan(std::int64_t nprobe) const {

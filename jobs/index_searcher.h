@@ -31,6 +31,10 @@ struct SearchScope {
   // What a probing search goes by: the lists, or the index's graph (jobs/graph_searcher.h). No
   // filter goes with a graph.
   enum class By { lists, graph } by = By::lists;
+  // Queries like those to come, the same on all ranks, and the lists that each will look into:
+  // ranks share the lists out by how often they are looked into. None: by their sizes alone.
+  ConstMatrixView<float> sample = {nullptr, 0, 0};
+  std::int64_t nprobe = 0;
 };
 
 // What a probing search looks at: all vectors, or those in so many lists.
@@ -45,10 +49,11 @@ struct ProbePlan {
 ProbePlan plan_probes(SearchScope::Plan wanted, std::int64_t passing, std::int64_t vectors,
                       std::int64_t nprobe, std::int64_t nlist);
 
-// Every rank scans the lists of its contiguous range of shards; what the ranks find is merged by
-// (distance, id), or (key, id) where codes decide, so the result has the same bytes on any number
-// of ranks. Queries are the same on all ranks, of unit length under cosine. All functions are
-// collective and throw Error on all ranks.
+// Every rank scans the lists of its contiguous range of shards, or, where that would make some work
+// longer than others, what jobs/list_shares.h gives it; what the ranks find is merged by (distance,
+// id), or (key, id) where codes decide, so the result has the same bytes on any number of ranks.
+// Queries are the same on all ranks, of unit length under cosine. All functions are collective and
+// throw Error on all ranks.
 class IndexSearcher {
  public:
   // `memory_bytes`: of the index, held by a rank at a time. The index and the scope's filter must
@@ -100,8 +105,13 @@ class IndexSearcher {
   // Bytes of vectors, ids, codes and centroids that this rank held at a time, at most, in
   // searches so far. Local.
   std::int64_t held_bytes() const;
+  // How many vectors this rank has compared with queries, a vector with a query being one, without
+  // those of walks through a graph. Local.
+  std::int64_t compared() const { return lists_->compared(); }
 
  private:
+  std::optional<EntrySet> find_wanted();
+  std::vector<ListPiece> share_lists_out(const EntrySet* wanted);
   void load_centroids();
   void scan_probes(ConstMatrixView<float> queries, ConstMatrixView<std::int32_t> probes,
                    std::span<TopK> found);

@@ -27,11 +27,13 @@ float limit_of(std::span<const RankedNeighbor> found, std::int64_t depth) {
 
 }  // namespace
 
-ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes,
-                         const ScannedCodes& codes, std::optional<EntrySet> wanted)
+ListScanner::ListScanner(const IndexFolder& index, std::span<const ListPiece> pieces,
+                         std::int64_t memory_bytes, const ScannedCodes& codes,
+                         std::optional<EntrySet> wanted)
     : index_(index),
       reader_(index, std::move(wanted)),
       memory_bytes_(memory_bytes),
+      has_list_(std::size_t(index.nlist)),
       by_codes_(codes.worth_it),
       ranking_(codes.ranking),
       space_(codes.space) {
@@ -39,50 +41,25 @@ ListScanner::ListScanner(const IndexFolder& index, Range shards, std::int64_t me
   entry_bytes_ = index.dim * std::int64_t(size_of(index.storage)) +
                  std::int64_t(sizeof(std::int64_t)) + code_dim;
   group_bytes_ = CodedVectors::kLanes * CodedVectors::bytes_per_vector(code_dim, 4);
-  if (shards.size() == 0) return;
-  const std::int64_t first = index.dataset.shard_rows("lists", shards.begin).begin,
-                     end = index.dataset.shard_rows("lists", shards.end - 1).end,
-                     segment = first / index.nlist * index.nlist;  // its rows of `lists`
-  lists_ =
-      end - segment <= index.nlist ? Range{first - segment, end - segment} : Range{0, index.nlist};
-  for (std::int64_t shard = shards.begin; shard < shards.end; ++shard) add_lists(shard);
-  for (const ListPiece& piece : pieces_) {
-    entries_ += piece.wanted;
-    groups_ += piece.groups();
-  }
-  if (by_codes_ && !pieces_.empty() && fits(entries_, groups_)) resident_ = load(pieces_, true);
-}
-
-void ListScanner::add_lists(std::int64_t shard) {
-  const Range lists = index_.dataset.shard_rows("lists", shard),
-              entries = index_.dataset.shard_rows("entries", shard);
-  std::vector<std::int64_t> numbers(std::size_t(lists.size())), starts(numbers.size()),
-      sizes(numbers.size());
-  index_.dataset.read(index_.dataset.column("lists", "list"), lists.begin, lists.size(),
-                      std::span(numbers));
-  index_.dataset.read(index_.dataset.column("lists", "first_entry"), lists.begin, lists.size(),
-                      std::span(starts));
-  index_.dataset.read(index_.dataset.column("lists", "entries"), lists.begin, lists.size(),
-                      std::span(sizes));
   // Whole groups, where there is room for any.
   const std::int64_t all = memory_bytes_ / (CodedVectors::kLanes * entry_bytes_ + group_bytes_);
   const std::int64_t most =
       all > 0 ? std::clamp<std::int64_t>(all / kFreeShare, 1, CodedVectors::kMostGroups) *
                     CodedVectors::kLanes
               : 1;
-  std::int64_t next = 0;
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    if (numbers[i] != (lists.begin + std::int64_t(i)) % index_.nlist || starts[i] != next ||
-        sizes[i] < 0 || sizes[i] > entries.size() - next)
-      throw Error(ExitCode::data, "the table of lists does not fit the entries",
-                  (index_.dataset.folder() / shard_file(shard)).string(), "build the index again");
-    for (const std::int64_t end = next + sizes[i]; next < end;) {
-      const std::int64_t size = std::min(end - next, most);
-      const Range rows{entries.begin + next, entries.begin + next + size};
-      if (const std::int64_t count = reader_.count(rows); count > 0)
-        pieces_.push_back({numbers[i], rows, count});
-      next += size;
-    }
+  for (const ListPiece& piece : pieces) add_pieces(piece, most);
+  if (by_codes_ && !pieces_.empty() && fits(entries_, groups_)) resident_ = load(pieces_, true);
+}
+
+void ListScanner::add_pieces(const ListPiece& piece, std::int64_t most) {
+  has_list_[std::size_t(piece.list)] = true;
+  for (std::int64_t next = piece.entries.begin; next < piece.entries.end; next += most) {
+    const Range rows{next, std::min(piece.entries.end, next + most)};
+    const std::int64_t count = reader_.count(rows);
+    if (count == 0) continue;
+    pieces_.push_back({piece.list, rows, count});
+    entries_ += count;
+    groups_ += pieces_.back().groups();
   }
 }
 
@@ -130,12 +107,12 @@ void ListScanner::choose_space(const ListChunk& chunk) {
 
 // A counting sort of the (query, list) pairs by list.
 ListScanner::Probers ListScanner::group_by_list(ConstMatrixView<std::int32_t> probes) const {
-  Probers probers{std::vector<std::int64_t>(std::size_t(lists_.size()) + 1), {}};
+  Probers probers{std::vector<std::int64_t>(std::size_t(index_.nlist) + 1), {}};
   const auto each_probe = [&](auto&& take) {
     for (std::int64_t q = 0; q < probes.rows; ++q)
       for (std::int64_t p = 0; p < probes.cols; ++p)
-        if (const std::int64_t list = probes(q, p); lists_.contains(list))
-          take(q, std::size_t(list - lists_.begin));
+        if (const std::int32_t list = probes(q, p); list >= 0 && has_list_[std::size_t(list)])
+          take(q, std::size_t(list));
   };
   each_probe([&](std::int64_t, std::size_t list) { ++probers.starts[list + 1]; });
   std::partial_sum(probers.starts.begin(), probers.starts.end(), probers.starts.begin());
@@ -150,7 +127,7 @@ ListScanner::Probers ListScanner::group_by_list(ConstMatrixView<std::int32_t> pr
 std::span<const std::int32_t> ListScanner::probers_of(const Probers& probers,
                                                       std::int64_t list) const {
   if (probers.starts.empty()) return probers.members;  // everyone
-  const auto i = std::size_t(list - lists_.begin);
+  const auto i = std::size_t(list);
   return std::span(probers.members)
       .subspan(std::size_t(probers.starts[i]),
                std::size_t(probers.starts[i + 1] - probers.starts[i]));
@@ -227,7 +204,7 @@ Candidates ListScanner::make_candidates(std::int64_t queries, std::int64_t depth
 }
 
 void ListScanner::rank_probed(const ProbingQueries& queries, const QueryCodes& codes,
-                              Candidates& candidates) const {
+                              Candidates& candidates) {
   if (!ranked() || queries.queries.rows == 0) return;
   scan_ranked(*space_, {queries.queries, &codes}, ranking_,
               coded_lists(*ranked(), group_by_list(queries.probes)), candidates);
@@ -245,17 +222,19 @@ void ListScanner::measure(ConstMatrixView<float> queries, Candidates& candidates
                     each, results);
 }
 
-std::vector<CodedList> ListScanner::coded_lists(const ListChunk& chunk,
-                                                const Probers& probers) const {
+std::vector<CodedList> ListScanner::coded_lists(const ListChunk& chunk, const Probers& probers) {
   std::vector<CodedList> lists;
-  for (std::size_t i = 0; i < chunk.pieces.size(); ++i)
-    if (const auto mine = probers_of(probers, chunk.pieces[i].list); !mine.empty())
-      lists.push_back(chunk.coded_list(i, mine));
+  for (std::size_t i = 0; i < chunk.pieces.size(); ++i) {
+    const auto mine = probers_of(probers, chunk.pieces[i].list);
+    if (mine.empty()) continue;
+    lists.push_back(chunk.coded_list(i, mine));
+    compared_ += chunk.pieces[i].wanted * std::ssize(mine);
+  }
   return lists;
 }
 
 void ListScanner::scan_plain_chunk(ConstMatrixView<float> queries, const ListChunk& chunk,
-                                   const Probers& probers, std::span<TopK> results) const {
+                                   const Probers& probers, std::span<TopK> results) {
   std::vector<std::vector<std::int64_t>> members;
   members.reserve(chunk.pieces.size());
   std::vector<ListScan> lists;
@@ -263,6 +242,7 @@ void ListScanner::scan_plain_chunk(ConstMatrixView<float> queries, const ListChu
     if (const auto mine = probers_of(probers, chunk.pieces[i].list); !mine.empty()) {
       members.emplace_back(mine.begin(), mine.end());
       lists.push_back({chunk.rows_of(i), chunk.ids_of(i), members.back()});
+      compared_ += chunk.pieces[i].wanted * std::ssize(mine);
     }
   scan_lists(queries, lists, index_.metric, results);
 }

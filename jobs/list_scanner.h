@@ -1,4 +1,4 @@
-// Scans the inverted lists of one rank's shards.
+// Scans the inverted lists that are one rank's.
 #pragma once
 
 #include <cstdint>
@@ -36,15 +36,16 @@ struct ScannedCodes {
 // fits stays in memory: vectors and codes; else, for ranked scans, the codes, and of the vectors
 // those that candidates ask for are read. Otherwise, as for few queries, each scan reads the lists
 // that it looks at, piece by piece. What is found for row q of the queries is added to results[q];
-// it depends neither on the shards' number nor on memory_bytes. Local. Throws Error(data) naming
+// it depends neither on who scans which lists nor on memory_bytes. Local. Throws Error(data) naming
 // file and block where the index is damaged.
 class ListScanner {
  public:
-  // Reads the lists of `shards`, or where they stand. Vectors in memory at a time take up to
-  // `memory_bytes`, or one vector. `wanted`: which of the shards' entries; all where it is not
-  // given. The index and the codes' space must outlive the scanner.
-  ListScanner(const IndexFolder& index, Range shards, std::int64_t memory_bytes,
-              const ScannedCodes& codes, std::optional<EntrySet> wanted = std::nullopt);
+  // Reads the pieces, or scans read them; they are in order of entry. Vectors in memory at a time
+  // take up to `memory_bytes`, or one vector. `wanted`: which entries; all where it is not given.
+  // The index and the codes' space must outlive the scanner.
+  ListScanner(const IndexFolder& index, std::span<const ListPiece> pieces,
+              std::int64_t memory_bytes, const ScannedCodes& codes,
+              std::optional<EntrySet> wanted = std::nullopt);
   ListScanner(const ListScanner&) = delete;
   ListScanner& operator=(const ListScanner&) = delete;
 
@@ -58,6 +59,8 @@ class ListScanner {
   // Whether they are in memory, and the vectors are not.
   bool has_codes() const { return codes_.has_value(); }
 
+  // How many vectors were compared with queries, a vector with a query being one.
+  std::int64_t compared() const { return compared_; }
   // Bytes of vectors, ids and codes that were in memory at a time, at most, since the lists or
   // their codes were read.
   std::int64_t held_bytes() const;
@@ -75,20 +78,19 @@ class ListScanner {
   // The same in steps, where is_resident() or has_codes(): candidates, to which each call adds what
   // it finds, and which are measured in the end.
   Candidates make_candidates(std::int64_t queries, std::int64_t depth) const;
-  void rank_probed(const ProbingQueries& queries, const QueryCodes& codes,
-                   Candidates& candidates) const;
+  void rank_probed(const ProbingQueries& queries, const QueryCodes& codes, Candidates& candidates);
   void measure(ConstMatrixView<float> queries, Candidates& candidates,
                std::span<std::vector<RankedNeighbor>> results);
 
  private:
-  // The rows of the query matrix that probe list lists_.begin + i: members[starts[i], starts[i +
-  // 1]), ascending.
+  // The rows of the query matrix that probe list i, one of this rank's: members[starts[i],
+  // starts[i + 1]), ascending.
   struct Probers {
     std::vector<std::int64_t> starts;
     std::vector<std::int32_t> members;
   };
 
-  void add_lists(std::int64_t shard);
+  void add_pieces(const ListPiece& piece, std::int64_t most);
   bool fits(std::int64_t entries, std::int64_t groups) const;
   // What ranked scans look at, where it is in memory.
   const ListChunk* ranked() const { return resident_ ? &*resident_ : codes_ ? &*codes_ : nullptr; }
@@ -96,9 +98,9 @@ class ListScanner {
   void choose_space(const ListChunk& chunk);
   Probers group_by_list(ConstMatrixView<std::int32_t> probes) const;
   std::span<const std::int32_t> probers_of(const Probers& probers, std::int64_t list) const;
-  std::vector<CodedList> coded_lists(const ListChunk& chunk, const Probers& probers) const;
+  std::vector<CodedList> coded_lists(const ListChunk& chunk, const Probers& probers);
   void scan_plain_chunk(ConstMatrixView<float> queries, const ListChunk& chunk,
-                        const Probers& probers, std::span<TopK> results) const;
+                        const Probers& probers, std::span<TopK> results);
   template <class Scan>
   void visit_chunks(const Probers& probers, bool with_codes, Scan&& scan);
   void scan_probers(ConstMatrixView<float> queries, const Probers& probers,
@@ -108,7 +110,7 @@ class ListScanner {
   ListReader reader_;
   std::int64_t memory_bytes_;
   std::int64_t entry_bytes_, group_bytes_;  // of vectors with their ids, and of codes, at most
-  Range lists_;  // those of the shards, or all where these are of several segments
+  std::vector<bool> has_list_;              // any of whose entries are scanned
   bool by_codes_;
   CodeParts ranking_;
   std::vector<ListPiece> pieces_;  // in order of entry
@@ -120,6 +122,7 @@ class ListScanner {
   bool tried_codes_ = false;
   std::optional<ListChunk> codes_;  // of all lists, where nothing is resident
   std::int64_t most_loaded_ = 0;    // bytes of what a scan read
+  std::int64_t compared_ = 0;
 };
 
 }  // namespace tutti

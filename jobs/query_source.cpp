@@ -308,4 +308,17 @@ std::vector<float> load_checked(JobContext& context, QuerySource& source, Range 
   return vectors;
 }
 
+std::vector<float> load_sample(JobContext& context, QuerySource& source, const IndexFolder& index) {
+  constexpr std::int64_t kSample = 512, kStretch = 16, kWorth = 8;
+  std::vector<float> sample;
+  const std::int64_t stretch = std::max(kStretch, source.granule()), parts = kSample / stretch;
+  if (context.comm.size() == 1 || source.count() < kWorth * kSample) return sample;
+  for (std::int64_t part = 0; part < parts; ++part) {
+    const std::int64_t begin = source.count() / parts * part / source.granule() * source.granule();
+    const std::vector<float> some = load_checked(context, source, {begin, begin + stretch}, index);
+    sample.insert(sample.end(), some.begin(), some.end());
+  }
+  return sample;
+}
+
 }  // namespace tutti

@@ -56,4 +56,9 @@ std::unique_ptr<QuerySource> open_queries(JobContext& context, const QueryConfig
 std::vector<float> load_checked(JobContext& context, QuerySource& source, Range range,
                                 const IndexFolder& index);
 
+// A few of the queries, spread evenly over them, by load_checked, for ranks to share an index's
+// lists out by; none where there are so few that these would be too many, nor for one rank.
+// Collective; throws Error on all ranks.
+std::vector<float> load_sample(JobContext& context, QuerySource& source, const IndexFolder& index);
+
 }  // namespace tutti

@@ -34,9 +34,15 @@ class RangeSearch {
         nprobe_(std::min(config.nprobe, indexes.most_lists())),
         probing_(config.mode != "exact"),
         limit_(distance_limit(*config.radius, indexes.metric())),
-        searcher_(context, indexes, most_kept(config), config.memory - config.memory / 8,
-                  {queries.count(), nprobe_, config.mode != "probe" || !filters.empty(), filters,
-                   config.plan()}) {
+        sample_(probing_ ? load_sample(context, queries, indexes.front()) : std::vector<float>()),
+        searcher_(
+            context, indexes, most_kept(config), config.memory - config.memory / 8,
+            {.queries = queries.count(),
+             .nprobe = nprobe_,
+             .all_lists = config.mode != "probe" || !filters.empty(),
+             .filters = filters,
+             .plan = config.plan(),
+             .sample = {sample_.data(), std::ssize(sample_) / indexes.dim(), indexes.dim()}}) {
     if (!queries.texts.empty()) passages_.emplace(context, indexes, config.dataset, config.show);
     if (filters.empty()) return;
     context_.result["where"] = config.where;
@@ -135,6 +141,7 @@ class RangeSearch {
   const std::int64_t nprobe_;
   const bool probing_;
   const float limit_;
+  const std::vector<float> sample_;
   SetSearcher searcher_;
   std::optional<RangesOutput> output_;
   std::optional<FoundPassages> passages_;                  // where there are questions

@@ -1,6 +1,7 @@
 // search: the nearest neighbours of a batch of queries, by an index over all ranks.
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <optional>
 
 #include <fmt/format.h>
@@ -80,10 +81,19 @@ class SearchRun {
         queries_(queries),
         nprobe_(config.by_graph() ? config.breadth : std::min(config.nprobe, indexes.most_lists())),
         probing_(config.mode != "exact"),
+        sample_(probing_ && !config.by_graph() ? load_sample(context, queries, indexes.front())
+                                               : std::vector<float>()),
         searcher_(context, indexes, config.k, config.memory - config.memory / 8,
-                  {queries.count(), nprobe_, looks_everywhere(filters), filters, config.plan(),
-                   config.ranking(), config.candidates, config.code_parts(),
-                   config.by_graph() ? SearchScope::By::graph : SearchScope::By::lists}) {
+                  {queries.count(),
+                   nprobe_,
+                   looks_everywhere(filters),
+                   filters,
+                   config.plan(),
+                   config.ranking(),
+                   config.candidates,
+                   config.code_parts(),
+                   config.by_graph() ? SearchScope::By::graph : SearchScope::By::lists,
+                   {sample_.data(), std::ssize(sample_) / indexes.dim(), indexes.dim()}}) {
     if (probing_) searcher_.prepare();
     if (!filters.empty()) tell_filter();
     if (!queries.texts.empty()) passages_.emplace(context, indexes, config.dataset, config.show);
@@ -107,6 +117,7 @@ class SearchRun {
     const Manifest found = commit();
     report(found);
     report_memory();
+    report_work();
     if (evaluation_) evaluation_->finish();
     return ExitCode::done;
   }
@@ -234,6 +245,16 @@ class SearchRun {
     log_info("in memory: {}; {:.4g} bytes a vector at most", fmt::join(resident, " and "), each);
   }
 
+  void report_work() {
+    const std::int64_t mine = searcher_.compared();
+    const std::vector<std::int64_t> all = comm_.all_gather(std::span(&mine, 1));
+    context_.result["vectors_compared_by_rank"] = all;
+    const double mean = double(std::reduce(all.begin(), all.end())) / double(all.size());
+    if (all.size() > 1 && mean > 0)
+      log_info("of the vectors that are compared with queries, one rank has {:.3f} of the mean",
+               double(std::ranges::max(all)) / mean);
+  }
+
   JobContext& context_;
   Comm& comm_;
   const SearchConfig& config_;
@@ -241,6 +262,7 @@ class SearchRun {
   QuerySource& queries_;
   const std::int64_t nprobe_;  // by the graph, its walks' breadth
   const bool probing_;
+  const std::vector<float> sample_;
   SetSearcher searcher_;
   std::optional<SearchEvaluation> evaluation_;
   std::optional<NeighborsOutput> output_;

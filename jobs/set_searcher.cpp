@@ -24,9 +24,10 @@ SetSearcher::SetSearcher(JobContext& context, const IndexSet& indexes, std::int6
                                                : 0;
     const auto share = std::int64_t(double(memory_bytes) * (weight_of(index) / all));
     const EntryFilter* filter = scope.filters.empty() ? nullptr : &scope.filters[std::size_t(i)];
-    searchers_.emplace_back(context, index, k, share,
-                            SearchScope{scope.queries * lists, filter, scope.plan, scope.rank_by,
-                                        scope.candidates, scope.codes, scope.by});
+    searchers_.emplace_back(
+        context, index, k, share,
+        SearchScope{scope.queries * lists, filter, scope.plan, scope.rank_by, scope.candidates,
+                    scope.codes, scope.by, scope.sample, std::min(scope.nprobe, index.nlist)});
   }
 }
 
@@ -49,6 +50,12 @@ std::vector<IndexSearcher::Resident> SetSearcher::resident() {
 std::int64_t SetSearcher::held_bytes() const {
   std::int64_t sum = 0;
   for (const IndexSearcher& searcher : searchers_) sum += searcher.held_bytes();
+  return sum;
+}
+
+std::int64_t SetSearcher::compared() const {
+  std::int64_t sum = 0;
+  for (const IndexSearcher& searcher : searchers_) sum += searcher.compared();
   return sum;
 }
 

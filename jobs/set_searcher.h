@@ -22,6 +22,7 @@ struct SetScope {
   std::int64_t candidates = 0;
   CodeParts codes = CodeParts::whole;
   SearchScope::By by = SearchScope::By::lists;
+  ConstMatrixView<float> sample = {nullptr, 0, 0};
 };
 
 // An IndexSearcher for each index, which share the memory; what they find is merged by (distance,
@@ -41,6 +42,7 @@ class SetSearcher {
   std::vector<IndexSearcher::Resident> resident();
   // Of all. Local.
   std::int64_t held_bytes() const;
+  std::int64_t compared() const;
 
   std::vector<FoundNeighbor> probe(ConstMatrixView<float> queries, std::int64_t nprobe);
   std::vector<FoundNeighbor> exact(ConstMatrixView<float> queries);

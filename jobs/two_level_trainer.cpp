@@ -358,10 +358,11 @@ std::string TwoLevelTrainer::finish_group(std::size_t index, const Arrivals& arr
 
 double TwoLevelTrainer::cluster(std::int64_t group, const SampleGroup& sample,
                                 MatrixView<float> centroids) const {
-  const Clustering done = kmeans_cluster(
-      sample.view(),
-      {vectors_.metric(), options_.iterations, std::uint64_t(options_.seed) + std::uint64_t(group)},
-      centroids);
+  const Clustering done =
+      kmeans_cluster(sample.view(),
+                     {vectors_.metric(), options_.iterations,
+                      std::uint64_t(options_.seed) + std::uint64_t(group), options_.balance},
+                     centroids);
   if (!done.lost) return done.distance_sum;
   const std::int64_t position = sample.headers[std::size_t(*done.lost)].position;
   throw vectors_.too_large(sample_.rows_of({position, position + 1})[0]);

@@ -9,6 +9,7 @@ CpuFeatures cpu_features() {
                     __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                     __builtin_cpu_supports("avx512vl");
   features.avx512_bf16 = features.avx512 && __builtin_cpu_supports("avx512bf16");
+  features.amx_bf16 = features.avx512_bf16 && __builtin_cpu_supports("amx-bf16");
   return features;
 }
 #else

@@ -33,7 +33,7 @@ void check(const PackedShape& s) {
 // Elements of B up to which our own kernel is faster than the library: half of a core's cache.
 constexpr std::int64_t kSmallOperand = 64 * 1024;
 
-// The library for products that our own kernel does not do.
+// The library for products that our own kernels do not do.
 ProductBackend library() {
   return cpu_features().avx512 ? ProductBackend::onednn : ProductBackend::openblas;
 }
@@ -42,20 +42,27 @@ ProductBackend library() {
 
 DType preferred_compute_dtype() { return cpu_features().avx512_bf16 ? DType::bf16 : DType::f32; }
 
+// The matrix units of AMX, which the library has, are faster than our own bf16 kernels.
+ProductBackend product_backend(DType in, ProductBackend backend) {
+  if (backend != ProductBackend::automatic) return backend;
+  return avx512_bf16::supports(in) && !cpu_features().amx_bf16 ? ProductBackend::avx512_bf16
+                                                               : library();
+}
+
 std::unique_ptr<Product> make_product(const ProductShape& shape, ProductBackend backend) {
   check(shape);
-  if (backend == ProductBackend::automatic) {
-    if (avx512::supports(shape) && shape.k * shape.n <= kSmallOperand)
-      return avx512::make_product(shape);
-    backend = library();
-  }
-  switch (backend) {
+  if (backend == ProductBackend::automatic && avx512::supports(shape) &&
+      shape.k * shape.n <= kSmallOperand)
+    return avx512::make_product(shape);
+  switch (product_backend(shape.in, backend)) {
     case ProductBackend::onednn:
       return onednn::make_product(shape);
     case ProductBackend::openblas:
       return openblas::make_product(shape);
     case ProductBackend::avx512:
       return avx512::make_product(shape);
+    case ProductBackend::avx512_bf16:
+      return avx512_bf16::make_product(shape);
     default:
       return reference::make_product(shape);
   }
@@ -64,11 +71,15 @@ std::unique_ptr<Product> make_product(const ProductShape& shape, ProductBackend 
 std::unique_ptr<PackedProduct> make_packed_product(const PackedShape& shape,
                                                    ProductBackend backend) {
   check(shape);
-  switch (backend == ProductBackend::automatic ? library() : backend) {
+  // A matrix that stays may need no copy in a library.
+  const bool stays = shape.b_stays && backend == ProductBackend::automatic;
+  switch (stays ? library() : product_backend(shape.in, backend)) {
     case ProductBackend::onednn:
       return onednn::make_packed_product(shape);
     case ProductBackend::openblas:
       return openblas::make_packed_product(shape);
+    case ProductBackend::avx512_bf16:
+      return avx512_bf16::make_packed_product(shape);
     case ProductBackend::reference:
       return reference::make_packed_product(shape);
     default:

@@ -13,14 +13,24 @@
 
 namespace tutti {
 
-// `automatic` is what is fastest for a product here: for small f32 products our own kernel, else
-// oneDNN, on machines with AVX-512; OpenBLAS on others. Which one depends on the shape and the
-// processor alone.
-enum class ProductBackend : std::uint8_t { automatic, reference, onednn, openblas, avx512 };
+// `automatic` is what is fastest for a product here: on machines with AVX-512 our own kernels for
+// small f32 products and, without AMX, for bf16, else oneDNN; OpenBLAS on others. Which one depends
+// on the shape and the processor alone.
+enum class ProductBackend : std::uint8_t {
+  automatic,
+  reference,
+  onednn,
+  openblas,
+  avx512,
+  avx512_bf16
+};
 
 // The type in which this machine multiplies fastest: bf16 where it has AMX or AVX512_BF16, else
 // f32.
 DType preferred_compute_dtype();
+
+// What `automatic` stands for here where both operands are large.
+ProductBackend product_backend(DType in, ProductBackend backend);
 
 // The libraries behind the backends and their versions, for a person.
 std::string product_library();
@@ -119,6 +129,13 @@ namespace avx512 {
 bool supports(const ProductShape& shape);
 std::unique_ptr<Product> make_product(const ProductShape& shape);
 }  // namespace avx512
+
+// Our own kernels, for bf16 on AVX512_BF16. Their packed B is always a copy.
+namespace avx512_bf16 {
+bool supports(DType in);
+std::unique_ptr<Product> make_product(const ProductShape& shape);
+std::unique_ptr<PackedProduct> make_packed_product(const PackedShape& shape);
+}  // namespace avx512_bf16
 
 namespace openblas {
 std::unique_ptr<Product> make_product(const ProductShape& shape);

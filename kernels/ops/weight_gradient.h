@@ -47,9 +47,12 @@ class WeightGradient {
   struct Panel {
     std::int64_t output, outputs, input, inputs;
   };
+  std::int64_t largest_chunk() const;
+  std::int64_t chunk_of(std::int64_t rows) const;
   const Product& plan(const Panel& panel, std::int64_t rows) const;
 
   WeightGradientShape shape_;
+  bool in_place_ = false;  // products add to the gradient where it stands
   std::vector<Panel> panels_;
   std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t>, std::unique_ptr<Product>> plans_;
 };

@@ -1,6 +1,7 @@
 #include "kernels/vector/kmeans.h"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 #include <vector>
 
@@ -43,22 +44,42 @@ void add_row(const float* __restrict row, std::int64_t dim, T* __restrict sum) {
   for (std::int64_t j = 0; j < dim; ++j) sum[j] += row[j];
 }
 
-// Makes two lists of the largest one. False where it cannot be split.
-bool split_largest(std::int64_t empty, std::vector<std::int64_t>& counts,
+// Makes two lists of the largest one, the other in place of `given`. False where it cannot be
+// split.
+bool split_largest(std::int64_t given, std::vector<std::int64_t>& counts,
                    MatrixView<float> centroids) {
   const auto largest = std::max_element(counts.begin(), counts.end());
   if (*largest < 2) return false;
   const std::int64_t half = *largest / 2;
   float* from = centroids.row(largest - counts.begin());
-  float* to = centroids.row(empty);
+  float* to = centroids.row(given);
   for (std::int64_t j = 0; j < centroids.cols; ++j) {
     const float step = j % 2 == 0 ? kSplit : -kSplit;
     to[j] = from[j] * (1 + step);
     from[j] = from[j] * (1 - step);
   }
   *largest -= half;
-  counts[static_cast<std::size_t>(empty)] = half;
+  counts[static_cast<std::size_t>(given)] = half;
   return true;
+}
+
+// Gives up the smallest lists for the largest ones.
+std::int64_t split_large(double balance, std::vector<std::int64_t>& counts,
+                         MatrixView<float> centroids) {
+  const double mean = static_cast<double>(std::reduce(counts.begin(), counts.end())) /
+                      static_cast<double>(counts.size());
+  std::vector<std::int64_t> smallest(counts.size());
+  std::iota(smallest.begin(), smallest.end(), 0);
+  const auto count_of = [&](std::int64_t c) { return counts[static_cast<std::size_t>(c)]; };
+  std::ranges::stable_sort(smallest, {}, count_of);
+  std::int64_t split = 0;
+  for (const std::int64_t given : smallest) {
+    const auto most = static_cast<double>(std::ranges::max(counts));
+    if (most <= balance * mean || balance * static_cast<double>(count_of(given)) >= mean) break;
+    if (!split_largest(given, counts, centroids)) break;
+    ++split;
+  }
+  return split;
 }
 
 }  // namespace
@@ -91,8 +112,8 @@ void kmeans_accumulate(const VectorRows& vectors, std::span<const Neighbor> near
 }
 
 template <class T>
-std::int64_t kmeans_update(MatrixView<const T> sums, std::span<const std::int64_t> counts,
-                           bool spherical, MatrixView<float> centroids) {
+ListRepairs kmeans_update(MatrixView<const T> sums, std::span<const std::int64_t> counts,
+                          bool spherical, MatrixView<float> centroids, double balance) {
   require(sums.rows == centroids.rows && sums.cols == centroids.cols,
           "kmeans_update: sums and centroids differ in shape");
   require(static_cast<std::int64_t>(counts.size()) == sums.rows,
@@ -100,6 +121,7 @@ std::int64_t kmeans_update(MatrixView<const T> sums, std::span<const std::int64_
   std::vector<std::int64_t> sizes(counts.begin(), counts.end());
   require(std::all_of(sizes.begin(), sizes.end(), [](std::int64_t n) { return n >= 0; }),
           "kmeans_update: a count is negative");
+  require(balance == 0 || balance >= 1, "kmeans_update: lists cannot be that balanced");
   for (std::int64_t c = 0; c < sums.rows; ++c) {
     const auto count = static_cast<T>(counts[static_cast<std::size_t>(c)]);
     if (count == 0) continue;
@@ -107,11 +129,12 @@ std::int64_t kmeans_update(MatrixView<const T> sums, std::span<const std::int64_
       centroids(c, j) = static_cast<float>(sums(c, j) / count);
     }
   }
-  std::int64_t repaired = 0;
+  ListRepairs repaired;
   for (std::int64_t c = 0; c < sums.rows; ++c) {
     const bool empty = sizes[static_cast<std::size_t>(c)] == 0;
-    if (empty && split_largest(c, sizes, centroids)) ++repaired;
+    if (empty && split_largest(c, sizes, centroids)) ++repaired.empty;
   }
+  if (balance > 0) repaired.small = split_large(balance, sizes, centroids);
   if (spherical) normalise(centroids);
   return repaired;
 }
@@ -120,9 +143,9 @@ template void kmeans_accumulate(const VectorRows&, std::span<const Neighbor>, Ma
                                 std::span<std::int64_t>);
 template void kmeans_accumulate(const VectorRows&, std::span<const Neighbor>, MatrixView<double>,
                                 std::span<std::int64_t>);
-template std::int64_t kmeans_update(MatrixView<const float>, std::span<const std::int64_t>, bool,
-                                    MatrixView<float>);
-template std::int64_t kmeans_update(MatrixView<const double>, std::span<const std::int64_t>, bool,
-                                    MatrixView<float>);
+template ListRepairs kmeans_update(MatrixView<const float>, std::span<const std::int64_t>, bool,
+                                   MatrixView<float>, double);
+template ListRepairs kmeans_update(MatrixView<const double>, std::span<const std::int64_t>, bool,
+                                   MatrixView<float>, double);
 
 }  // namespace tutti

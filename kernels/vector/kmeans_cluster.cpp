@@ -27,6 +27,11 @@ void draw(ConstMatrixView<float> vectors, std::uint64_t seed, MatrixView<float> 
 
 }  // namespace
 
+double kmeans_balance(double balance, std::int64_t iteration, std::int64_t iterations) {
+  constexpr std::int64_t kSettling = 3;
+  return iteration + kSettling < iterations ? balance : 0;
+}
+
 Clustering kmeans_cluster(ConstMatrixView<float> vectors, const ClusterOptions& options,
                           MatrixView<float> centroids) {
   if (vectors.cols != centroids.cols || vectors.rows < centroids.rows)
@@ -48,7 +53,8 @@ Clustering kmeans_cluster(ConstMatrixView<float> vectors, const ClusterOptions& 
     std::vector<std::int64_t> counts(static_cast<std::size_t>(centroids.rows));
     kmeans_accumulate(VectorRows(vectors), nearest, sum_rows, counts);
     kmeans_update(MatrixView<const double>(sums.data(), centroids.rows, centroids.cols), counts,
-                  options.metric != Metric::l2, centroids);
+                  options.metric != Metric::l2, centroids,
+                  kmeans_balance(options.balance, i, options.iterations));
     done.distance_sum = std::accumulate(
         nearest.begin(), nearest.end(), 0.0,
         [](double sum, const Neighbor& n) { return sum + static_cast<double>(n.distance); });

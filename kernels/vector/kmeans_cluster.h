@@ -13,7 +13,12 @@ struct ClusterOptions {
   Metric metric = Metric::l2;
   std::int64_t iterations = 10;
   std::uint64_t seed = 1;
+  double balance = 0;  // as kmeans_update has it, in the iterations that kmeans_balance names
 };
+
+// The balance for one of so many iterations: none in the last ones, which let the lists settle that
+// were split.
+double kmeans_balance(double balance, std::int64_t iteration, std::int64_t iterations);
 
 // What the last assignment was worth.
 struct Clustering {

@@ -12,6 +12,7 @@ namespace {
 constexpr double kWidth = 900, kHeight = 560;
 constexpr double kLeft = 84, kRight = 872, kTop = 78, kBottom = 492;  // of the drawing itself
 constexpr double kMargin = 14;  // between the drawing's frame and its outermost points
+constexpr double kLegendRow = 20;
 constexpr double kHalfDecade = 0.5;
 constexpr double kTickRoom = 48;                   // across, for the number of a line
 constexpr double kLabelRoom = 76, kLabelRow = 13;  // for what is written beside a point
@@ -124,13 +125,13 @@ class Picture {
     fmt::format_to(std::back_inserter(svg_), format, std::forward<Values>(values)...);
   }
 
-  std::string finish() {
+  std::string finish(double height) {
     return fmt::format(
                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
                "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
                "viewBox=\"0 0 {0:.0f} {1:.0f}\" font-family=\"DejaVu Sans, Helvetica, Arial, "
                "sans-serif\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
-               kWidth, kHeight) +
+               kWidth, height) +
            svg_ + "</svg>\n";
   }
 
@@ -187,27 +188,18 @@ void draw_series(Picture& picture, const Axes& axes, const PlotSeries& series, c
   }
 }
 
-// At the lower left, where faster searchers that find more leave room.
+// Below the drawing, where it hides nothing.
 void draw_legend(Picture& picture, const RecallPlot& plot) {
-  std::size_t longest = 0;
-  for (const PlotSeries& series : plot.series) longest = std::max(longest, series.name.size());
-  const double row = 20, height = row * double(plot.series.size()) + 10,
-               width = 52 + 8 * double(longest), left = kLeft + 10, top = kBottom - height - 10;
-  if (plot.series.empty()) return;
-  picture.add(
-      "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"#ffffff\" "
-      "fill-opacity=\"0.85\" stroke=\"#bbbbbb\"/>\n",
-      left, top, width, height);
   for (std::size_t i = 0; i < plot.series.size(); ++i) {
-    const double y = top + 5 + row * (double(i) + 0.5);
+    const double y = kHeight + kLegendRow * double(i);
     const char* colour = kColours[i % std::size(kColours)];
     picture.add(
         "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\" "
         "stroke-width=\"2\"/>\n",
-        left + 8, y, left + 32, y, colour);
-    picture.add("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"{}\"/>\n", left + 20, y,
+        kLeft, y, kLeft + 24, y, colour);
+    picture.add("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"{}\"/>\n", kLeft + 12, y,
                 colour);
-    picture.text(left + 40, y + 4.5, 13, "start", plot.series[i].name);
+    picture.text(kLeft + 32, y + 4.5, 13, "start", plot.series[i].name);
   }
 }
 
@@ -220,7 +212,7 @@ std::string recall_plot_svg(const RecallPlot& plot) {
   for (std::size_t i = 0; i < plot.series.size(); ++i)
     draw_series(picture, axes, plot.series[i], kColours[i % std::size(kColours)]);
   draw_legend(picture, plot);
-  return picture.finish();
+  return picture.finish(kHeight + kLegendRow * double(plot.series.size()));
 }
 
 }  // namespace tutti

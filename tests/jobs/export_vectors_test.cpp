@@ -211,6 +211,56 @@ TEST_F(ExportVectors, AnIndexIsInvertedListsOfFaiss) {
   EXPECT_EQ(flat, faiss_flat_header({kDim, kCount, false}) + bytes_of(vectors));
 }
 
+// The lists of an index of codes: each code's codewords are a vector that is near the one beside
+// its id, less its centroid.
+TEST_F(ExportVectors, AnIndexIsCodesOfFaiss) {
+  const std::string codes = "--set export.code_parts=6 ";
+  const std::string one = read_text(exported(1, "l2", "codes1", codes) / "index.faiss");
+  EXPECT_TRUE(one ==
+              read_text(exported(2, "l2", "codes2", codes + format("faiss")) / "index.faiss"));
+  const std::vector<float> none(std::size_t(kNlist * kDim)), no_words(256 * kDim);
+  const std::vector<std::int64_t> no_sizes(std::size_t(kNlist), 0);
+  const FaissIndex index{kDim, kCount, false};
+  std::size_t at = faiss_codes_header(index, none, 9, {6, no_words}, no_sizes).size();
+  // In front of the sizes: letters, lists, bytes of a code, letters, lists.
+  const std::size_t words_at = at - kNlist * 8 - 32 - 256 * kDim * 4;
+  std::vector<float> words(256 * kDim), centroids(std::size_t(kNlist * kDim));
+  std::memcpy(words.data(), one.data() + words_at, words.size() * 4);
+  std::memcpy(centroids.data(), one.data() + 98, centroids.size() * 4);  // behind two headers
+  std::vector<std::int64_t> sizes(kNlist);
+  std::memcpy(sizes.data(), one.data() + at - kNlist * 8, kNlist * 8);
+  EXPECT_EQ(one.substr(0, at), faiss_codes_header(index, centroids, 9, {6, words}, sizes));
+  EXPECT_EQ(one.size(), at + kCount * (6 + 8));
+  const std::vector<float> vectors = clustered_vectors(kCount, kDim, 1);
+  double error = 0, whole = 0;
+  for (std::size_t list = 0; list < kNlist; at += std::size_t(sizes[list++]) * 14)
+    for (std::int64_t i = 0; i < sizes[list]; ++i) {
+      std::int64_t id = -1;
+      std::memcpy(&id, one.data() + at + std::size_t(sizes[list] * 6 + i * 8), 8);
+      ASSERT_TRUE(id >= 0 && id < kCount);
+      for (std::size_t j = 0; j < kDim; ++j) {
+        const auto code = std::uint8_t(one[at + std::size_t(i) * 6 + j / 2]);
+        const float residual = vectors[std::size_t(id) * kDim + j] - centroids[list * kDim + j];
+        const float word = words[(j / 2 * 256 + code) * 2 + j % 2];
+        error += double(residual - word) * double(residual - word);
+        whole += double(residual) * double(residual);
+      }
+    }
+  EXPECT_LT(error, 0.02 * whole);  // 300 vectors have nearly a codeword each
+}
+
+TEST_F(ExportVectors, CodesThatCannotBeAreRefused) {
+  const std::string from = " --set export.from=", codes = "--set export.code_parts=";
+  for (const char* parts : {"5", "-1", "24"})
+    expect_refused(codes + parts + from + path("l2"), 64, "export.code_parts");
+  expect_refused(codes + "6 " + format("hnswlib") + from + path("l2"), 64, "export.code_parts");
+  expect_refused(codes + "6" + from + path("f32"), 64, "export.code_parts");
+  expect_refused(codes + "6" + from + path("l2_found"), 64, "export.code_parts");
+  testing::write_vectors<float>(folder() / "fewer", clustered_vectors(255, kDim, 1), kDim);
+  run(1, "index", "fewer_index", "--set vectors=" + path("fewer"));
+  expect_refused(codes + "6" + from + path("fewer_index"), 64, "trained on 256");
+}
+
 TEST_F(ExportVectors, AFullDiskLeavesNothing) {
   const auto expect = [](const std::string& fault, const std::string& more) {
     std::filesystem::remove_all(folder() / "full");
@@ -227,6 +277,7 @@ TEST_F(ExportVectors, AFullDiskLeavesNothing) {
   expect("pwrite:1:ENOSPC:vectors.fbin", path("f32"));
   expect("any:1:ENOSPC:vectors.hdf5", path("f32") + " " + format("hdf5"));
   expect("pwrite:1:ENOSPC:index.faiss", path("l2"));
+  expect("pwrite:1:ENOSPC:index.faiss", path("l2") + " --set export.code_parts=6");
 }
 
 TEST_F(ExportVectors, MistakesEndWithTheirCodeAndSayWhatToDo) {

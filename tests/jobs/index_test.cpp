@@ -1,4 +1,5 @@
 // The index job as a user starts it: the same bytes on any number of ranks, killed or not.
+#include <cmath>
 #include <limits>
 #include <set>
 
@@ -179,6 +180,38 @@ TEST_F(Index, BrainFloatStorageAndCosineAreTheSameBytesToo) {
   }
 }
 
+// Vectors of unlike density: each of 30 places has more than the one before, and nearer together.
+std::vector<float> uneven_vectors() {
+  std::vector<float> values;
+  for (std::uint64_t i = 0; i < std::uint64_t(kCount); ++i) {
+    const auto place = std::uint64_t(std::sqrt(double(random_u64(5, 0, i) % 900)));
+    for (std::uint64_t j = 0; j < std::uint64_t(kDim); ++j)
+      values.push_back(float(6 * random_normal(5, 1, place * kDim + j) +
+                             (3 - double(place) / 10) * random_normal(5, 2, i * kDim + j)));
+  }
+  return values;
+}
+
+TEST_F(Index, BalancedListsAreTheSameBytesOnAnyNumberOfRanksKilledOrNot) {
+  write_vectors<float>(folder() / "uneven", uneven_vectors(), kDim);
+  const std::string uneven = "--set index.nlist=60 --set vectors=" + (folder() / "uneven").string();
+  for (const std::string levels : {"1", "2"}) {
+    const std::string more = uneven + " --set kmeans.levels=" + levels + " ",
+                      name = "uneven" + levels;
+    const std::string usual = digest_of(1, name, more);
+    EXPECT_EQ(digest_of(2, name + "_2", more + "--set kmeans.balance=2"), usual);
+    EXPECT_EQ(digest_of(4, name + "_4", more), usual);
+    EXPECT_NE(digest_of(2, name + "_0", more + "--set kmeans.balance=0"), usual);
+    EXPECT_LT(result_of(name)["list_imbalance"], result_of(name + "_0")["list_imbalance"]);
+    EXPECT_LT(result_of(name)["list_size_max"], result_of(name + "_0")["list_size_max"]);
+    const auto done =
+        testing::run_with_kills(arguments(name + "_killed", more + "--set checkpoint.every=5ms"),
+                                folder() / (name + "_killed"), {2, 1, 4, 3}, 3);
+    ASSERT_EQ(done.exit_code, 0) << done.output;
+    EXPECT_EQ(result_of(name + "_killed")["index_digest"], usual);
+  }
+}
+
 TEST_F(Index, TrainsOn256VectorsOfEachListUnlessToldOtherwise) {
   const std::string few = "--set index.nlist=3 --set kmeans.iterations=2 --set kmeans.sample=";
   const std::string usual = digest_of(2, "sample", few + "0");
@@ -233,6 +266,8 @@ TEST_F(Index, MistakesEndWithTheirCodeAndSayWhatToDo) {
   expect_error(2, "--set vectors=" + (folder() / "none").string(), 65, "no vectors");
   expect_error(2, "--set index.nlist=3001", 64, "index.nlist");
   expect_error(2, "--set index.nlist=30 --set kmeans.sample=20", 64, "kmeans.sample");
+  for (const char* wrong : {"0.5", "-2", "nan", "1e7"})
+    expect_error(2, std::string("--set kmeans.balance=") + wrong, 64, "kmeans.balance");
   expect_error(2, "--set vectors=/nonexistent", 64, "/nonexistent");
   expect_error(2, "--set index.storage=f16", 64, "index.storage");
   expect_error(2, "--set index.nlits=4", 64, "index.nlist");

@@ -7,8 +7,9 @@ TUTTI is the binary. Indexes random vectors around centres on two ranks under ea
 exports the index, and searches it with faiss at the same nprobe as `tutti search`; so with the vectors as a flat index
 against an exact search. Where all lists are probed, and in the flat index, both must find the same at the same
 distances up to rounding. Which lists are nearest tutti tells by codes: of those that are about equally far it may take
-another one, so at least 97 % of the neighbours must be the same there, and recall as good to 0.01. Also reads the
-vectors back with numpy and h5py, in each format. Ends with 1 where something differs. Needs `faiss`, `numpy` and `h5py`;
+another one, so at least 97 % of the neighbours must be the same there, and recall as good to 0.01. Exports the index as
+codes, too, of which faiss must find as large a share of the neighbours as by codes of its own, of as many lists and
+bytes, trained on the same vectors: to 0.01. Also reads the vectors back with numpy and h5py, in each format. Ends with 1 where something differs. Needs `faiss`, `numpy` and `h5py`;
 prints why it skips, and ends with 77, where something is missing.
 """
 
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 
-COUNT, DIM, QUERIES, K, LISTS = 20000, 48, 500, 10, 128
+COUNT, DIM, QUERIES, K, LISTS, CODE_PARTS = 20000, 48, 500, 10, 128, 12
 NPROBES = (1, 4, 16, LISTS)
 
 
@@ -75,6 +76,32 @@ def compare(tutti, name, folder, index, queries, metric, truth, *search):
     recall, theirs = common(ids, truth), common(faiss_ids, truth)
     print(f"{name}: {alike:.2%} of the ids the same, recall {recall:.4f} and faiss {theirs:.4f}")
     return alike >= 0.97 and abs(recall - theirs) <= 0.01
+
+
+def compare_codes(tutti, folder, vectors, asked, metric, truth):
+    """Recall of an index of codes that tutti exports, and of one that faiss makes."""
+    import faiss
+
+    run(tutti, 2, "export", "--run", f"{folder}-codes", "--set", f"export.from={folder}", "--set",
+        f"export.code_parts={CODE_PARTS}")
+    ours = faiss.read_index(f"{folder}-codes/index.faiss")
+    kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
+    theirs = faiss.index_factory(DIM, f"IVF{LISTS},PQ{CODE_PARTS}", kind)
+    if metric == "cosine":
+        vectors = vectors.copy()
+        faiss.normalize_L2(vectors)
+    theirs.train(vectors)
+    theirs.add(vectors)
+    good = ours.ntotal == COUNT and ours.pq.M == CODE_PARTS
+    for nprobe in (4, 16, LISTS):
+        recalls = []
+        for index in (ours, theirs):
+            index.nprobe = nprobe
+            recalls.append(common(index.search(asked, K)[1], truth))
+        print(f"{folder}, codes of {CODE_PARTS} bytes, nprobe {nprobe}: recall {recalls[0]:.4f} and faiss's own "
+              f"{recalls[1]:.4f}")
+        good = good and recalls[0] > recalls[1] - 0.01
+    return good
 
 
 def read_back(tutti, vectors):
@@ -140,6 +167,7 @@ def main():
                     index.nprobe = nprobe
                     good &= compare(tutti, f"{folder}, nprobe {nprobe}", folder, index, asked, metric,
                                     truth if nprobe < LISTS else None, "--set", f"search.nprobe={nprobe}")
+                good &= compare_codes(tutti, folder, vectors, asked, metric, truth)
         run(tutti, 1, "export", "--run", "flat", "--set", "export.from=vectors", "--set", "export.format=faiss")
         flat = faiss.read_index("flat/index.faiss")
         good &= compare(tutti, "flat", "l2-f32", flat, queries, "l2", None, "--set", "search.mode=exact")

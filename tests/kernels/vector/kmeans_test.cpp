@@ -67,7 +67,7 @@ TEST(KmeansUpdate, MeansAndRepair) {
   Matrix centroids(4, 2, 1);
   const auto repaired =
       kmeans_update(MatrixView<const double>(sums.data(), 4, 2), counts, false, centroids.view());
-  EXPECT_EQ(repaired, 2);
+  EXPECT_EQ(repaired.empty, 2);
   const float s = 1.0f / 1024;
   const float once[] = {1 * (1 - s), 2 * (1 + s)};
   EXPECT_EQ(centroids.values,
@@ -81,9 +81,34 @@ TEST(KmeansUpdate, KeepsWhatCannotBeRepaired) {
   Matrix centroids(2, 1, 1);
   centroids.values = {7, 8};
   EXPECT_EQ(
-      kmeans_update(MatrixView<const float>(sums.data(), 2, 1), counts, false, centroids.view()),
+      kmeans_update(MatrixView<const float>(sums.data(), 2, 1), counts, false, centroids.view())
+          .empty,
       0);
   EXPECT_EQ(centroids.values, (std::vector<float>{3, 8}));
+}
+
+// The lists have 20, 1, 3 and 4 vectors, 7 on average.
+ListRepairs update_uneven(double balance, Matrix& centroids) {
+  const std::vector<double> sums{20, 40, 6, 7, 6, 9, 4, 8};
+  const std::vector<std::int64_t> counts{20, 1, 3, 4};
+  return kmeans_update(MatrixView<const double>(sums.data(), 4, 2), counts, false, centroids.view(),
+                       balance);
+}
+
+TEST(KmeansUpdate, BalanceGivesUpSmallListsForLargeOnes) {
+  const float s = 1.0f / 1024, more = 1 + s, less = 1 - s;
+  Matrix centroids(4, 2, 1);
+  // 20 -> 10 + 10, in place of the one.
+  EXPECT_EQ(update_uneven(2, centroids).small, 1);
+  EXPECT_EQ(centroids.values, (std::vector<float>{less, 2 * more, more, 2 * less, 2, 3, 1, 2}));
+  // Then each of the tens, in place of the three and of the four.
+  EXPECT_EQ(update_uneven(1.4, centroids).small, 3);
+  EXPECT_EQ(centroids.values,
+            (std::vector<float>{less * less, 2 * more * more, more * less, 2 * less * more,
+                                less * more, 2 * more * less, more * more, 2 * less * less}));
+  EXPECT_EQ(update_uneven(3, centroids).small, 0);
+  EXPECT_EQ(update_uneven(0, centroids).small, 0);
+  EXPECT_EQ(centroids.values, (std::vector<float>{1, 2, 6, 7, 2, 3, 1, 2}));
 }
 
 TEST(KmeansUpdate, SphericalNormalises) {
@@ -103,6 +128,10 @@ TEST(KmeansUpdate, Misuse) {
   const std::vector<std::int64_t> negative{1, -1};
   EXPECT_THROW(kmeans_update(view, one, false, centroids.view()), std::invalid_argument);
   EXPECT_THROW(kmeans_update(view, negative, false, centroids.view()), std::invalid_argument);
+  const std::vector<std::int64_t> counts{1, 1};
+  for (const double balance : {-1.0, 0.5})
+    EXPECT_THROW(kmeans_update(view, counts, false, centroids.view(), balance),
+                 std::invalid_argument);
 }
 
 }  // namespace

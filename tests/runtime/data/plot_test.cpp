@@ -1,5 +1,6 @@
 #include "runtime/data/plot.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <regex>
@@ -50,6 +51,14 @@ TEST(Plot, SeriesHaveTheirOwnColoursAndTheLegendNamesThem) {
   EXPECT_EQ(count(svg, "<polyline"), 2u);
   EXPECT_EQ(count(svg, "fill=\"#0072b2\""), 2u);  // the point's and the legend's
   EXPECT_EQ(count(svg, "fill=\"#d55e00\""), 2u);
+}
+
+TEST(Plot, TheLegendIsBelowAndHidesNothing) {
+  const auto at =
+      circles(recall_plot_svg({"", "", "r", {{"a", {{0.9, 1, ""}}}, {"b", {{0.99, 1000, ""}}}}}));
+  ASSERT_EQ(at.size(), 4u);
+  EXPECT_LT(std::max(at[0].second, at[1].second), at[2].second - 20);
+  EXPECT_LT(at[2].second, at[3].second);
 }
 
 TEST(Plot, TextsAreEscaped) {
