@@ -66,6 +66,35 @@ class Description {
   cublasLtMatmulDesc_t description_ = nullptr;
 };
 
+// What an algorithm may count on, and what it may do.
+class Preference {
+ public:
+  Preference() {
+    check(cublasLtMatmulPreferenceCreate(&preference_), "cublasLtMatmulPreferenceCreate");
+    set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t(kWorkspaceBytes));
+    // Parts of a sum that was split are added up in the workspace, in f32 and in a fixed order.
+    set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+        std::uint32_t(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+    // Matrices begin anywhere in an arena where 16 bytes do.
+    for (const auto attribute :
+         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+          CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+      set(attribute, std::uint32_t(16));
+  }
+  ~Preference() { cublasLtMatmulPreferenceDestroy(preference_); }
+  Preference(const Preference&) = delete;
+  Preference& operator=(const Preference&) = delete;
+  operator cublasLtMatmulPreference_t() const { return preference_; }
+
+ private:
+  template <class T>
+  void set(cublasLtMatmulPreferenceAttributes_t attribute, T value) {
+    check(cublasLtMatmulPreferenceSetAttribute(preference_, attribute, &value, sizeof(value)),
+          "cublasLtMatmulPreferenceSetAttribute");
+  }
+  cublasLtMatmulPreference_t preference_ = nullptr;
+};
+
 class Plan {
  public:
   Plan(cublasLtHandle_t handle, const ProductShape& s)
@@ -73,21 +102,7 @@ class Plan {
         a_(s.in, s.a_transposed ? s.k : s.m, s.a_transposed ? s.m : s.k, s.a_stride),
         b_(s.in, s.b_transposed ? s.n : s.k, s.b_transposed ? s.k : s.n, s.b_stride),
         c_(s.out, s.m, s.n, s.c_stride) {
-    cublasLtMatmulPreference_t preference = nullptr;
-    check(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
-    const std::unique_ptr<void, void (*)(void*)> owner(preference, [](void* p) {
-      cublasLtMatmulPreferenceDestroy(static_cast<cublasLtMatmulPreference_t>(p));
-    });
-    const auto workspace = std::uint64_t(kWorkspaceBytes);
-    check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                               &workspace, sizeof(workspace)),
-          "cublasLtMatmulPreferenceSetAttribute");
-    // Sums that are split are added up in the workspace, in a fixed order, never by atomics.
-    const std::uint32_t schemes =
-        CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
-    check(cublasLtMatmulPreferenceSetAttribute(
-              preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes, sizeof(schemes)),
-          "cublasLtMatmulPreferenceSetAttribute");
+    const Preference preference;
     int found = 0;
     check(cublasLtMatmulAlgoGetHeuristic(handle, description_, b_, a_, c_, c_, preference, 1,
                                          &heuristic_, &found),

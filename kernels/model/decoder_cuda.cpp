@@ -221,16 +221,13 @@ void DecoderPass<T>::start(const TokenBatch& batch, bool keep) {
   plan(std::ssize(batch.tokens), keep);
   rows_ = std::ssize(batch.tokens);
   keep_ = keep;
-  std::vector<std::int32_t> positions;
+  host_positions_.clear();
   for (std::int64_t s = 0; s < batch.size(); ++s)
     for (std::int32_t t = batch.offsets[s]; t < batch.offsets[s + 1]; ++t)
-      positions.push_back(t - batch.offsets[s]);
+      host_positions_.push_back(t - batch.offsets[s]);
   tokens_.put(batch.tokens, stream_);
-  positions_.put(positions, stream_);
+  positions_.put(host_positions_, stream_);
   attention_.prepare(batch.offsets, stream_);
-  if (!keep) return;
-  token_plan_.make(batch.tokens, stream_);
-  if (body().learned_positions) position_plan_.make(positions, stream_);
 }
 
 template <class T>
@@ -306,6 +303,9 @@ template <class T>
 void DecoderPass<T>::forward(const TokenBatch& batch, const Dropout& mask) {
   require(mask.rate == 0, "decoder: a GPU drops nothing");
   run(batch, true);
+  // The host's work for the end of the backward pass, while the device is at this one.
+  token_plan_.make(batch.tokens, stream_);
+  if (body().learned_positions) position_plan_.make(host_positions_, stream_);
 }
 
 // A layer's activations once more, from its input.

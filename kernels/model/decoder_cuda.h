@@ -143,6 +143,7 @@ class DecoderPass final : public DeviceDecoder {
   Place<T> d_h_, d_u_, d_context_, d_qkv_;
   std::int64_t logits_ = 0, partials_ = 0;
   Upload<std::int32_t> tokens_, positions_, targets_;
+  std::vector<std::int32_t> host_positions_;
   ScatterPlan token_plan_, position_plan_;
   PinnedBuffer<float> host_losses_;
 };

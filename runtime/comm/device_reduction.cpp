@@ -8,7 +8,7 @@ namespace tutti {
 namespace {
 
 // Elements that travel together, which bounds the memory for what comes from others.
-constexpr std::int64_t kBucket = 1024 * kArenaBlock;
+constexpr std::int64_t kBucket = 512 * kArenaBlock;
 
 Range intersection(Range a, Range b) {
   const std::int64_t begin = std::max(a.begin, b.begin);

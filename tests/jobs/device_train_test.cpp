@@ -33,7 +33,7 @@ class DeviceTrain : public ::testing::Test {
         folder() / "train.toml",
         "device = \"cuda\"\ndataset = \"" + (folder() / "data").string() +
             "\"\n[model]\nkind = \"gpt2\"\nwidth = 32\nlayers = 2\nheads = 2\nfeed_forward = 64\n"
-            "max_tokens = 24\n[batch]\nglobal = 6\nmicro = 2\n[train]\nsteps = 10\n"
+            "max_tokens = 24\n[batch]\nglobal = 6\nmicro = 2\n[train]\nsteps = 6\n"
             "dtype = \"f32\"\n[evaluate]\nsequences = 2\n"
             "[optimizer]\nwarmup_steps = 2\nlearning_rate = 0.005\n"
             "[checkpoint]\nevery = \"100ms\"\n");
@@ -74,7 +74,7 @@ testing::ScratchFolder* DeviceTrain::scratch_ = nullptr;
 
 TEST_F(DeviceTrain, FollowsTheCpusLosses) {
   for (const char* kind : {"gpt2", "llama"}) {
-    const std::string shape = std::string("--set model.kind=") + kind;
+    const std::string shape = std::string("--set train.steps=10 --set model.kind=") + kind;
     (void)digest_of(1, std::string("cpu_") + kind, shape + " --set device=cpu");
     (void)digest_of(1, std::string("gpu_") + kind, shape);
     const auto cpu = losses_of(std::string("cpu_") + kind),
@@ -123,7 +123,7 @@ TEST_F(DeviceTrain, AGpuThatIsFullIsToldOf) {
 
 TEST_F(DeviceTrain, AGpuThatGoesLeavesTheLastCheckpoint) {
   const std::string more = "--set checkpoint.every=1ms", digest = digest_of(1, "stays", more);
-  setenv("FAKE_CUDA_LOST", "200", 1);
+  setenv("FAKE_CUDA_LOST", "100", 1);
   const auto lost = run_tutti(1, arguments("lost", more));
   unsetenv("FAKE_CUDA_LOST");
   EXPECT_EQ(lost.exit_code, 74) << lost.output;
