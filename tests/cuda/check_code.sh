@@ -43,6 +43,13 @@ for architecture in sm_80 sm_90a; do
     ((products >= 64 && copies >= 4 && loads >= 16)) ||
       fail "$architecture: $kernel is not on the tensor cores"
   done
-  grep -q scan_tiles_kernel "$counts" || fail "$architecture: scans are not on the tensor cores"
+  # Searches read their operands 16 bytes at a time, which needs no LDSM.
+  for kernel in scan_tiles_kernelILb0 scan_tiles_kernelILb1; do
+    line=$(grep "$kernel" "$counts" || true)
+    read -r _ products copies loads <<<"${line:-- 0 0 0}"
+    echo "$architecture $kernel: $products products, $copies copies"
+    ((products >= 128 && copies >= 16)) ||
+      fail "$architecture: $kernel is not on the tensor cores"
+  done
 done
 exit $((failures > 0))
