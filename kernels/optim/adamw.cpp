@@ -2,28 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
 #include <vector>
 
 #include "kernels/core/parallel.h"
 #include "kernels/core/subnormals.h"
+#include "kernels/optim/adamw_check.h"
 #include "kernels/optim/adamw_cpu.h"
 
 namespace tutti {
 namespace {
-
-void check(const ArenaLayout& layout, std::int64_t step, const AdamWSlice& s,
-           std::span<const ParameterRule> rules) {
-  const std::size_t size = s.parameters.size();
-  if (step < 1) throw std::invalid_argument("adamw: steps count from 1");
-  if (s.gradients.size() != size || s.first_moment.size() != size || s.second_moment.size() != size)
-    throw std::invalid_argument("adamw: spans differ in size");
-  if (s.begin < 0 || s.begin % kArenaBlock != 0 || size % kArenaBlock != 0 ||
-      s.begin + static_cast<std::int64_t>(size) > layout.padded_size())
-    throw std::invalid_argument("adamw: the slice is not made of the arena's blocks");
-  if (rules.size() != layout.parameters().size())
-    throw std::invalid_argument("adamw: one rule a parameter is needed");
-}
 
 cpu::AdamWFactors factors_of(const AdamWOptions& o, std::int64_t step, float gradient_scale) {
   const double correction1 = 1.0 - std::pow(static_cast<double>(o.beta1), step);
@@ -45,7 +32,7 @@ void adamw_update(const ArenaLayout& layout, const AdamWOptions& options, std::i
   std::vector<ParameterRule> defaults;
   if (given_rules.empty()) defaults = default_rules(layout, options.weight_decay);
   const std::span<const ParameterRule> rules = given_rules.empty() ? defaults : given_rules;
-  check(layout, step, slice, rules);
+  check_adamw(layout, step, slice, rules);
   const cpu::AdamWFactors undecayed = factors_of(options, step, gradient_scale);
   const auto parameters = layout.parameters();
   const std::int64_t blocks = static_cast<std::int64_t>(slice.parameters.size()) / kArenaBlock;

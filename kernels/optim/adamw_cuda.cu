@@ -1,8 +1,8 @@
 #include <cmath>
-#include <stdexcept>
 
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/vectors.h"
+#include "kernels/optim/adamw_check.h"
 #include "kernels/optim/adamw_cuda.h"
 
 namespace tutti::cuda {
@@ -74,19 +74,6 @@ Factors factors_of(const AdamWOptions& o, std::int64_t step, float gradient_scal
           gradient_scale};
 }
 
-void check(const ArenaLayout& layout, std::int64_t step, const AdamWSlice& s,
-           std::span<const ParameterRule> rules) {
-  const std::size_t size = s.parameters.size();
-  if (step < 1) throw std::invalid_argument("adamw: steps count from 1");
-  if (s.gradients.size() != size || s.first_moment.size() != size || s.second_moment.size() != size)
-    throw std::invalid_argument("adamw: spans differ in size");
-  if (s.begin < 0 || s.begin % kArenaBlock != 0 || size % kArenaBlock != 0 ||
-      s.begin + static_cast<std::int64_t>(size) > layout.padded_size())
-    throw std::invalid_argument("adamw: the slice is not made of the arena's blocks");
-  if (rules.size() != layout.parameters().size())
-    throw std::invalid_argument("adamw: one rule a parameter is needed");
-}
-
 std::vector<AdamW::Rule> device_rules(const ArenaLayout& layout,
                                       std::span<const ParameterRule> rules) {
   std::vector<AdamW::Rule> all;
@@ -105,7 +92,7 @@ void AdamW::update(const ArenaLayout& layout, const AdamWOptions& options, std::
   std::vector<ParameterRule> defaults;
   if (given_rules.empty()) defaults = default_rules(layout, options.weight_decay);
   const std::span<const ParameterRule> rules = given_rules.empty() ? defaults : given_rules;
-  check(layout, step, slice, rules);
+  check_adamw(layout, step, slice, rules);
   if (slice.parameters.empty()) return;
   if (std::vector<Rule> wanted = device_rules(layout, rules); wanted != rules_) {
     rules_ = std::move(wanted);
